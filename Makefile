@@ -1,0 +1,68 @@
+# Everything a person or a machine does with this project. `make` lists the targets.
+#
+#   PYTHON=/path/to/python3.12 make setup   that interpreter for a new .venv; else python3.13, 3.12, 3.11 or python3
+#   make test ARGS="tests/unit -k caps"     a part of the tests, without the coverage bar
+#   make test WORKERS=8                     more processes (default 2)
+
+VENV := .venv
+BIN := $(VENV)/bin
+# Holds the folder the environment was made in: a copied or moved tree builds its own.
+STAMP := $(VENV)/.ready
+WORKERS ?= 2
+ARGS ?=
+UV := uv==0.13.9
+
+ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
+.PHONY: $(STAMP)
+endif
+
+.PHONY: help setup check test test-long demo bench docs lock clean
+.DEFAULT_GOAL := help
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
+
+setup: $(STAMP) ## Create .venv with the pinned packages and the carbon-ledger command (idempotent)
+
+$(STAMP): .ci/setup requirements.lock pyproject.toml
+	@sh .ci/setup $(VENV)
+
+check: setup ## Style, types, import contracts, generated documents up to date
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m interfaces.docs --check
+
+ifeq ($(strip $(ARGS)),)
+COVERAGE := --cov --cov-report=term
+endif
+
+test: setup ## The tests, in less than 10 minutes on 2 cores, and full branch coverage of domain/
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not long" $(COVERAGE) $(ARGS)
+
+test-long: setup ## All tests with big numbers: millions of rows, hundreds of kills (an hour or more)
+	CARBON_LEDGER_LONG=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --timeout 7200 $(ARGS)
+
+demo: setup ## The whole story on a generated town: credits, a revision, a replay
+	@$(BIN)/carbon-ledger demo $(ARGS)
+
+bench: setup $(VENV)/.bench ## Measure against COPY and rival stores; writes docs/BENCHMARKS.md
+	$(BIN)/python -m benchmarks $(ARGS)
+
+$(VENV)/.bench: $(STAMP) requirements-bench.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements-bench.lock
+	@touch $@
+
+docs: setup ## Regenerate the documents that are made from code (docs/events.md and the command line)
+	$(BIN)/python -m interfaces.docs
+
+lock: setup ## Pin every package again, newest versions that pyproject.toml admits (needs network)
+	$(BIN)/python -m venv --clear build/lock
+	build/lock/bin/python -m pip install --quiet --disable-pip-version-check "$(UV)"
+	@.ci/lock build/lock/bin/uv
+
+clean: ## Remove .venv and everything else that was generated here
+	rm -rf $(VENV) build dist .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,206 @@
+"""Use cases of one account: open, consent, freeze, close, reverse a credit.
+
+Keeps: an act on one account is decided on its head and refused by the append if the head moved; it is then decided
+again. A reversal first records what a pending revision run owes the account, in the same append (DESIGN 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
+from uuid import UUID, uuid4
+
+from application.book import Book
+from application.ports.journal import Append, Moved
+from domain import account as rules
+from domain.account import Account
+from domain.errors import Rejected
+from domain.events import account as events
+from domain.events.base import Event, NewEvent
+from domain.history import AccountHistory
+from domain.instants import instant_of
+from domain.revision import pending_revision, scope_of
+from domain.rulebook import Rulebook
+
+T = TypeVar("T")
+_TRIES = 5
+
+
+class Acted(NamedTuple):
+    """An act on an account: its id and the log position of the last event."""
+
+    account_id: UUID
+    position: int
+
+
+def account_id(book: Book, account_ref: str) -> UUID:
+    """Raises Rejected ``account_unknown``."""
+    key = book.keys.account(account_ref)
+    found = book.journal.find_accounts([key]).get(key)
+    if found is None:
+        raise Rejected(
+            "account_unknown",
+            "there is no account with this reference",
+            field="account_ref",
+            remedy="open it with `account open`, or import behaviors with --open-accounts",
+        )
+    return found
+
+
+def open_account(book: Book, account_ref: str, kind: str = "individual") -> Acted:
+    """Raises Rejected ``account_exists``, ``kind_unknown``, ``account_ref_malformed``."""
+    if not account_ref or len(account_ref) > 256 or account_ref != account_ref.strip() or not account_ref.isprintable():
+        raise Rejected(
+            "account_ref_malformed", "not a usable reference", field="account_ref", remedy="1 to 256 printable characters"
+        )
+    event, personal = rules.open_account(kind, account_ref)
+    key, new_id = book.keys.account(account_ref), uuid4()
+    batch = Append([NewEvent(new_id, 1, event, personal)], 0, openings=[(key, new_id)])
+    for _ in range(_TRIES):
+        if book.journal.find_accounts([key]):
+            raise Rejected(
+                "account_exists", "an account has this reference", field="account_ref", remedy="use the existing account"
+            )
+        try:
+            appended = book.journal.append(batch._replace(rulebook_seen=book.journal.head().rulebook_position))
+        except Moved:
+            continue
+        return Acted(new_id, appended.last)
+    raise _busy()
+
+
+def grant_consent(
+    book: Book,
+    account_ref: str,
+    *,
+    scope: tuple[str, ...],
+    terms_version: str,
+    valid_from: str | None,
+    valid_to: str | None,
+    evidence: str,
+    by: str,
+) -> Acted:
+    """A direct consent. Raises Rejected ``account_unknown``, ``account_closed``, ``consent_malformed``."""
+    try:
+        bounds = [None if text is None else instant_of(text) for text in (valid_from, valid_to)]
+    except ValueError as error:
+        raise _consent_malformed("validity", str(error), "give RFC 3339 instants with an offset") from error
+    if bounds[0] is not None and bounds[1] is not None and bounds[0] >= bounds[1]:
+        raise _consent_malformed("validity", "it ends before it begins", "give --from before --to")
+    if not scope or not all(scope):
+        raise _consent_malformed("scope", "it is empty", "name behaviors, or * for all")
+    event = events.ConsentGranted(
+        scope=scope,
+        terms_version=terms_version,
+        basis="direct",
+        valid_from=valid_from,
+        valid_to=valid_to,
+        evidence=evidence,
+        asserter=by,
+    )
+
+    def decide(account: Account) -> Event:
+        if account.status == "closed":
+            raise Rejected("account_closed", "the account is closed", field="account", remedy="a closed account stays closed")
+        return event
+
+    return _act(book, account_ref, decide)
+
+
+def withdraw_consent(book: Book, account_ref: str, by: str, reason: str, consent: int | None = None) -> Acted:
+    """Withdraw one consent, or the newest active one. Raises Rejected ``consent_unknown``."""
+
+    def decide(account: Account) -> Event:
+        newest = account.consents[-1].version if account.consents else 0
+        return rules.withdraw_consent(account, newest if consent is None else consent, by, reason)
+
+    return _act(book, account_ref, decide)
+
+
+def freeze(book: Book, account_ref: str, by: str, reason: str) -> Acted:
+    return _act(book, account_ref, lambda account: rules.freeze(account, by, reason))
+
+
+def unfreeze(book: Book, account_ref: str, by: str, reason: str) -> Acted:
+    return _act(book, account_ref, lambda account: rules.unfreeze(account, by, reason))
+
+
+def close(book: Book, account_ref: str, by: str, reason: str) -> Acted:
+    return _act(book, account_ref, lambda account: rules.close(account, by, reason))
+
+
+def reverse(
+    book: Book, account_ref: str, source_ref: str, by: str, reason: str, partner: str
+) -> tuple[Acted, int]:
+    """Reverse the credit of a partner's reference; returns also the mg that it was worth.
+
+    Raises Rejected ``account_unknown``, ``credit_unknown``, ``already_reversed``.
+    """
+    found = account_id(book, account_ref)
+    ref = book.keys.ref(partner, source_ref)
+    known = book.journal.find_refs([ref]).get(ref)
+    if known is None or known.account != found:
+        raise Rejected(
+            "credit_unknown",
+            "this account has no credit with this reference",
+            field="source_ref",
+            remedy="`account statement` lists its credits; name the partner with --partner",
+        )
+
+    def decide(rulebook: Rulebook, account: Account) -> tuple[list[Event], int]:
+        owed: list[Event] = []
+        for run in rulebook.pending_runs():
+            owed += pending_revision(account, run, scope_of(rulebook, run), lambda i: _history(book, i))
+        history = _history(book, account.id)
+        credit = history.credits[known.version]
+        if credit.reversed_at is not None:
+            raise Rejected("already_reversed", "the credit was reversed before", field="source_ref", remedy="nothing to do")
+        worth = credit.worth
+        for event in owed:
+            assert isinstance(event, events.FactorRevised)
+            worth = next((int(line.credited_mg) for line in event.lines if line.credit == known.version), worth)
+        facts = credit.facts
+        reversal = events.BehaviorReversed(
+            credit=known.version,
+            behavior=facts.behavior,
+            day=facts.day,
+            reversed_mg=str(worth),
+            reason=reason,
+            by=by,
+        )
+        return [*owed, reversal], worth
+
+    return _append(book, found, decide)
+
+
+def _act(book: Book, account_ref: str, decide: Callable[[Account], Event]) -> Acted:
+    acted, _ = _append(book, account_id(book, account_ref), lambda _, account: ([decide(account)], None))
+    return acted
+
+
+def _append(
+    book: Book, stream: UUID, decide: Callable[[Rulebook, Account], tuple[list[Event], T]]
+) -> tuple[Acted, T]:
+    for _ in range(_TRIES):
+        rulebook = book.rulebook()
+        account = book.journal.accounts([stream])[stream]
+        decided, answer = decide(rulebook, account)
+        new = [NewEvent(stream, account.version + n, event) for n, event in enumerate(decided, start=1)]
+        try:
+            appended = book.journal.append(Append(new, rulebook.position))
+        except Moved:
+            continue
+        return Acted(stream, appended.last), answer
+    raise _busy()
+
+
+def _history(book: Book, stream: UUID) -> AccountHistory:
+    return AccountHistory().extend(book.journal.stream(stream))
+
+
+def _consent_malformed(field: str, message: str, remedy: str) -> Rejected:
+    return Rejected("consent_malformed", message, field=field, remedy=remedy)
+
+
+def _busy() -> Rejected:
+    return Rejected("account_busy", "others keep writing to this account", field="account", remedy="try again")

@@ -1,0 +1,67 @@
+"""A book: the journal with the rulebook kept up to date, and the way every rulebook act is done.
+
+Keeps (DESIGN 3): all checks of an act run under the append lock, on the rulebook as it stands there; an act is one event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
+
+from application.ports.journal import Append, Journal
+from application.ports.keys import Keys
+from domain.errors import Unavailable
+from domain.events.base import NewEvent
+from domain.rulebook import Rulebook
+
+T = TypeVar("T")
+
+
+class Done(NamedTuple):
+    """An act that was recorded: its event and log position."""
+
+    new: NewEvent
+    position: int
+
+
+class Book:
+    """What all use cases share."""
+
+    def __init__(self, journal: Journal, keys: Keys) -> None:
+        self.journal = journal
+        self.keys = keys
+        self._rulebook = Rulebook()
+
+    def rulebook(self, position: int | None = None) -> Rulebook:
+        """The rulebook as of a rulebook position (default: now). Raises Unavailable ``not_initialized``, ``pepper_wrong``."""
+        upto = self.journal.head().rulebook_position if position is None else position
+        if upto < self._rulebook.position:
+            self._rulebook = Rulebook()
+        first_time = self._rulebook.position == 0
+        if upto != self._rulebook.position:
+            self._rulebook.extend(self.journal.rulebook_events(self._rulebook.position, upto))
+        if first_time:
+            self._check_genesis()
+        return self._rulebook
+
+    def act(self, decide: Callable[[Rulebook, int], tuple[NewEvent, T]]) -> tuple[Done, T]:
+        """Decide and record one rulebook event under the append lock.
+
+        ``decide(rulebook, now_us)`` returns the event and whatever the caller wants to tell about it.
+        """
+        with self.journal.exclusive() as head:
+            rulebook = self.rulebook(head.rulebook_position)
+            new, answer = decide(rulebook, self.journal.now_us())
+            appended = self.journal.append(Append([new], head.rulebook_position, moves_rulebook=True))
+        return Done(new, appended.last), answer
+
+    def _check_genesis(self) -> None:
+        genesis = self._rulebook.genesis
+        if genesis is None:
+            raise Unavailable("not_initialized", "this home has no book yet", remedy="run `carbon-ledger init`")
+        if genesis.pepper_check != self.keys.check():
+            raise Unavailable(
+                "pepper_wrong",
+                "the key file of this home belongs to another book",
+                remedy="put back the key file that was made with this database",
+            )

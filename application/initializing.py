@@ -1,0 +1,59 @@
+"""The beginning of a book: its genesis event, and the demo catalogue.
+
+Keeps: every step looks at what is there already, so an interrupted beginning is finished by running it again; the
+catalogue goes through the same life cycle, with as many actors, as any methodology.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import uuid4
+
+from application import methodologies
+from application.book import Book
+from application.ports.journal import Append
+from domain.events.base import NewEvent
+from domain.events.rulebook import BookOpened
+from domain.kernel.method_file import method_from_document
+from domain.streams import BOOK
+
+ACTORS = ("catalogue-drafter", "catalogue-reviewer", "catalogue-certifier", "catalogue-publisher")
+
+
+def open_book(book: Book, *, clock: str = "system") -> bool:
+    """Write the genesis event unless there is one. ``clock``: system, or simulated for demonstrations."""
+    with book.journal.exclusive() as head:
+        if head.size:
+            return False
+        genesis = BookOpened(previous=0, book=str(uuid4()), clock=clock, pepper_check=book.keys.check())
+        book.journal.append(Append([NewEvent(BOOK, 1, genesis)], 0, moves_rulebook=True))
+    return True
+
+
+def load_catalogue(book: Book, documents: Sequence[object]) -> None:
+    """Publish every version; make version 1 of each code applicable to all regions and times."""
+    drafter, reviewer, certifier, publisher = ACTORS
+    names = []
+    for document in documents:
+        method = method_from_document(document)
+        name = f"{method.code}@{method.version}"
+        names.append((name, method.version))
+        if name not in book.rulebook().methodologies:
+            methodologies.import_methodology(book, document, drafter)
+        if book.rulebook().methodologies[name].state == "drafted":
+            methodologies.review(book, name, reviewer)
+        if book.rulebook().methodologies[name].state == "reviewed":
+            methodologies.certify(book, name, certifier)
+        if book.rulebook().methodologies[name].state == "certified":
+            methodologies.publish(book, name, publisher)
+    for name, version in names:
+        if version == 1:
+            _make_applicable(book, name, drafter, certifier)
+
+
+def _make_applicable(book: Book, name: str, proposer: str, approver: str) -> None:
+    earlier = [p for p in book.rulebook().proposals.values() if p.methodology == name]
+    if any(p.approved is not None for p in earlier):
+        return
+    decision = earlier[0].id if earlier else methodologies.propose_decision(book, name, None, None, proposer)[0]
+    methodologies.approve_decision(book, decision, approver)

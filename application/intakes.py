@@ -1,0 +1,77 @@
+"""Intakes: every file or request is opened before its first credit and closed when every row is accounted for.
+
+Keeps (DESIGN 3, Intake): the same bytes of the same partner resume the intake that is still open; once closed, the
+same bytes open a new one in the same stream.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from application.book import Book
+from application.ports.journal import Append, Moved
+from domain.crediting import Intake
+from domain.errors import Rejected
+from domain.events.base import NewEvent
+from domain.events.intake import IntakeClosed, IntakeOpened
+from domain.instants import instant_of, instant_text
+from domain.streams import stream_id
+
+
+def open_intake(
+    book: Book, partner: str, digest: str, size_bytes: int, media: str, *, opens_accounts: bool
+) -> Intake:
+    """A new intake, or the open one of the same bytes."""
+    stream = stream_id("intake", f"{partner}\0{digest}")
+    while True:
+        earlier = book.journal.stream(stream)
+        if earlier and isinstance(earlier[-1].event, IntakeOpened):
+            opened = earlier[-1].event
+            return Intake(partner, earlier[-1].position, digest, instant_of(opened.received_at), opens_accounts)
+        received_us = book.journal.now_us()
+        event = IntakeOpened(
+            partner=partner,
+            digest=digest,
+            size_bytes=size_bytes,
+            media=media,
+            received_at=instant_text(received_us),
+        )
+        try:
+            rulebook_seen = book.journal.head().rulebook_position
+            appended = book.journal.append(Append([NewEvent(stream, len(earlier) + 1, event)], rulebook_seen))
+        except Moved:
+            continue
+        return Intake(partner, appended.last, digest, received_us, opens_accounts)
+
+
+def close_intake(
+    book: Book, intake: Intake, read: int, credited: int, duplicates: int, rejected: Counter[str]
+) -> int:
+    """Close the intake and return the log size; when another process closed it meanwhile, its count stands.
+
+    Raises Rejected ``rows_unaccounted`` when read is not credited + duplicates + rejected.
+    """
+    if read != credited + duplicates + rejected.total():
+        raise Rejected(
+            "rows_unaccounted",
+            f"read {read}, but {credited} + {duplicates} + {rejected.total()} rows are accounted for",
+            field="intake",
+            remedy="report this as a defect of the ledger",
+        )
+    stream = stream_id("intake", f"{intake.partner}\0{intake.digest}")
+    event = IntakeClosed(
+        read=read,
+        credited=credited,
+        duplicates=duplicates,
+        rejected=rejected.total(),
+        rejected_by_code=dict(sorted(rejected.items())),
+    )
+    while True:
+        earlier = book.journal.stream(stream)
+        if not isinstance(earlier[-1].event, IntakeOpened) or earlier[-1].position != intake.position:
+            return book.journal.head().size
+        try:
+            rulebook_seen = book.journal.head().rulebook_position
+            return book.journal.append(Append([NewEvent(stream, len(earlier) + 1, event)], rulebook_seen)).last
+        except Moved:
+            continue

@@ -1,0 +1,113 @@
+"""The journal: one append-only log of events, the truth of the ledger.
+
+Keeps (DESIGN 4, Append): positions are 1, 2, 3 ... without a gap, visible in that order; an append is all or nothing;
+it is refused, and nothing is written, when the rulebook moved since it was decided, when a stream moved, or when a
+reference was taken. What is acknowledged is durable.
+Leaves to the caller: deciding again after a refusal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import NamedTuple, Protocol
+from uuid import UUID
+
+from domain.account import Account
+from domain.crediting import Known
+from domain.events.base import NewEvent, Recorded
+
+
+class Head(NamedTuple):
+    """Where the log stands. ``recorded_us``: instant of the last commit (microseconds, 0 when empty)."""
+
+    size: int
+    rulebook_position: int
+    recorded_us: int
+
+
+class Append(NamedTuple):
+    """What to append together.
+
+    ``rulebook_seen``: rulebook position the decisions rest on. ``refs``: reference key and index of its credit in ``events``.
+    ``openings``: account key and account id. ``snapshots``: accounts as they are after the events.
+    ``moves_rulebook``: the (single) event is a rulebook event.
+    """
+
+    events: Sequence[NewEvent]
+    rulebook_seen: int
+    refs: Sequence[tuple[UUID, int]] = ()
+    openings: Sequence[tuple[UUID, UUID]] = ()
+    snapshots: Sequence[Account] = ()
+    moves_rulebook: bool = False
+
+
+class Appended(NamedTuple):
+    """First and last position of what was appended, and when (microseconds)."""
+
+    first: int
+    last: int
+    recorded_us: int
+
+
+class Moved(Exception):
+    """Something that the decisions rest on has changed; nothing was written. Decide again on fresh state."""
+
+
+class RulebookMoved(Moved):
+    """A rulebook event was appended meanwhile."""
+
+
+class StreamMoved(Moved):
+    """Another writer appended to one of the streams, or opened one of the accounts."""
+
+
+class RefTaken(Moved):
+    """One of the references was taken meanwhile."""
+
+
+class Journal(Protocol):
+    """Port of the log. All reads see what is committed when they begin."""
+
+    def head(self) -> Head: ...
+
+    def append(self, batch: Append) -> Appended:
+        """Raises RulebookMoved, StreamMoved, RefTaken."""
+
+    def exclusive(self) -> AbstractContextManager[Head]:
+        """Hold the append lock: nothing moves between reading and appending inside; one append at most."""
+
+    def now_us(self) -> int:
+        """The clock that ``recorded_us`` is taken from."""
+
+    def rulebook_events(self, after: int, upto: int) -> list[Recorded]:
+        """The rulebook chain ending at rulebook position ``upto`` back to ``after`` (exclusive), oldest first."""
+
+    def accounts(self, ids: Sequence[UUID]) -> dict[UUID, Account]:
+        """Heads of the accounts, by one query over snapshots and what follows them; unknown ids are left out."""
+
+    def find_accounts(self, keys: Sequence[UUID]) -> dict[UUID, UUID]:
+        """Account ids by account key; unknown keys are left out."""
+
+    def find_refs(self, refs: Sequence[UUID]) -> dict[UUID, Known]:
+        """What taken references were recorded as; free ones are left out."""
+
+    def stream(self, stream: UUID, upto: int | None = None) -> list[Recorded]:
+        """One stream, oldest first; ``upto`` limits by log position."""
+
+    def streams(
+        self, kind_topics: Sequence[str], upto: int, after: UUID | None = None
+    ) -> Iterator[tuple[UUID, list[Recorded]]]:
+        """Every stream that has one of the topics, by stream id, each whole up to log position ``upto``."""
+
+    def log(self, after: int, upto: int, topics: Sequence[str] = ()) -> Iterator[Recorded]:
+        """Events with positions in (after, upto], in log order; only some topics when given."""
+
+    def span(self, upto: int) -> tuple[int, int, int]:
+        """How many events stand at positions up to ``upto``, and the first and last of these positions (0 if none)."""
+
+    def position_at(self, instant_us: int) -> int:
+        """Log size as it was known at an instant: the last position recorded at or before it."""
+
+    def recorded_at(self, positions: Sequence[int]) -> dict[int, int]:
+        """Instant (microseconds) at which each position was recorded."""

@@ -1,0 +1,17 @@
+"""Keyed hashing of names that must not be stored in clear."""
+
+from __future__ import annotations
+
+from typing import Protocol
+from uuid import UUID
+
+
+class Keys(Protocol):
+    """Port of the pepper: equal names give equal keys, and a key tells nothing about its name."""
+
+    def ref(self, partner: str, source_ref: str) -> UUID: ...
+
+    def account(self, account_ref: str) -> UUID: ...
+
+    def check(self) -> str:
+        """A public check value of the secret behind the keys."""

@@ -1,0 +1,53 @@
+"""The read side: views that follow the log, may be dropped at any time, and are never asked to decide anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, Protocol
+from uuid import UUID
+
+from application.projections.entries import StatementRow
+
+VIEWS = ("account_balance", "account_statement", "book_totals")
+
+
+class BehaviorTotal(NamedTuple):
+    """Book total of one behavior: mg, recorded credits, accounts with a credit."""
+
+    behavior: str
+    credited_mg: int
+    credits: int
+    accounts: int
+
+
+class ViewCheck(NamedTuple):
+    """One view against the same view built anew from the log: rows, and how many differ."""
+
+    view: str
+    rows: int
+    differing: int
+
+
+class Views(Protocol):
+    """Port of the read side."""
+
+    def advance(self, to: int) -> int:
+        """Follow the log until at least position ``to`` is shown (read your own writes); returns the position."""
+
+    def balances(self, at: int | None = None) -> Iterator[tuple[UUID, str, int]]:
+        """(account, behavior, mg) of every pair with a credit, by account id and behavior; as of position ``at``."""
+
+    def totals(self, at: int | None = None) -> list[BehaviorTotal]:
+        """Totals by behavior, as of position ``at`` (default: as shown)."""
+
+    def accounts(self, at: int | None = None) -> int:
+        """How many accounts have a recorded credit."""
+
+    def statement(self, account: UUID) -> list[StatementRow]:
+        """The account's statement in log order."""
+
+    def rebuild(self, names: tuple[str, ...], progress: Callable[[int], None] | None = None) -> int:
+        """Build the named views anew beside the live ones, then swap; returns the number of rows."""
+
+    def check(self, progress: Callable[[int], None] | None = None) -> list[ViewCheck]:
+        """Build all views anew and compare them with the live ones, row by row, at one position."""

@@ -1,0 +1,232 @@
+"""A personal carbon account as far as deciding needs it: small, constant in size, kept as a snapshot.
+
+Keeps (DESIGN 3, Account and Caps): applying never refuses; cap use holds the civil years still open (those a credit
+younger than ``CLOSING_DAYS`` before the newest one can fall into), older years are read from the stream when a late
+row needs them; applying the whole stream and applying a snapshot plus the rest give equal accounts.
+Leaves to ``crediting``: what may be credited; to ``history``: balances and explanations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from domain.errors import Rejected
+from domain.events import account as events
+from domain.events.base import Event, Recorded
+from domain.instants import instant_of
+from domain.kernel.caps import CapUse
+from domain.values import day_number, year_period
+
+CLOSING_DAYS = 31
+"""A civil year leaves the account's head once a credit more than this many days into the next year is recorded."""
+
+KINDS = ("individual", "household", "enterprise")
+
+
+class Consent(NamedTuple):
+    """An active consent: version of its event, scope, and half-open validity in microseconds (None = open)."""
+
+    version: int
+    scope: tuple[str, ...]
+    from_us: int | None
+    to_us: int | None
+    basis: str
+
+    def covers(self, behavior: str, instant_us: int) -> bool:
+        in_scope = behavior in self.scope or "*" in self.scope
+        after = self.from_us is None or self.from_us <= instant_us
+        return in_scope and after and (self.to_us is None or instant_us < self.to_us)
+
+
+class _State(msgspec.Struct, array_like=True):
+    version: int
+    kind: str
+    status: str
+    withdrawn: bool
+    consents: list[Consent]
+    uses: dict[str, tuple[int, list[tuple[int, str, int]]]]
+    revised: dict[str, list[str]]
+
+
+class Account:
+    """Head of an account's stream. ``version`` 0 means that it does not exist yet."""
+
+    __slots__ = ("consents", "id", "kind", "nothing_in_scope", "revised", "status", "uses", "version", "withdrawn")
+
+    def __init__(self, account_id: UUID) -> None:
+        self.id = account_id
+        self.version = 0
+        self.kind = ""
+        self.status = "open"
+        self.withdrawn = False
+        self.consents: list[Consent] = []
+        self.uses: dict[str, CapUse] = {}
+        self.revised: dict[str, list[str]] = {}
+        self.nothing_in_scope: set[str] = set()
+        """Runs found to have no credit of this account in scope; an aid of this process, never stored."""
+
+    def extend(self, recorded: Iterable[Recorded]) -> Account:
+        """Fold further events of the stream, oldest first."""
+        for each in recorded:
+            self.apply(each.version, each.event)
+        return self
+
+    def apply(self, version: int, event: Event) -> None:
+        """Fold one event; uses only what it recorded."""
+        self.version = version
+        _APPLY[type(event)](self, event)
+
+    def consent_for(self, behavior: str, instant_us: int) -> int | None:
+        """The newest active consent that covers the behavior at the instant, by version; None when there is none."""
+        for consent in reversed(self.consents):
+            if consent.covers(behavior, instant_us):
+                return consent.version
+        return None
+
+    def use_of(self, code: str) -> CapUse:
+        """Cap use under a methodology code, of the civil years still open."""
+        use = self.uses.get(code)
+        if use is None:
+            use = self.uses[code] = CapUse()
+        return use
+
+    def needs_history(self, code: str, day: int) -> bool:
+        """Whether a credit of that day falls into a civil year that has left the head."""
+        use = self.uses.get(code)
+        return use is not None and year_period(day).start < use.since
+
+    def close_years(self, code: str) -> None:
+        """Forget the closed civil years of a code again, after a late row had them read back."""
+        use = self.uses[code]
+        if use.days:
+            close_past(use, max(use.days))
+
+    def snapshot(self) -> bytes:
+        """The account as bytes for a snapshot row."""
+        uses = {
+            code: (use.since, [(day, str(mg), count) for day, mg, count in use.to_list()])
+            for code, use in sorted(self.uses.items())
+        }
+        state = _State(self.version, self.kind, self.status, self.withdrawn, self.consents, uses, self.revised)
+        return msgspec.json.encode(state)
+
+    @classmethod
+    def from_snapshot(cls, account_id: UUID, state: bytes) -> Account:
+        """The account that ``snapshot`` wrote."""
+        stored = msgspec.json.decode(state, type=_State)
+        account = cls(account_id)
+        account.version, account.kind, account.status = stored.version, stored.kind, stored.status
+        account.withdrawn, account.consents, account.revised = stored.withdrawn, stored.consents, stored.revised
+        for code, (since, days) in stored.uses.items():
+            account.uses[code] = CapUse.from_list([(day, int(mg), count) for day, mg, count in days], since)
+        return account
+
+    def _opened(self, event: events.AccountOpened) -> None:
+        self.kind = event.kind
+
+    def _granted(self, event: events.ConsentGranted) -> None:
+        from_us = None if event.valid_from is None else instant_of(event.valid_from)
+        to_us = None if event.valid_to is None else instant_of(event.valid_to)
+        self.consents.append(Consent(self.version, event.scope, from_us, to_us, event.basis))
+
+    def _withdrawn_consent(self, event: events.ConsentWithdrawn) -> None:
+        self.consents = [c for c in self.consents if c.version != event.consent]
+        self.withdrawn = True
+
+    def _credited(self, event: events.BehaviorCredited) -> None:
+        use, day = self.use_of(event.methodology.partition("@")[0]), day_number(event.day)
+        use.charge(day, int(event.credited_mg))
+        close_past(use, day)
+
+    def _reversed(self, event: events.BehaviorReversed) -> None:
+        """Mass and count of a reversed credit stay charged (DESIGN 3)."""
+
+    def _revised(self, event: events.FactorRevised) -> None:
+        code = event.methodology.partition("@")[0]
+        use = self.uses[code]
+        for line in event.lines:
+            use.adjust(day_number(line.day), int(line.credited_mg) - int(line.before_mg))
+        if event.last:
+            self.revised.setdefault(code, []).append(event.revision)
+
+    def _frozen(self, event: events.AccountFrozen) -> None:
+        self.status = "frozen"
+
+    def _unfrozen(self, event: events.AccountUnfrozen) -> None:
+        self.status = "open"
+
+    def _closed(self, event: events.AccountClosed) -> None:
+        self.status = "closed"
+
+
+def close_past(use: CapUse, day: int) -> None:
+    """After a credit of ``day``: civil years that are over by then leave the cap use."""
+    since = year_period(max(day - CLOSING_DAYS, 1)).start
+    if since > use.since:
+        use.forget(since)
+
+
+_APPLY: dict[type[Event], Callable[[Account, Any], None]] = {
+    events.AccountOpened: Account._opened,
+    events.ConsentGranted: Account._granted,
+    events.ConsentWithdrawn: Account._withdrawn_consent,
+    events.BehaviorCredited: Account._credited,
+    events.BehaviorReversed: Account._reversed,
+    events.FactorRevised: Account._revised,
+    events.AccountFrozen: Account._frozen,
+    events.AccountUnfrozen: Account._unfrozen,
+    events.AccountClosed: Account._closed,
+}
+
+
+def open_account(kind: str, account_ref: str) -> tuple[events.AccountOpened, events.AccountOpenedPersonal]:
+    """The opening of an account. Raises Rejected ``kind_unknown``."""
+    if kind not in KINDS:
+        raise Rejected("kind_unknown", f"{kind!r} is not an account kind", field="kind", remedy=f"one of {', '.join(KINDS)}")
+    return events.AccountOpened(kind=kind), events.AccountOpenedPersonal(account_ref=account_ref)
+
+
+def freeze(account: Account, by: str, reason: str) -> events.AccountFrozen:
+    """Raises Rejected ``account_frozen``, ``account_closed``."""
+    _refuse_status(account, "frozen", "closed")
+    return events.AccountFrozen(by=by, reason=reason)
+
+
+def unfreeze(account: Account, by: str, reason: str) -> events.AccountUnfrozen:
+    """Raises Rejected ``account_not_frozen``, ``account_closed``."""
+    _refuse_status(account, "closed")
+    if account.status != "frozen":
+        raise Rejected("account_not_frozen", "the account is open", field="account", remedy="nothing to do")
+    return events.AccountUnfrozen(by=by, reason=reason)
+
+
+def close(account: Account, by: str, reason: str) -> events.AccountClosed:
+    """Raises Rejected ``account_closed``."""
+    _refuse_status(account, "closed")
+    return events.AccountClosed(by=by, reason=reason)
+
+
+def withdraw_consent(account: Account, consent: int, by: str, reason: str) -> events.ConsentWithdrawn:
+    """Raises Rejected ``consent_unknown``."""
+    if consent not in {c.version for c in account.consents}:
+        raise Rejected(
+            "consent_unknown",
+            f"the account has no active consent {consent}",
+            field="consent",
+            remedy="`account show` lists the active consents",
+        )
+    return events.ConsentWithdrawn(consent=consent, by=by, reason=reason)
+
+
+def _refuse_status(account: Account, *refused: str) -> None:
+    if account.status in refused:
+        raise Rejected(
+            f"account_{account.status}",
+            f"the account is {account.status}",
+            field="account",
+            remedy="unfreeze it first" if account.status == "frozen" else "a closed account stays closed",
+        )

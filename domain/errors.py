@@ -1,0 +1,55 @@
+"""One tree of failures.
+
+Keeps: every failure has a stable ``code``, says where (``field``) and what to do (``remedy``).
+``Rejected`` is the caller's to fix, ``Corrupt`` stops the line, ``Unavailable`` is about the surroundings
+(server, disk, settings). The command line turns them into exit codes 1, 3 and 4 (2 is wrong usage).
+"""
+
+from __future__ import annotations
+
+
+class LedgerError(Exception):
+    """Base of everything the ledger raises on purpose.
+
+    ``code`` is stable and machine-readable; ``message`` says what is wrong; ``field`` names the place
+    (a column, a key path, a stream and version), "" when there is none; ``remedy`` says what to do.
+    """
+
+    exit_code = 1
+
+    def __init__(self, code: str, message: str, *, field: str = "", remedy: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.field = field
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        place = f" [{self.field}]" if self.field else ""
+        remedy = f" ({self.remedy})" if self.remedy else ""
+        return f"{self.code}{place}: {self.message}{remedy}"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild, (type(self), self.code, self.message, self.field, self.remedy))
+
+
+def _rebuild(cls: type[LedgerError], code: str, message: str, field: str, remedy: str) -> LedgerError:
+    return cls(code, message, field=field, remedy=remedy)
+
+
+class Rejected(LedgerError):
+    """The caller asked for something that the rules refuse; nothing was written."""
+
+    exit_code = 1
+
+
+class Corrupt(LedgerError):
+    """What is stored contradicts itself or the rules. Stop, keep the evidence, investigate."""
+
+    exit_code = 3
+
+
+class Unavailable(LedgerError):
+    """The surroundings do not allow it: no server, wrong version, disk full, unsafe setting."""
+
+    exit_code = 4

@@ -1,0 +1,102 @@
+"""The permanent record: topic -> class, and the one way to encode and decode an event.
+
+Keeps: a topic once released stays readable for ever; old shapes are lifted by ``UPCASTS`` step by step, and nothing
+else in the ledger ever sees an old shape. The stored state is one JSON object
+``{"facts": {...}}`` or ``{"facts": {...}, "personal": {...}}`` in field order.
+Leaves to infrastructure: where the bytes live, and sealing of the personal part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+
+from domain.errors import Corrupt
+from domain.events import account, intake, rulebook
+from domain.events.base import Event, Personal, Recorded, RulebookEvent
+
+EVENTS: Final[tuple[type[Event], ...]] = (
+    rulebook.BookOpened,
+    rulebook.MethodologyDrafted,
+    rulebook.MethodologyReviewed,
+    rulebook.MethodologyCertified,
+    rulebook.MethodologyPublished,
+    rulebook.WithdrawalProposed,
+    rulebook.MethodologyWithdrawn,
+    rulebook.FactorReleaseLoaded,
+    rulebook.DecisionProposed,
+    rulebook.DecisionApproved,
+    rulebook.RevisionPlanned,
+    rulebook.RevisionApproved,
+    rulebook.RevisionCompleted,
+    intake.IntakeOpened,
+    intake.IntakeClosed,
+    account.AccountOpened,
+    account.ConsentGranted,
+    account.ConsentWithdrawn,
+    account.BehaviorCredited,
+    account.BehaviorReversed,
+    account.FactorRevised,
+    account.AccountFrozen,
+    account.AccountUnfrozen,
+    account.AccountClosed,
+)
+
+TOPICS: Final[Mapping[str, type[Event]]] = {cls.TOPIC: cls for cls in EVENTS}
+
+ACCOUNT_TOPICS: Final = tuple(cls.TOPIC for cls in EVENTS if cls.STREAM == "account")
+RULEBOOK_TOPICS: Final = tuple(cls.TOPIC for cls in EVENTS if issubclass(cls, RulebookEvent))
+
+UPCASTS: dict[str, Callable[[Any], Event]] = {}
+"""Topic of an old shape -> function that lifts its facts to the next shape. No shape has been superseded yet."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+def _decoder(cls: type[Event]) -> msgspec.json.Decoder[Any]:
+    fields: list[Any] = [("facts", cls)]
+    if cls.PERSONAL is not None:
+        fields.append(("personal", cls.PERSONAL | None, None))
+    state = msgspec.defstruct("State", fields, frozen=True, forbid_unknown_fields=True)
+    return msgspec.json.Decoder(state)
+
+
+_DECODERS: dict[str, msgspec.json.Decoder[Any]] = {topic: _decoder(cls) for topic, cls in TOPICS.items()}
+
+
+def encode(event: Event, personal: Personal | None = None) -> bytes:
+    """Stored state of an event."""
+    if personal is None:
+        return b'{"facts":' + _encode(event) + b"}"
+    return b'{"facts":' + _encode(event) + b',"personal":' + _encode(personal) + b"}"
+
+
+def decode(topic: str, state: bytes) -> tuple[Event, Personal | None]:
+    """Facts and personal part from the stored state, lifted to the newest shape.
+
+    Raises Corrupt: ``unknown_topic`` when written by a newer release, ``undecodable_event`` when the bytes are not that shape.
+    """
+    decoder = _DECODERS.get(topic)
+    if decoder is None:
+        raise Corrupt("unknown_topic", f"no event is known under topic {topic}", remedy="read with the release that wrote it")
+    try:
+        stored = decoder.decode(state)
+    except msgspec.MsgspecError as error:
+        raise Corrupt("undecodable_event", f"{topic}: {error}", remedy="restore the row from a backup") from error
+    event: Event = stored.facts
+    while (lift := UPCASTS.get(event.TOPIC)) is not None:
+        event = lift(event)
+    return event, getattr(stored, "personal", None)
+
+
+def recorded(stream: UUID, version: int, position: int, topic: str, state: bytes) -> Recorded:
+    """A stored row as a recorded event; a Corrupt error names the place."""
+    try:
+        event, personal = decode(topic, state)
+    except Corrupt as error:
+        place = f"{stream}@{version} position {position}"
+        raise Corrupt(error.code, error.message, field=place, remedy=error.remedy) from error
+    return Recorded(stream, version, position, event, personal)

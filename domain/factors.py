@@ -1,0 +1,78 @@
+"""Factor sets: numbered releases of sourced factor rows.
+
+Keeps (DOMAIN rules 2, 4, 11): a release is immutable; loading makes it known, never applicable; every row names
+statistic, region, data year, unit, source, page, document digest and grade.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from domain.digest import sm3_hex
+from domain.errors import Rejected
+from domain.events.base import NewEvent
+from domain.events.rulebook import FactorReleaseLoaded, FactorRow
+from domain.methodology import check_actor
+from domain.rulebook import Rulebook
+
+_NAME = re.compile(r"[A-Z0-9][A-Z0-9-]{0,63}")
+_VALUE = re.compile(r"-?[0-9]{1,30}(?:\.[0-9]{1,9})?")
+_REGION = re.compile(r"\*|[A-Za-z0-9]{1,16}(?:-[A-Za-z0-9]{1,16}){0,3}")
+
+
+class _ReleaseFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    factor_set: str
+    release: int
+    rows: list[FactorRow]
+
+
+def load(rulebook: Rulebook, document: Any, by: str) -> NewEvent:
+    """A release from its file ``{"factor_set", "release", "rows": [...]}``.
+
+    Raises Rejected ``factors_malformed`` (field = JSON path), ``release_exists``.
+    """
+    try:
+        file = msgspec.convert(document, _ReleaseFile)
+    except msgspec.ValidationError as error:
+        raise _malformed(str(error), "") from error
+    if not _NAME.fullmatch(file.factor_set):
+        raise _malformed(f"{file.factor_set!r} is not a name of capital letters, digits and hyphens", "factor_set")
+    if file.release < 1 or not file.rows:
+        raise _malformed("a release has a number from 1 on and at least one row", "release")
+    _check_rows(file.rows)
+    if (file.factor_set, file.release) in rulebook.releases:
+        raise Rejected(
+            "release_exists",
+            f"release {file.release} of {file.factor_set} was loaded before",
+            field="release",
+            remedy="a release never changes; load the correction as the next release",
+        )
+    event = FactorReleaseLoaded(
+        previous=rulebook.position,
+        factor_set=file.factor_set,
+        release=file.release,
+        rows=tuple(file.rows),
+        digest=sm3_hex(msgspec.json.encode(file.rows)),
+        by=check_actor(by),
+    )
+    return rulebook.record("factor_set", file.factor_set, event)
+
+
+def _check_rows(rows: list[FactorRow]) -> None:
+    seen: set[str] = set()
+    for index, row in enumerate(rows):
+        place = f"rows[{index}]"
+        if not _VALUE.fullmatch(row.value):
+            raise _malformed(f"{row.value!r} is not a decimal", f"{place}.value")
+        if not _REGION.fullmatch(row.region):
+            raise _malformed(f"{row.region!r} is not a region", f"{place}.region")
+        if row.region in seen:
+            raise _malformed(f"a second row for region {row.region}", f"{place}.region")
+        seen.add(row.region)
+
+
+def _malformed(message: str, field: str) -> Rejected:
+    return Rejected("factors_malformed", message, field=field, remedy="compare with the example in docs/formats.md")

@@ -1,0 +1,143 @@
+"""What behaviors are worth: from facts and a methodology version to milligrams. Columns in, columns out.
+
+Keeps: each row is computed on its own and rounded once; the most specific region level with a row on the day wins,
+parameter by parameter; a row without a value for some parameter is None, never 0.
+Leaves to others: caps (``domain.kernel.caps``), checks before crediting, which version applies.
+Source: DESIGN section 6 (rows, formula, rounding), DOMAIN rule 13.
+A published rule is never edited: a change is a new rule version beside this one.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, cast
+
+from domain.kernel.formula import QUANTITY, Multiply, Number, bind, evaluate
+from domain.kernel.method import NO_FACTORS, FactorRows, Method, ParameterRow, rows_of
+from domain.kernel.rounding import ROUNDINGS, divide
+from domain.values import AFTER_LAST_DAY, FIRST_DAY, Scaled, region_chain
+
+RULE = "v1"
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a number: the row of each parameter (None where none covers), the exact result, the rounded mg.
+
+    ``exact`` is in the methodology's result unit, before rounding; it and ``computed_mg`` are None when a row is
+    missing.
+    """
+
+    rows: tuple[tuple[str, ParameterRow | None], ...]
+    exact: Scaled | None
+    computed_mg: int | None
+
+
+class _Rule(NamedTuple):
+    """The formula bound to one set of parameter rows: exact mg = ``evaluate_mg(quantity)`` / ``divisor``."""
+
+    evaluate_mg: Callable[[int], int]
+    divisor: int
+
+
+class _Calendar(NamedTuple):
+    """``rules[i]`` holds from day ``starts[i]`` until the next start; None: some parameter has no row."""
+
+    starts: list[int]
+    rules: list[_Rule | None]
+
+    def on(self, day: int) -> _Rule | None:
+        return self.rules[bisect_right(self.starts, day) - 1]
+
+
+class Valuer:
+    """A methodology version, with the factor releases its decision names, ready to value columns of behaviors."""
+
+    def __init__(self, method: Method, factors: FactorRows = NO_FACTORS) -> None:
+        """Raises Rejected ``factor_release_missing`` when a parameter's factor set is not in ``factors``."""
+        self.method = method
+        self._rows: dict[str, dict[str, list[ParameterRow]]] = {}
+        for parameter in method.parameters:
+            by_region = self._rows.setdefault(parameter.name, {})
+            for row in rows_of(parameter, factors):
+                by_region.setdefault(row.region, []).append(row)
+        self._levels = frozenset(region for by_region in self._rows.values() for region in by_region)
+        # By the levels that have rows, so that codes invented by a caller cannot fill the memory.
+        self._calendars: dict[tuple[str, ...], _Calendar] = {}
+
+    def in_range(self, quantity: int) -> bool:
+        """True inside the version's inclusive range."""
+        return self.method.minimum <= quantity <= self.method.maximum
+
+    def regions(self) -> frozenset[str]:
+        """Every region level that some parameter row names."""
+        return self._levels
+
+    def breakpoints(self) -> frozenset[int]:
+        """Every civil day on which some parameter row begins or has just ended."""
+        rows = (row for by_region in self._rows.values() for rows in by_region.values() for row in rows)
+        return frozenset(edge for row in rows for edge in row.period)
+
+    def covers(self, region: str, day: int) -> bool:
+        """True when every parameter has a row for the region and day, so that ``compute`` gives a number."""
+        return self._calendar(region).on(day) is not None
+
+    def compute(self, regions: Sequence[str], days: Sequence[int], quantities: Sequence[int]) -> list[int | None]:
+        """Computed mg of each row (may be negative); None where no row covers the region and day.
+
+        ``days`` are civil days at the version's offset, ``quantities`` integers at its scale. Raises ValueError for
+        columns of different length.
+        """
+        if not len(regions) == len(days) == len(quantities):
+            raise ValueError("regions, days and quantities differ in length")
+        rounded = ROUNDINGS[self.method.rounding]
+        calendars = {region: self._calendar(region) for region in set(regions)}
+        rules = {rule for calendar in calendars.values() for rule in calendar.rules}
+        if len(rules) == 1 and None not in rules:
+            # One rule for every row, the usual batch: no look-up per row.
+            ((evaluate_mg, divisor),) = cast(set[_Rule], rules)
+            return [rounded(evaluate_mg(quantity), divisor) for quantity in quantities]
+        computed: list[int | None] = []
+        for region, day, quantity in zip(regions, days, quantities, strict=True):
+            rule = calendars[region].on(day)
+            computed.append(None if rule is None else rounded(rule.evaluate_mg(quantity), rule.divisor))
+        return computed
+
+    def explain(self, region: str, day: int, quantity: int) -> Explanation:
+        """The workings of one row, by the readable ``evaluate``; its mg equal those of ``compute``."""
+        rows = self._rows_on(self._chain(region), day)
+        values = {name: row.value for name, row in rows.items() if row is not None}
+        if len(values) < len(rows):
+            return Explanation(tuple(rows.items()), None, None)
+        exact = evaluate(self.method.formula, {**values, QUANTITY: Scaled(quantity, self.method.scale)})
+        mg = divide(exact.value * self.method.result_mg, 10**exact.scale, self.method.rounding)
+        return Explanation(tuple(rows.items()), exact, mg)
+
+    def _chain(self, region: str) -> tuple[str, ...]:
+        return tuple(level for level in region_chain(region) if level in self._levels)
+
+    def _calendar(self, region: str) -> _Calendar:
+        chain = self._chain(region)
+        if chain not in self._calendars:
+            starts = {FIRST_DAY}
+            for by_region in self._rows.values():
+                starts.update(edge for level in chain for row in by_region.get(level, ()) for edge in row.period)
+            ordered = sorted(starts - {AFTER_LAST_DAY})
+            self._calendars[chain] = _Calendar(ordered, [self._rule(chain, day) for day in ordered])
+        return self._calendars[chain]
+
+    def _rule(self, chain: tuple[str, ...], day: int) -> _Rule | None:
+        values = {name: row.value for name, row in self._rows_on(chain, day).items() if row is not None}
+        if len(values) < len(self._rows):
+            return None
+        in_mg = Multiply(self.method.formula, Number(Scaled(self.method.result_mg, 0)))
+        bound = bind(in_mg, values, {QUANTITY: self.method.scale})
+        return _Rule(bound.evaluate, 10**bound.scale)
+
+    def _rows_on(self, chain: tuple[str, ...], day: int) -> dict[str, ParameterRow | None]:
+        return {
+            name: next((row for level in chain for row in by_region.get(level, ()) if row.period.covers(day)), None)
+            for name, by_region in self._rows.items()
+        }

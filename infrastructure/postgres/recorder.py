@@ -1,0 +1,188 @@
+"""The batch append, as a recorder of the eventsourcing library (DESIGN 4, Append; ADR 0002).
+
+Keeps: writers serialize on the row ``journal.log_head`` and on nothing else; positions are contiguous, also after a
+failed append; ``recorded_us`` strictly rises from commit to commit; everything of an append commits together.
+The table is the library's own, so its readers, subscriptions and projections work unchanged.
+Leaves to ``eventsourcing_journal``: what the bytes mean.
+"""
+
+from __future__ import annotations
+
+import struct
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from eventsourcing.persistence import IntegrityError, StoredEvent
+from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
+from psycopg import Connection, Cursor
+from psycopg.rows import tuple_row
+
+from application.ports.journal import Appended, Head, RefTaken, RulebookMoved, StreamMoved
+from infrastructure.postgres.migrating import migrate
+
+_COPY_EVENTS = (
+    "COPY journal.ledger_events (originator_id, originator_version, topic, state, notification_id)"
+    " FROM STDIN (FORMAT BINARY)"
+)
+_COPY_REFS = "COPY journal.behavior_refs (ref, position) FROM STDIN (FORMAT BINARY)"
+_COPY_START = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+_COPY_END = b"\xff\xff"
+_EVENT = struct.Struct(">hi16siqi")
+_LENGTH = struct.Struct(">i")
+_POSITION = struct.Struct(">iq")
+_REF = struct.Struct(">hi16siq")
+
+Clock = Callable[[], int]
+
+
+class JournalRecorder(PostgresApplicationRecorder):
+    """Recorder over the table ``journal.ledger_events``; every insert goes through ``append``."""
+
+    def __init__(
+        self,
+        datastore: PostgresDatastore,
+        *,
+        events_table_name: str = "ledger_events",
+        clock: Clock | None = None,
+    ) -> None:
+        """``clock``: microseconds told by a simulated clock; None = the database's own clock."""
+        super().__init__(datastore, events_table_name=events_table_name)
+        self.clock = clock
+        self._held = threading.local()
+
+    def create_table(self) -> None:
+        with self.datastore.get_connection() as conn:
+            migrate(conn)
+
+    def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int] | None:
+        """The library's own way in: the same append, without references."""
+        if not stored_events:
+            return []
+        rows = [(e.originator_id, e.originator_version, e.topic, e.state) for e in stored_events]
+        try:
+            appended = self.append(rows)  # type: ignore[arg-type]
+        except StreamMoved as error:
+            raise IntegrityError(str(error)) from error
+        return range(appended.first, appended.last + 1)
+
+    @contextmanager
+    def exclusive(self) -> Iterator[Head]:
+        """Hold the head until the block ends; an append inside joins the transaction."""
+        with self._connection() as conn, conn.transaction():
+            head = _lock(conn.cursor())[0]
+            self._held.conn = conn
+            try:
+                yield head
+            finally:
+                self._held.conn = None
+
+    def append(
+        self,
+        rows: Sequence[tuple[UUID, int, str, bytes]],
+        *,
+        rulebook_seen: int | None = None,
+        refs: Sequence[tuple[UUID, int]] = (),
+        openings: Sequence[tuple[UUID, UUID]] = (),
+        snapshots: Sequence[tuple[UUID, int, str, bytes]] = (),
+        moves_rulebook: bool = False,
+    ) -> Appended:
+        """Append rows (stream, version, topic, state) in this order.
+
+        ``rulebook_seen`` None = the rows do not depend on the rulebook. ``refs``: key and index into ``rows``.
+        Raises RulebookMoved, StreamMoved, RefTaken; then nothing was written.
+        """
+        held: Connection[Any] | None = getattr(self._held, "conn", None)
+        args = (rows, rulebook_seen, refs, openings, snapshots, moves_rulebook)
+        try:
+            if held is not None:
+                return self._append(held.cursor(row_factory=tuple_row), *args)
+            with self._connection() as conn, conn.transaction():
+                return self._append(conn.cursor(row_factory=tuple_row), *args)
+        except psycopg.errors.UniqueViolation as error:
+            raise _moved(error) from error
+
+    def _append(
+        self,
+        cursor: Cursor[Any],
+        rows: Sequence[tuple[UUID, int, str, bytes]],
+        rulebook_seen: int | None,
+        refs: Sequence[tuple[UUID, int]],
+        openings: Sequence[tuple[UUID, UUID]],
+        snapshots: Sequence[tuple[UUID, int, str, bytes]],
+        moves_rulebook: bool,
+    ) -> Appended:
+        head, database_us = _lock(cursor)
+        if rulebook_seen is not None and rulebook_seen != head.rulebook_position:
+            raise RulebookMoved(f"rulebook is at {head.rulebook_position}, decided at {rulebook_seen}")
+        now_us = database_us if self.clock is None else self.clock()
+        first, last = head.size + 1, head.size + len(rows)
+        recorded_us = max(now_us, head.recorded_us + 1)
+        if openings:
+            cursor.executemany("INSERT INTO journal.account_refs VALUES (%s, %s)", openings)
+        if refs:
+            _copy(cursor, _COPY_REFS, (_REF.pack(2, 16, ref.bytes, 8, first + index) for ref, index in refs))
+        _copy(cursor, _COPY_EVENTS, _event_rows(rows, first))
+        if snapshots:
+            _replace_snapshots(cursor, snapshots)
+        rulebook_position = last if moves_rulebook else head.rulebook_position
+        # One message, so one round trip; the numbers are ours.
+        cursor.execute(
+            f"INSERT INTO journal.log_commits VALUES ({last:d}, {recorded_us:d});"  # noqa: S608
+            f"UPDATE journal.log_head SET size = {last:d}, recorded_us = {recorded_us:d},"
+            f" rulebook_position = {rulebook_position:d}; NOTIFY ledger_events".encode()
+        )
+        return Appended(first, last, recorded_us)
+
+    @contextmanager
+    def _connection(self) -> Iterator[Connection[Any]]:
+        # Not datastore.get_connection(): that turns a unique violation into the library's error and loses its constraint.
+        self.datastore.pool.open()
+        with self.datastore.pool.connection() as conn:
+            yield conn
+
+
+def _lock(cursor: Cursor[Any]) -> tuple[Head, int]:
+    cursor.row_factory = tuple_row
+    row = cursor.execute(
+        "SELECT size, rulebook_position, recorded_us, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+        " FROM journal.log_head FOR UPDATE",
+        prepare=True,
+    ).fetchone()
+    assert row is not None
+    return Head(row[0], row[1], row[2]), row[3]
+
+
+def _event_rows(rows: Sequence[tuple[UUID, int, str, bytes]], first: int) -> Iterator[bytes]:
+    topics: dict[str, bytes] = {}
+    for position, (stream, version, topic, state) in enumerate(rows, start=first):
+        name = topics.get(topic)
+        if name is None:
+            name = topics[topic] = topic.encode()
+        yield (
+            _EVENT.pack(5, 16, stream.bytes, 8, version, len(name))
+            + name
+            + _LENGTH.pack(len(state))
+            + state
+            + _POSITION.pack(8, position)
+        )
+
+
+def _copy(cursor: Cursor[Any], statement: str, rows: Iterator[bytes]) -> None:
+    with cursor.copy(statement) as copy:
+        copy.write(b"".join((_COPY_START, *rows, _COPY_END)))
+
+
+def _replace_snapshots(cursor: Cursor[Any], snapshots: Sequence[tuple[UUID, int, str, bytes]]) -> None:
+    cursor.executemany("DELETE FROM journal.ledger_snapshots WHERE originator_id = %s", [(s[0],) for s in snapshots])
+    cursor.executemany("INSERT INTO journal.ledger_snapshots VALUES (%s, %s, %s, %s)", snapshots)
+
+
+def _moved(error: psycopg.errors.UniqueViolation) -> RefTaken | StreamMoved:
+    constraint = error.diag.constraint_name or ""
+    if constraint == "behavior_refs_pkey":
+        return RefTaken(error.diag.message_detail or constraint)
+    return StreamMoved(error.diag.message_detail or constraint)

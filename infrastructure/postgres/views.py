@@ -1,0 +1,211 @@
+"""The views in PostgreSQL: a batching projector, shadow rebuild and swap (DESIGN 4, Read path).
+
+Keeps: rows and position change in one transaction; one projector works at a time (it holds ``views.progress``), so
+every event is shown once; a rebuild reads the log beside the live views and swaps under the same row, so writers and
+readers go on. Waiting for a position means advancing to it: whoever asks first does the work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any
+from uuid import UUID
+
+from eventsourcing.postgres import PostgresDatastore
+from psycopg import Connection, Cursor, ServerCursor
+from psycopg.rows import tuple_row
+
+from application.ports.journal import Journal
+from application.ports.views import VIEWS, BehaviorTotal, ViewCheck
+from application.projections.entries import StatementRow, balance_changes, statement_rows
+from domain.events.account import BehaviorCredited, BehaviorReversed, FactorRevised
+from domain.events.base import Recorded
+
+_TOPICS = (BehaviorCredited.TOPIC, BehaviorReversed.TOPIC, FactorRevised.TOPIC)
+_PAGE = 5_000
+_REBUILD_PAGE = 50_000
+_STATEMENT_COLUMNS = "account_id, position, version, kind, behavior, day, change_mg, source"
+
+_UPSERT_BALANCES = """
+WITH change AS (
+    SELECT * FROM unnest(%s::uuid[], %s::text[], %s::numeric[], %s::bigint[]) AS c(account_id, behavior, mg, credits)
+), changed AS (
+    INSERT INTO {schema}.account_balance AS b SELECT account_id, behavior, mg, credits FROM change
+    ON CONFLICT (account_id, behavior) DO UPDATE
+        SET credited_mg = b.credited_mg + EXCLUDED.credited_mg, credits = b.credits + EXCLUDED.credits
+    RETURNING account_id, behavior, (xmax = 0) AS is_new
+), summed AS (
+    SELECT behavior, sum(mg) AS mg, sum(credits) AS credits, count(*) FILTER (WHERE is_new) AS accounts
+    FROM change JOIN changed USING (account_id, behavior) GROUP BY behavior
+)
+INSERT INTO {schema}.book_totals AS t SELECT behavior, mg, credits, accounts FROM summed
+ON CONFLICT (behavior) DO UPDATE SET credited_mg = t.credited_mg + EXCLUDED.credited_mg,
+    credits = t.credits + EXCLUDED.credits, accounts = t.accounts + EXCLUDED.accounts
+"""
+
+
+class PostgresViews:
+    """Views port; see ``application.ports.views``."""
+
+    def __init__(self, datastore: PostgresDatastore, journal: Journal) -> None:
+        self._datastore = datastore
+        self._journal = journal
+
+    def advance(self, to: int) -> int:
+        shown = self._position()
+        while shown < to:
+            with self._connection() as conn, conn.transaction():
+                shown = _hold(conn)
+                if shown < to:
+                    upto = min(to, shown + _PAGE)
+                    _write(conn.cursor(), "views", list(self._journal.log(shown, upto, _TOPICS)))
+                    shown = upto
+                    conn.execute("UPDATE views.progress SET position = %s", (shown,))
+        return shown
+
+    def balances(self, at: int | None = None) -> Iterator[tuple[UUID, str, int]]:
+        if at is None:
+            query, params = "SELECT account_id, behavior, credited_mg FROM views.account_balance ORDER BY account_id, behavior COLLATE \"C\"", []
+        else:
+            query = (
+                "SELECT account_id, behavior, sum(change_mg) FROM views.account_statement WHERE position <= %s"
+                " GROUP BY account_id, behavior ORDER BY account_id, behavior COLLATE \"C\""
+            )
+            params = [at]
+        with self._connection() as conn, conn.transaction(), ServerCursor(conn, "rows", row_factory=tuple_row) as cursor:
+            cursor.itersize = _PAGE
+            cursor.execute(query.encode(), params)
+            for account, behavior, mg in cursor:
+                yield account, behavior, int(mg)
+
+    def totals(self, at: int | None = None) -> list[BehaviorTotal]:
+        if at is None:
+            rows = self._fetch("SELECT behavior, credited_mg, credits, accounts FROM views.book_totals ORDER BY 1", ())
+        else:
+            rows = self._fetch(
+                "SELECT behavior, sum(change_mg), count(*) FILTER (WHERE kind = 'credited'), count(DISTINCT account_id)"
+                " FROM views.account_statement WHERE position <= %s GROUP BY 1 ORDER BY 1",
+                (at,),
+            )
+        return [BehaviorTotal(behavior, int(mg), credits, accounts) for behavior, mg, credits, accounts in rows]
+
+    def accounts(self, at: int | None = None) -> int:
+        if at is None:
+            return int(self._fetch("SELECT count(DISTINCT account_id) FROM views.account_balance", ())[0][0])
+        query = "SELECT count(DISTINCT account_id) FROM views.account_statement WHERE position <= %s"
+        return int(self._fetch(query, (at,))[0][0])
+
+    def statement(self, account: UUID) -> list[StatementRow]:
+        query = (
+            f"SELECT {_STATEMENT_COLUMNS} FROM views.account_statement WHERE account_id = %s ORDER BY position"
+        )
+        return [
+            StatementRow(*row[:5], None if row[5] is None else row[5].isoformat(), int(row[6]), row[7])
+            for row in self._fetch(query, (account,))
+        ]
+
+    def rebuild(self, names: tuple[str, ...], progress: Callable[[int], None] | None = None) -> int:
+        with self._shadow(progress) as conn:
+            for name in names:
+                conn.execute(f"DROP TABLE views.{name}".encode())
+                conn.execute(f"ALTER TABLE views_shadow.{name} SET SCHEMA views".encode())
+            counts = [conn.execute(f"SELECT count(*) FROM views.{name}".encode()).fetchone() for name in names]
+        return sum(_first(row) for row in counts)
+
+    def check(self, progress: Callable[[int], None] | None = None) -> list[ViewCheck]:
+        with self._shadow(progress) as conn:
+            return [_compare(conn, name) for name in VIEWS]
+
+    @contextmanager
+    def _shadow(self, progress: Callable[[int], None] | None) -> Iterator[Connection[Any]]:
+        """The views built anew in their own schema, at the position of the live ones, which stand still meanwhile.
+
+        Most of the log is read before the live views are held; only what came after is read under the lock.
+        """
+        with self._connection() as own:
+            own.execute("SELECT pg_advisory_lock(hashtext('carbon_ledger.views_shadow'))")
+            try:
+                with own.transaction():
+                    own.execute("DROP SCHEMA IF EXISTS views_shadow CASCADE")
+                    own.execute("CREATE SCHEMA views_shadow")
+                    for name in VIEWS:
+                        own.execute(f"CREATE TABLE views_shadow.{name} (LIKE views.{name} INCLUDING ALL)".encode())
+                target = self._position()
+                self._fill(own, 0, target, progress)
+                with own.transaction():
+                    shown = _hold(own)
+                    self._fill(own, target, shown, progress)
+                    yield own
+                    own.execute("DROP SCHEMA views_shadow CASCADE")
+            finally:
+                own.execute("SELECT pg_advisory_unlock(hashtext('carbon_ledger.views_shadow'))")
+
+    def _fill(self, conn: Connection[Any], after: int, upto: int, progress: Callable[[int], None] | None) -> None:
+        log = self._journal.log(after, upto, _TOPICS)
+        while page := list(islice(log, _REBUILD_PAGE)):
+            with conn.transaction():
+                _write(conn.cursor(), "views_shadow", page)
+            if progress is not None:
+                progress(page[-1].position)
+
+    def _position(self) -> int:
+        return int(self._fetch("SELECT position FROM views.progress", ())[0][0])
+
+    def _fetch(self, query: str, params: Sequence[object]) -> list[Any]:
+        with self._connection() as conn, conn.cursor(row_factory=tuple_row) as cursor:
+            return cursor.execute(query.encode(), params).fetchall()
+
+    @contextmanager
+    def _connection(self) -> Iterator[Connection[Any]]:
+        self._datastore.pool.open()
+        with self._datastore.pool.connection() as conn:
+            yield conn
+
+
+def _hold(conn: Connection[Any]) -> int:
+    """Take the views for this transaction; returns the position they show."""
+    with conn.cursor(row_factory=tuple_row) as cursor:
+        row = cursor.execute("SELECT position FROM views.progress FOR UPDATE").fetchone()
+    return _first(row)
+
+
+def _first(row: Any) -> int:
+    assert row is not None
+    return int(row[0] if isinstance(row, tuple) else next(iter(row.values())))
+
+
+def _write(cursor: Cursor[Any], schema: str, page: Sequence[Recorded]) -> None:
+    rows = statement_rows(page)
+    if not rows:
+        return
+    with cursor.copy(f"COPY {schema}.account_statement ({_STATEMENT_COLUMNS}) FROM STDIN".encode()) as copy:
+        copy.write("".join(_statement_line(row) for row in rows))
+    changes = balance_changes(rows)
+    cursor.execute(
+        _UPSERT_BALANCES.format(schema=schema).encode(),
+        (
+            [account for account, _ in changes],
+            [behavior for _, behavior in changes],
+            [str(change.credited_mg) for change in changes.values()],
+            [change.credits for change in changes.values()],
+        ),
+    )
+
+
+def _statement_line(row: StatementRow) -> str:
+    # No value can hold a tab or a line break: behaviors, days, decision and revision names have stricter grammars.
+    return f"{row[0]}\t{row[1]}\t{row[2]}\t{row[3]}\t{row[4]}\t{row[5] or chr(92) + 'N'}\t{row[6]}\t{row[7]}\n"
+
+
+def _compare(conn: Connection[Any], name: str) -> ViewCheck:
+    query = f"""
+    SELECT (SELECT count(*) FROM views.{name}),
+        (SELECT count(*) FROM (SELECT * FROM views.{name} EXCEPT ALL SELECT * FROM views_shadow.{name}) AS extra)
+        + (SELECT count(*) FROM (SELECT * FROM views_shadow.{name} EXCEPT ALL SELECT * FROM views.{name}) AS missing)
+    """
+    with conn.cursor(row_factory=tuple_row) as cursor:
+        row = cursor.execute(query.encode()).fetchone()
+    assert row is not None
+    return ViewCheck(name, row[0], row[1])

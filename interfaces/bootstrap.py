@@ -1,0 +1,113 @@
+"""The composition root: the only place of the interfaces that knows which adapter stands behind which port."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+
+from application import initializing
+from application.book import Book
+from application.ports.behavior_source import BehaviorSource
+from application.ports.views import Views
+from domain.errors import Unavailable
+from infrastructure import catalogue
+from infrastructure.behavior_files import open_behavior_file
+from infrastructure.clock import SimulatedClock
+from infrastructure.embedded_postgres import EmbeddedPostgres, check_server_settings
+from infrastructure.eventsourcing_journal import EventsourcingJournal, open_datastore
+from infrastructure.pepper import Pepper, create_pepper, load_pepper
+from infrastructure.postgres.migrating import migrate
+from infrastructure.postgres.views import PostgresViews
+from infrastructure.rejects_file import RejectsFile
+from infrastructure.settings import Settings
+
+__all__ = ["Ledger", "RejectsFile", "Settings", "behavior_file", "initialize", "open_ledger"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """An open book with its read side. ``clock``: set when the book's times are told rather than measured."""
+
+    book: Book
+    views: Views
+    server_version: str
+    clock: SimulatedClock | None
+
+
+@contextmanager
+def open_ledger(settings: Settings) -> Iterator[Ledger]:
+    """The ledger of a home that was initialized. Raises Unavailable with a remedy for everything that is missing."""
+    if not (settings.home / _PEPPER).exists():
+        raise Unavailable(
+            "not_initialized", f"there is no ledger in {settings.home}", remedy="run `carbon-ledger init` first"
+        )
+    with _journal(settings) as (journal, server_version):
+        book = Book(journal, load_pepper(settings.home / _PEPPER))
+        genesis = book.rulebook().genesis
+        simulated = genesis is not None and genesis.clock == "simulated"
+        clock = _simulate(journal) if simulated else None
+        yield Ledger(book, PostgresViews(journal.datastore, journal), server_version, clock)
+
+
+def initialize(settings: Settings, *, with_catalogue: bool = True, simulated: bool = False) -> str:
+    """Make the home, the database, the keys, the genesis event and the catalogue; returns the server version.
+
+    Running it again finishes what was interrupted and changes nothing else.
+    """
+    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _journal(settings) as (journal, server_version):
+        book = Book(journal, _pepper(settings.home, is_new_book=journal.head().size == 0))
+        if simulated:
+            _simulate(journal)
+        initializing.open_book(book, clock="simulated" if simulated else "system")
+        if with_catalogue:
+            initializing.load_catalogue(book, catalogue.documents())
+    return server_version
+
+
+def behavior_file(path: Path) -> BehaviorSource:
+    """A behavior file in any of the supported formats."""
+    return open_behavior_file(path)
+
+
+_PEPPER = Path("keys") / "pepper"
+
+
+def _pepper(home: Path, *, is_new_book: bool) -> Pepper:
+    path = home / _PEPPER
+    if is_new_book and not path.exists():
+        return create_pepper(path)
+    return load_pepper(path)
+
+
+def _simulate(journal: EventsourcingJournal) -> SimulatedClock:
+    clock = SimulatedClock(lambda: journal.head().recorded_us)
+    journal.recorder.clock = clock
+    return clock
+
+
+@contextmanager
+def _journal(settings: Settings) -> Iterator[tuple[EventsourcingJournal, str]]:
+    if settings.dsn is not None:
+        with _open(settings.dsn.get_secret_value()) as opened:
+            yield opened
+        return
+    with EmbeddedPostgres(settings.home) as conninfo, _open(conninfo) as opened:
+        yield opened
+
+
+@contextmanager
+def _open(conninfo: str) -> Iterator[tuple[EventsourcingJournal, str]]:
+    with psycopg.connect(conninfo, autocommit=True) as conn:
+        check_server_settings(conn)
+        migrate(conn)
+        version = conn.info.parameter_status("server_version") or str(conn.info.server_version)
+    datastore = open_datastore(conninfo)
+    try:
+        yield EventsourcingJournal(datastore), version
+    finally:
+        datastore.close()

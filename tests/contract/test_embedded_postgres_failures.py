@@ -1,0 +1,358 @@
+"""The embedded server after crashes, on full disks, with unsafe settings, and what a person is told."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from domain.errors import Unavailable
+from infrastructure.embedded import safety
+from infrastructure.embedded.process import shorten_log
+from infrastructure.embedded_postgres import EmbeddedPostgres, check_server_settings, explain, find_binaries
+from tests.contract.embedded_postgres_tools import (
+    IS_ROOT,
+    children_of,
+    embedded,
+    kill_servers_below,
+    kill_tree,
+    query,
+    running_server,
+    said,
+    server_of,
+    state_of,
+    temporary_home,
+    visitor,
+    wait_until,
+)
+
+
+@pytest.fixture(scope="module")
+def made_home() -> Iterator[Path]:
+    with temporary_home() as made:
+        with embedded(made) as conninfo:
+            query(conninfo, "CREATE TABLE ledger (mg bigint)")
+        yield made
+
+
+@pytest.fixture
+def home(made_home: Path) -> Iterator[Path]:
+    """A home of one's own with an empty table ``ledger``, copied because that is faster than making it."""
+    with temporary_home() as copy:
+        subprocess.run(["cp", "-a", made_home, copy], check=True)
+        yield copy
+
+
+@pytest.fixture
+def fresh_home() -> Iterator[Path]:
+    with temporary_home() as fresh:
+        yield fresh
+
+
+def refusal(home: Path, **options: object) -> Unavailable:
+    with pytest.raises(Unavailable) as caught:
+        embedded(home, **options).start()
+    assert caught.value.remedy
+    return caught.value
+
+
+def test_after_kill_9_of_the_whole_tree_every_committed_row_is_there(home: Path) -> None:
+    use = embedded(home)
+    query(use.start(), "INSERT INTO ledger SELECT generate_series(1, 100000)")
+    kill_tree(running_server(home))
+    assert query(use.start(), "SELECT count(*) FROM ledger") == 100_000
+    use.stop()
+    assert server_of(home) is None
+
+
+def test_a_zombie_server_is_not_taken_for_a_living_one(home: Path) -> None:
+    with embedded(home) as conninfo:
+        query(conninfo, "INSERT INTO ledger VALUES (1)")
+        server = running_server(home)
+        kill_tree(server)
+        wait_until(lambda: state_of(server) == "Z", "its parent, this process, has not asked for its end")
+        assert (home / "postgres" / "data" / "postmaster.pid").exists()
+        with embedded(home) as again:
+            assert query(again, "SELECT count(*) FROM ledger") == 1
+            assert state_of(server) == "Z"
+
+
+def test_a_process_id_that_another_program_got_meanwhile_is_not_believed(home: Path) -> None:
+    data = home / "postgres" / "data"
+    with embedded(home) as conninfo:
+        query(conninfo, "INSERT INTO ledger VALUES (1)")
+        kill_tree(running_server(home))
+        # Of the same account, so that PostgreSQL alone would take it for a running server and refuse to start.
+        owner = data.stat()
+        other: Any = {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []} if IS_ROOT else {}
+        with subprocess.Popen(["sleep", "60"], **other) as stranger:
+            try:
+                for name in (data / "postmaster.pid", home / "postgres" / "run" / ".s.PGSQL.5432.lock"):
+                    lines = name.read_text().splitlines(keepends=True)
+                    name.write_text(f"{stranger.pid}\n" + "".join(lines[1:]))
+                with embedded(home) as again:
+                    assert query(again, "SELECT count(*) FROM ledger") == 1
+                assert stranger.poll() is None
+            finally:
+                stranger.kill()
+
+
+def test_a_child_that_outlived_its_killed_server_is_waited_for(home: Path) -> None:
+    with embedded(home) as conninfo:
+        server = running_server(home)
+        with psycopg.connect(conninfo, autocommit=True) as conn:
+            session = conn.info.backend_pid
+            os.kill(session, signal.SIGSTOP)
+            os.kill(server, signal.SIGKILL)
+            answers: list[str] = []
+            restart = embedded(home)
+            starting = threading.Thread(target=lambda: answers.append(restart.start()))
+            starting.start()
+            try:
+                log = home / "postgres" / "server.log"
+                wait_until(lambda: "pre-existing shared memory block" in log.read_text(), "two servers on one folder")
+                assert answers == []
+            finally:
+                os.kill(session, signal.SIGCONT)
+                starting.join()
+        assert query(answers[0], "SELECT count(*) FROM ledger") == 0
+        restart.stop()
+
+
+def test_an_interrupted_creation_leaves_nothing_in_the_way(fresh_home: Path) -> None:
+    folder = fresh_home / "postgres"
+    with visitor(fresh_home) as creator:
+        wait_until(lambda: list(folder.glob("data.new-*/PG_VERSION")), "initdb begins")
+        initdb = children_of(creator.pid)
+        creator.kill()
+        for pid in initdb:
+            kill_tree(pid)
+        creator.wait()
+    assert list(folder.glob("data.new-*"))
+    assert not (folder / "data").exists()
+    with embedded(fresh_home) as conninfo:
+        assert query(conninfo, "SELECT 1") == 1
+    assert not list(folder.glob("data.new-*"))
+
+
+def test_a_creation_that_goes_on_without_its_ledger_harms_nothing(fresh_home: Path) -> None:
+    with visitor(fresh_home) as creator:
+        wait_until(lambda: list((fresh_home / "postgres").glob("data.new-*/PG_VERSION")), "initdb begins")
+        creator.kill()
+        creator.wait()
+    with embedded(fresh_home) as conninfo:
+        assert query(conninfo, "SHOW fsync") == "on"
+
+
+def test_a_start_that_takes_too_long_is_said_and_goes_on_by_itself(home: Path) -> None:
+    assert refusal(home, patience_seconds=0.001).code == "server_still_starting"
+    with visitor(home, "look") as later:
+        assert said(later) == "in"
+
+
+def test_a_start_while_the_server_still_stops_waits_and_starts_it_again(home: Path) -> None:
+    use = embedded(home, patience_seconds=0.3)
+    with psycopg.connect(use.start(), autocommit=True) as conn:
+        conn.execute("INSERT INTO ledger VALUES (1)")
+        server = running_server(home)
+        os.kill(conn.info.backend_pid, signal.SIGSTOP)
+        with pytest.raises(Unavailable) as caught:
+            use.stop()
+        assert caught.value.code == "server_still_stopping"
+        threading.Timer(0.5, os.kill, (conn.info.backend_pid, signal.SIGCONT)).start()
+        with embedded(home) as conninfo:
+            assert running_server(home) != server
+            assert query(conninfo, "SELECT count(*) FROM ledger") == 1
+
+
+def test_a_home_made_by_another_version_is_refused_untouched(home: Path) -> None:
+    version = home / "postgres" / "data" / "PG_VERSION"
+    made_by = version.read_text()
+    version.write_text("13\n")
+    assert refusal(home).code == "server_version_differs"
+    assert refusal(home, binaries=find_binaries()).code == "server_version_differs"
+    version.write_text(made_by)
+    with embedded(home) as conninfo:
+        assert query(conninfo, "SELECT 1") == 1
+
+
+def test_a_data_folder_without_its_version_is_not_overwritten(home: Path) -> None:
+    (home / "postgres" / "data" / "PG_VERSION").unlink()
+    assert refusal(home).code == "server_data_damaged"
+    assert (home / "postgres" / "data" / "global").is_dir()
+
+
+@pytest.mark.parametrize("setting", ["fsync", "synchronous_commit", "full_page_writes"])
+@pytest.mark.parametrize("file", ["postgresql.conf", "postgresql.auto.conf"])
+def test_a_server_that_may_forget_a_commit_is_refused_before_it_starts(home: Path, setting: str, file: str) -> None:
+    with open(home / "postgres" / "data" / file, "a") as settings:
+        settings.write(f"{setting} = off\n")
+    log = (home / "postgres" / "server.log").read_text()
+    refused = refusal(home)
+    assert (refused.code, refused.field) == ("unsafe_server_setting", setting)
+    assert (home / "postgres" / "server.log").read_text() == log
+
+
+def test_a_role_that_may_forget_a_commit_is_refused_and_the_server_stopped(home: Path) -> None:
+    with embedded(home) as conninfo:
+        query(conninfo, "ALTER ROLE carbon_ledger SET synchronous_commit = off")
+    assert refusal(home).field == "synchronous_commit"
+    assert server_of(home) is None
+
+
+def test_broken_settings_are_told_with_the_servers_own_words(home: Path) -> None:
+    with open(home / "postgres" / "data" / "postgresql.conf", "a") as settings:
+        settings.write("max_connections = 'many'\n")
+    refused = refusal(home)
+    assert refused.code == "server_settings_invalid"
+    assert "max_connections" in refused.message
+
+
+def test_any_server_can_be_asked_whether_it_keeps_its_commits(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with embedded(home) as conninfo, psycopg.connect(conninfo) as conn:
+        for safe in ("on", "local", "remote_write", "remote_apply"):
+            conn.execute(f"SET synchronous_commit = {safe}".encode())
+            check_server_settings(conn)
+        conn.execute("SET synchronous_commit = off")
+        with pytest.raises(Unavailable) as caught:
+            check_server_settings(conn)
+        assert (caught.value.code, caught.value.field) == ("unsafe_server_setting", "synchronous_commit")
+        monkeypatch.setattr(safety, "OLDEST_MAJOR", 99)
+        with pytest.raises(Unavailable) as caught:
+            check_server_settings(conn)
+        assert caught.value.code == "server_version_unsupported"
+
+
+def test_a_full_disk_while_creating_is_said(fresh_home: Path) -> None:
+    # /dev/full gives the kernel's own answer to anybody; the next test but one fills a real file system.
+    programs = fresh_home.with_name("programs")
+    programs.mkdir()
+    for program in find_binaries().iterdir():
+        if program.name != "initdb":
+            (programs / program.name).symlink_to(program)
+    (programs / "initdb").write_text("#!/bin/sh\nLC_ALL=C cat /etc/passwd >/dev/full\n")
+    (programs / "initdb").chmod(0o755)
+    assert refusal(fresh_home, binaries=programs).code == "disk_full"
+    assert not list((fresh_home / "postgres").glob("data*"))
+    with embedded(fresh_home) as conninfo:
+        assert query(conninfo, "SELECT 1") == 1
+
+
+def test_a_full_disk_while_starting_is_said(home: Path) -> None:
+    options = home / "postgres" / "data" / "postmaster.opts"
+    options.unlink()
+    options.symlink_to("/dev/full")
+    assert refusal(home).code == "disk_full"
+    options.unlink()
+    with embedded(home) as conninfo:
+        assert query(conninfo, "SELECT count(*) FROM ledger") == 0
+
+
+@contextlib.contextmanager
+def small_disk(megabytes: int) -> Iterator[Path]:
+    with temporary_home("disk") as disk:
+        disk.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=755", "tmpfs", disk], check=True)
+        try:
+            yield disk
+        finally:
+            kill_servers_below(disk)
+            subprocess.run(["umount", "-l", disk], check=True)
+
+
+def can_mount() -> bool:
+    attempt = "mount -t tmpfs tmpfs /mnt"
+    if not IS_ROOT or shutil.which("unshare") is None:
+        return False
+    return subprocess.run(["unshare", "-m", "sh", "-c", attempt], check=False, capture_output=True).returncode == 0
+
+
+@pytest.mark.skipif(not can_mount(), reason="filling a real disk needs the right to mount one; /dev/full stands in")
+def test_a_disk_that_fills_up_loses_nothing_and_goes_on_when_there_is_room() -> None:
+    with small_disk(20) as disk:
+        assert refusal(disk / "home").code == "disk_full"
+    with small_disk(90) as disk:
+        use = embedded(disk / "home")
+        committed = fill(use)
+        assert committed > 0
+        with contextlib.suppress(Unavailable):
+            use.stop()
+        subprocess.run(["mount", "-o", "remount,size=400m", disk], check=True)
+        with embedded(disk / "home") as conninfo:
+            assert query(conninfo, "SELECT count(DISTINCT batch) FROM ledger") == committed
+            assert query(conninfo, "SELECT count(*) FROM ledger") == 5_000 * committed
+
+
+def fill(use: EmbeddedPostgres) -> int:
+    """Commit batches until the disk is full; the number that the server acknowledged."""
+    committed = 0
+    try:
+        with psycopg.connect(use.start(), autocommit=True) as conn:
+            conn.execute("CREATE TABLE ledger (batch int, mg bigint)")
+            for batch in range(10_000):
+                conn.execute("INSERT INTO ledger SELECT %s, generate_series(1, 5000)", [batch])
+                committed += 1
+    except psycopg.Error as error:
+        explained = use.explain(error)
+        assert explained is not None
+        assert explained.code == "disk_full"
+    return committed
+
+
+def test_failures_of_the_server_are_explained(home: Path) -> None:
+    use = embedded(home)
+    conninfo = use.start()
+    copy = "COPY (SELECT repeat('x', 100000) FROM generate_series(1, 10)) TO '/dev/full'"
+    assert told(use, conninfo, copy) == "disk_full"
+    assert told(use, conninfo, "SELECT pg_terminate_backend(pg_backend_pid())") == "server_stopped"
+    assert told(use, conninfo, "SELECT * FROM no_such_table") is None
+    kill_tree(running_server(home))
+    assert told(use, conninfo, "SELECT 1") == "server_lost"
+    with use.log.open("a") as log:
+        log.write("PANIC:  could not write to file: No space left on device\n")
+    assert told(use, conninfo, "SELECT 1") == "disk_full"
+    use.start()
+    kill_tree(running_server(home))
+    assert told(use, conninfo, "SELECT 1") == "server_lost"
+    use.stop()
+
+
+def told(use: EmbeddedPostgres, conninfo: str, statement: str) -> str | None:
+    try:
+        query(conninfo, statement)
+    except psycopg.Error as error:
+        explained = use.explain(error)
+        return explained.code if explained else None
+    raise AssertionError(f"{statement} was expected to fail")
+
+
+def test_failures_of_the_disk_are_explained_also_when_wrapped() -> None:
+    with pytest.raises(OSError, match="No space left") as full, open("/dev/full", "w") as device:
+        device.write("x")
+    wrapped = RuntimeError("while exporting")
+    wrapped.__cause__ = full.value
+    explained = explain(wrapped)
+    assert explained is not None
+    assert explained.code == "disk_full"
+    assert explain(ValueError("something else")) is None
+
+
+def test_the_log_stays_small_while_the_server_writes_to_it(fresh_home: Path) -> None:
+    fresh_home.mkdir()
+    log = fresh_home / "server.log"
+    with open(log, "ab") as server:
+        server.write(b"old\n" * 2_000_000)
+        server.flush()
+        shorten_log(log)
+        server.write(b"new\n")
+    assert log.read_bytes() == b"new\n"
+    assert (fresh_home / "server.log.1").stat().st_size == 4_000_000
