@@ -51,7 +51,10 @@ def open_account(book: Book, account_ref: str, kind: str = "individual") -> Acte
     """Raises Rejected ``account_exists``, ``kind_unknown``, ``account_ref_malformed``."""
     if not account_ref or len(account_ref) > 256 or account_ref != account_ref.strip() or not account_ref.isprintable():
         raise Rejected(
-            "account_ref_malformed", "not a usable reference", field="account_ref", remedy="1 to 256 printable characters"
+            "account_ref_malformed",
+            "not a usable reference",
+            field="account_ref",
+            remedy="1 to 256 printable characters",
         )
     event, personal = rules.open_account(kind, account_ref)
     key, new_id = book.keys.account(account_ref), uuid4()
@@ -59,7 +62,10 @@ def open_account(book: Book, account_ref: str, kind: str = "individual") -> Acte
     for _ in range(_TRIES):
         if book.journal.find_accounts([key]):
             raise Rejected(
-                "account_exists", "an account has this reference", field="account_ref", remedy="use the existing account"
+                "account_exists",
+                "an account has this reference",
+                field="account_ref",
+                remedy="use the existing account",
             )
         try:
             appended = book.journal.append(batch._replace(rulebook_seen=book.journal.head().rulebook_position))
@@ -101,7 +107,9 @@ def grant_consent(
 
     def decide(account: Account) -> Event:
         if account.status == "closed":
-            raise Rejected("account_closed", "the account is closed", field="account", remedy="a closed account stays closed")
+            raise Rejected(
+                "account_closed", "the account is closed", field="account", remedy="a closed account stays closed"
+            )
         return event
 
     return _act(book, account_ref, decide)
@@ -129,9 +137,7 @@ def close(book: Book, account_ref: str, by: str, reason: str) -> Acted:
     return _act(book, account_ref, lambda account: rules.close(account, by, reason))
 
 
-def reverse(
-    book: Book, account_ref: str, source_ref: str, by: str, reason: str, partner: str
-) -> tuple[Acted, int]:
+def reverse(book: Book, account_ref: str, source_ref: str, by: str, reason: str, partner: str) -> tuple[Acted, int]:
     """Reverse the credit of a partner's reference; returns also the mg that it was worth.
 
     Raises Rejected ``account_unknown``, ``credit_unknown``, ``already_reversed``.
@@ -154,7 +160,9 @@ def reverse(
         history = _history(book, account.id)
         credit = history.credits[known.version]
         if credit.reversed_at is not None:
-            raise Rejected("already_reversed", "the credit was reversed before", field="source_ref", remedy="nothing to do")
+            raise Rejected(
+                "already_reversed", "the credit was reversed before", field="source_ref", remedy="nothing to do"
+            )
         worth = credit.worth
         for event in owed:
             assert isinstance(event, events.FactorRevised)
@@ -178,9 +186,7 @@ def _act(book: Book, account_ref: str, decide: Callable[[Account], Event]) -> Ac
     return acted
 
 
-def _append(
-    book: Book, stream: UUID, decide: Callable[[Rulebook, Account], tuple[list[Event], T]]
-) -> tuple[Acted, T]:
+def _append(book: Book, stream: UUID, decide: Callable[[Rulebook, Account], tuple[list[Event], T]]) -> tuple[Acted, T]:
     for _ in range(_TRIES):
         rulebook = book.rulebook()
         account = book.journal.accounts([stream])[stream]

@@ -1,6 +1,7 @@
 """A book: the journal with the rulebook kept up to date, and the way every rulebook act is done.
 
-Keeps (DESIGN 3): all checks of an act run under the append lock, on the rulebook as it stands there; an act is one event.
+Keeps (DESIGN 3): all checks of an act run under the append lock, on the rulebook as it stands there; an act is one
+event.
 """
 
 from __future__ import annotations
@@ -33,7 +34,10 @@ class Book:
         self._rulebook = Rulebook()
 
     def rulebook(self, position: int | None = None) -> Rulebook:
-        """The rulebook as of a rulebook position (default: now). Raises Unavailable ``not_initialized``, ``pepper_wrong``."""
+        """The rulebook as of a rulebook position (default: now).
+
+        Raises Unavailable ``not_initialized``, ``pepper_wrong``.
+        """
         upto = self.journal.head().rulebook_position if position is None else position
         if upto < self._rulebook.position:
             self._rulebook = Rulebook()

@@ -16,8 +16,9 @@ from application.book import Book
 from application.ports.journal import Append, Moved, RefTaken
 from domain.account import Account
 from domain.behavior import Behavior, Refusal
-from domain.crediting import STATE_CODES, Batch, Intake, Known, Outcome, Row, Rules
+from domain.crediting import STATE_CODES, Batch, Intake, Known, Outcome, Row
 from domain.history import AccountHistory
+from domain.screening import Rules
 
 SNAPSHOT_EVERY = 100
 """A snapshot is stored whenever a stream passes a multiple of this version."""
@@ -69,13 +70,11 @@ class Crediting:
     def _keyed(self, partner: str, rows: Sequence[Behavior | Refusal]) -> list[Row | Refusal]:
         ref, account = self._book.keys.ref, self._book.keys.account
         return [
-            Row(row, ref(partner, row.source_ref), account(row.account_ref)) if type(row) is Behavior else row
+            row if isinstance(row, Refusal) else Row(row, ref(partner, row.source_ref), account(row.account_ref))
             for row in rows
-        ]  # type: ignore[misc]
+        ]
 
-    def _try(
-        self, intake: Intake, keyed: Sequence[Row | Refusal], *, look_first: bool
-    ) -> CreditedBatch | None:
+    def _try(self, intake: Intake, keyed: Sequence[Row | Refusal], *, look_first: bool) -> CreditedBatch | None:
         """One attempt; None = knowledge was stale, try again. Raises Moved."""
         head = self._journal.head()
         rules = self._rules
@@ -95,9 +94,7 @@ class Crediting:
         touched = {event.stream: event.version for event in batch.events}
         snapshots = [accounts[i] for i, version in touched.items() if self._passes(accounts, kept, i, version)]
         refs = batch.refs
-        appended = self._journal.append(
-            Append(batch.events, rules.rulebook.position, refs, batch.openings, snapshots)
-        )
+        appended = self._journal.append(Append(batch.events, rules.rulebook.position, refs, batch.openings, snapshots))
         self._remember(accounts, ids)
         return CreditedBatch(outcomes, appended.last, len(batch.openings))
 
@@ -126,9 +123,7 @@ class Crediting:
         ]
         if not refused:
             return False
-        if any(
-            code in STATE_CODES and self._ids.get(row.account_key) in self._from_cache for row, code in refused
-        ):
+        if any(code in STATE_CODES and self._ids.get(row.account_key) in self._from_cache for row, code in refused):
             return True
         if not look_first and self._journal.find_refs([row.ref for row, _ in refused]):
             self._look_first = _LOOK_FIRST_FOR
@@ -145,7 +140,7 @@ class Crediting:
         for cache in (self._accounts, self._ids):
             while len(cache) > _CACHE_LIMIT:
                 # Oldest first; an account in use is soon read again.
-                cache.pop(next(iter(cache)))  # type: ignore[attr-defined]
+                del cache[next(iter(cache))]
 
     def _forget(self, keyed: Sequence[Row | Refusal]) -> None:
         for row in keyed:

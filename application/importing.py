@@ -53,9 +53,7 @@ def import_behaviors(
     """Import the whole source; returns when every row is durable and accounted for."""
     started = time.monotonic()
     book.rulebook()
-    intake = open_intake(
-        book, partner, source.digest, source.size_bytes, source.format, opens_accounts=opens_accounts
-    )
+    intake = open_intake(book, partner, source.digest, source.size_bytes, source.format, opens_accounts=opens_accounts)
     crediting = Crediting(book)
     result = ImportResult(intake.position)
     for parsed in source.rows(batch_rows):

@@ -18,9 +18,7 @@ from domain.instants import instant_of, instant_text
 from domain.streams import stream_id
 
 
-def open_intake(
-    book: Book, partner: str, digest: str, size_bytes: int, media: str, *, opens_accounts: bool
-) -> Intake:
+def open_intake(book: Book, partner: str, digest: str, size_bytes: int, media: str, *, opens_accounts: bool) -> Intake:
     """A new intake, or the open one of the same bytes."""
     stream = stream_id("intake", f"{partner}\0{digest}")
     while True:
@@ -44,9 +42,7 @@ def open_intake(
         return Intake(partner, appended.last, digest, received_us, opens_accounts)
 
 
-def close_intake(
-    book: Book, intake: Intake, read: int, credited: int, duplicates: int, rejected: Counter[str]
-) -> int:
+def close_intake(book: Book, intake: Intake, read: int, credited: int, duplicates: int, rejected: Counter[str]) -> int:
     """Close the intake and return the log size; when another process closed it meanwhile, its count stands.
 
     Raises Rejected ``rows_unaccounted`` when read is not credited + duplicates + rejected.

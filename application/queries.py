@@ -196,7 +196,9 @@ def _valuation(rulebook: Rulebook, credit: Credit, index: int, times: dict[int, 
             for name, row in workings.rows
             if row is not None
         ],
-        "exact": None if workings.exact is None else {"value": str(workings.exact.value), "scale": workings.exact.scale},
+        "exact": None
+        if workings.exact is None
+        else {"value": str(workings.exact.value), "scale": workings.exact.scale},
         "sources": rulebook.sources_of(valuation.methodology),
     }
     return answer

@@ -59,7 +59,10 @@ class _RunTotals:
 
 
 def replay(book: Book, until: int | None = None, progress: Callable[[int], None] | None = None) -> ReplayResult:
-    """Recompute the first ``until`` events (default: all) and compare. Raises Corrupt when the rulebook is unreadable."""
+    """Recompute the first ``until`` events (default: all) and compare.
+
+    Raises Corrupt when the rulebook is unreadable.
+    """
     started = time.monotonic()
     head = book.journal.head()
     upto = head.size if until is None else min(until, head.size)

@@ -152,9 +152,7 @@ class _AlreadyCompleted(Exception):
     """Another process completed the run meanwhile."""
 
 
-def _impact(
-    book: Book, scope: Scope, upto: int, progress: Progress | None, revision: str | None = None
-) -> Impact:
+def _impact(book: Book, scope: Scope, upto: int, progress: Progress | None, revision: str | None = None) -> Impact:
     impact = Impact()
     for _, recorded in book.journal.streams(ACCOUNT_TOPICS, upto):
         lines = _booked(recorded, revision) if revision is not None else []
@@ -196,9 +194,7 @@ def _sweep(book: Book, run: RevisionRun, scope: Scope) -> Iterator[tuple[UUID, S
     yield from done
 
 
-def _record(
-    book: Book, run: RevisionRun, scope: Scope, waiting: Sequence[tuple[UUID, int, list[RevisedLine]]]
-) -> None:
+def _record(book: Book, run: RevisionRun, scope: Scope, waiting: Sequence[tuple[UUID, int, list[RevisedLine]]]) -> None:
     """Append the lines of several accounts; when one of them moved, look again at each of them by itself."""
     while waiting:
         new = [
@@ -215,9 +211,7 @@ def _record(
             continue
 
 
-def _look_again(
-    book: Book, run: RevisionRun, scope: Scope, stream: UUID
-) -> tuple[UUID, int, list[RevisedLine]] | None:
+def _look_again(book: Book, run: RevisionRun, scope: Scope, stream: UUID) -> tuple[UUID, int, list[RevisedLine]] | None:
     recorded = book.journal.stream(stream)
     if _booked(recorded, run.id):
         return None

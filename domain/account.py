@@ -186,7 +186,9 @@ _APPLY: dict[type[Event], Callable[[Account, Any], None]] = {
 def open_account(kind: str, account_ref: str) -> tuple[events.AccountOpened, events.AccountOpenedPersonal]:
     """The opening of an account. Raises Rejected ``kind_unknown``."""
     if kind not in KINDS:
-        raise Rejected("kind_unknown", f"{kind!r} is not an account kind", field="kind", remedy=f"one of {', '.join(KINDS)}")
+        raise Rejected(
+            "kind_unknown", f"{kind!r} is not an account kind", field="kind", remedy=f"one of {', '.join(KINDS)}"
+        )
     return events.AccountOpened(kind=kind), events.AccountOpenedPersonal(account_ref=account_ref)
 
 

@@ -66,9 +66,7 @@ class ChangeOfHand(NamedTuple):
 def build_lookup(decisions: Iterable[Decision], region: str) -> LookUp:
     """Winner per civil day for a region, from the decisions of one behavior that are in force."""
     chain = region_chain(region)
-    candidates = sorted(
-        (d for d in decisions if d.region in chain), key=lambda d: (chain.index(d.region), -d.position)
-    )
+    candidates = sorted((d for d in decisions if d.region in chain), key=lambda d: (chain.index(d.region), -d.position))
     cuts = {FIRST_DAY}
     for d in candidates:
         cuts.update((d.period.start, d.period.end))
@@ -94,7 +92,8 @@ def changes_of_hand(
 ) -> list[ChangeOfHand]:
     """Every (region, period) inside the given ones whose winner differs between two sets of decisions.
 
-    Each region that any decision or parameter row names below ``region`` is listed by itself, since it can differ from its parent;
+    Each region that any decision or parameter row names below ``region`` is listed by itself, since it can differ
+    from its parent;
     all others behave like the nearest named one.
     """
     named = {region} | {d.region for d in (*before, *after)}

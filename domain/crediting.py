@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias
 from uuid import UUID, uuid4
 
 from domain.account import Account, close_past
-from domain.applicability import NEVER, Decision, LookUp
+from domain.applicability import NEVER
 from domain.behavior import Behavior, Refusal
 from domain.events import account as events
 from domain.events.base import Event, NewEvent, Recorded
@@ -23,9 +23,9 @@ from domain.instants import instant_of, instant_text
 from domain.kernel.caps import credit
 from domain.kernel.method import Method
 from domain.kernel.valuation import RULE
-from domain.revision import pending_revision, scope_of
-from domain.rulebook import Rulebook
-from domain.values import EPOCH_ORDINAL, MICROSECONDS_PER_DAY, MICROSECONDS_PER_MINUTE, day_text
+from domain.revision import pending_revision
+from domain.screening import Rules, Valued, refuse_row, screen
+from domain.values import day_text
 
 
 class Row(NamedTuple):
@@ -76,101 +76,6 @@ class Intake(NamedTuple):
     opens_accounts: bool
 
 
-class Valued(NamedTuple):
-    """A row that passed all checks that need no account."""
-
-    decision: Decision | None
-    method: Method
-    day: int
-    quantity: int
-    computed: int | None
-
-
-class Rules:
-    """The rulebook as crediting asks it, with look-ups kept per (behavior, region)."""
-
-    def __init__(self, rulebook: Rulebook) -> None:
-        self.rulebook = rulebook
-        self.runs = [(run, scope_of(rulebook, run)) for run in rulebook.pending_runs()]
-        self._tables: dict[tuple[str, str], tuple[int, LookUp, Method] | None] = {}
-
-    def table(self, behavior: str, region: str) -> tuple[int, LookUp, Method] | None:
-        """Offset in microseconds, look-up, and newest published method; None when the behavior is unknown."""
-        key = (behavior, region)
-        try:
-            return self._tables[key]
-        except KeyError:
-            if len(self._tables) > 10_000:
-                self._tables.clear()
-            found = self._tables[key] = self._build(behavior, region)
-            return found
-
-    def _build(self, behavior: str, region: str) -> tuple[int, LookUp, Method] | None:
-        published = self.rulebook.published(behavior)
-        if not published:
-            return None
-        newest = published[-1].method
-        offset_us = newest.utc_offset_minutes * MICROSECONDS_PER_MINUTE
-        return offset_us, self.rulebook.lookup(behavior, region), newest
-
-
-def value_rows(rules: Rules, rows: Sequence[Behavior], now_us: int) -> list[Valued | Refusal]:
-    """The checks and the computation that need no account, for a column of rows."""
-    results: list[Valued | Refusal] = []
-    columns: dict[Decision, tuple[list[int], list[str], list[int], list[int]]] = {}
-    values: dict[int, int | None] = {}
-    for index, row in enumerate(rows):
-        checked = _check(rules, row, now_us)
-        results.append(checked)
-        if type(checked) is Valued and checked.decision is not None:
-            column = columns.get(checked.decision)
-            if column is None:
-                column = columns[checked.decision] = ([], [], [], [])
-            column[0].append(index)
-            column[1].append(row.region)
-            column[2].append(checked.day)
-            column[3].append(checked.quantity)
-    for decision, (indexes, regions, days, quantities) in columns.items():
-        for index, mg in zip(indexes, decision.valuer.compute(regions, days, quantities), strict=True):
-            values[index] = mg
-    return [
-        each._replace(computed=values[index]) if isinstance(each, Valued) else each
-        for index, each in enumerate(results)
-    ]
-
-
-def _check(rules: Rules, row: Behavior, now_us: int) -> Valued | Refusal:
-    table = rules.table(row.behavior, row.region)
-    if table is None:
-        return _refuse(row, "unknown_behavior")
-    instant = row.instant_us
-    if instant is None:
-        return _refuse(row, "timestamp_without_offset")
-    offset_us, lookup, newest = table
-    day = (instant + offset_us) // MICROSECONDS_PER_DAY + EPOCH_ORDINAL
-    decision = lookup.on(day)
-    method = newest if decision is None else decision.method
-    if row.unit != method.unit:
-        return _refuse(row, "unit_mismatch", method.unit)
-    quantity, shift = row.quantity, method.scale - row.scale
-    if quantity <= 0:
-        return _refuse(row, "quantity_not_positive")
-    if shift >= 0:
-        quantity *= 10**shift
-        inside = method.minimum <= quantity <= method.maximum
-    else:
-        inside = method.minimum * 10**-shift <= quantity <= method.maximum * 10**-shift
-    if not inside:
-        return _refuse(row, "quantity_out_of_range")
-    if shift < 0:
-        return _refuse(row, "quantity_too_precise", str(method.scale))
-    if instant > now_us:
-        return _refuse(row, "occurred_in_future")
-    if now_us - instant > method.late_window_days * MICROSECONDS_PER_DAY:
-        return _refuse(row, "too_late", str(method.late_window_days))
-    return Valued(decision, method, day, quantity, None)
-
-
 class Batch:
     """One batch of rows being decided: events in log order, and an outcome per row.
 
@@ -198,14 +103,12 @@ class Batch:
         self._reopened: set[tuple[UUID, str]] = set()
         self._taken: dict[UUID, Row] = {}
 
-    def decide(
-        self, rows: Sequence[Row | Refusal], known: Mapping[UUID, Known], now_us: int
-    ) -> Sequence[Outcome]:
+    def decide(self, rows: Sequence[Row | Refusal], known: Mapping[UUID, Known], now_us: int) -> Sequence[Outcome]:
         """Outcome of each row, in order; rows refused by the grammar pass through.
 
         ``known``: what the references among the rows that are taken were recorded as.
         """
-        valued = iter(value_rows(self.rules, [r.behavior for r in rows if type(r) is Row], now_us))
+        valued = iter(screen(self.rules, [r.behavior for r in rows if type(r) is Row], now_us))
         for row in rows:
             if type(row) is not Row:
                 self.outcomes.append(row)  # type: ignore[arg-type]
@@ -237,7 +140,9 @@ class Batch:
             self._revise_first(account)
         consent = self._consent(account, behavior)
         decision, computed = value.decision, value.computed
-        assert decision is not None and computed is not None and consent is not None
+        assert decision is not None
+        assert computed is not None
+        assert consent is not None
         credited = self._apply_caps(account, decision.method, value.day, computed)
         behavior_event = events.BehaviorCredited(
             partner=self.intake.partner,
@@ -268,26 +173,26 @@ class Batch:
         """The checks that need the account, in order; None when the row may be credited."""
         if account is None:
             if not self.intake.opens_accounts:
-                return _refuse(row, "account_unknown")
+                return refuse_row(row, "account_unknown")
         elif account.status == "frozen":
-            return _refuse(row, "account_frozen")
+            return refuse_row(row, "account_frozen")
         elif account.status == "closed":
-            return _refuse(row, "account_closed")
+            return refuse_row(row, "account_closed")
         elif account.consent_for(row.behavior, row.instant_us or 0) is None and not self._may_assert(account, row):
-            return _refuse(row, "no_consent")
+            return refuse_row(row, "no_consent")
         if account is None and not self._covers_past(row):
-            return _refuse(row, "no_consent")
+            return refuse_row(row, "no_consent")
         if value.decision is None:
-            return _refuse(row, "no_applicable_methodology")
+            return refuse_row(row, "no_applicable_methodology")
         if value.computed is None:
-            return _refuse(row, "no_factor_for_region")
+            return refuse_row(row, "no_factor_for_region")
         return None
 
     def _covers_past(self, row: Behavior) -> bool:
         return row.instant_us is not None and row.instant_us < self.intake.received_us
 
     def _may_assert(self, account: Account, row: Behavior) -> bool:
-        """A partner may assert consent anew only where the person has never spoken: no direct consent, no withdrawal."""
+        """A partner may assert consent anew only where the person never spoke: no direct consent, no withdrawal."""
         spoken = account.withdrawn or any(c.basis == "direct" for c in account.consents)
         return self.intake.opens_accounts and not spoken and self._covers_past(row)
 
@@ -327,7 +232,9 @@ class Batch:
 
     def _history(self, account_id: UUID) -> AccountHistory:
         """The account's stream including what this batch adds to it."""
-        added = (Recorded(e.stream, e.version, NEVER, e.event, e.personal) for e in self.events if e.stream == account_id)
+        added = (
+            Recorded(e.stream, e.version, NEVER, e.event, e.personal) for e in self.events if e.stream == account_id
+        )
         return self._load_history(account_id).extend(added)
 
     def _revise_first(self, account: Account) -> None:
@@ -335,9 +242,7 @@ class Batch:
             for event in pending_revision(account, run, scope, self._load_history):
                 self._record(account, event)
 
-    def _record(
-        self, account: Account, event: Event, personal: events.AccountOpenedPersonal | None = None
-    ) -> None:
+    def _record(self, account: Account, event: Event, personal: events.AccountOpenedPersonal | None = None) -> None:
         account.apply(account.version + 1, event)
         self.events.append(NewEvent(account.id, account.version, event, personal))
 
@@ -349,7 +254,7 @@ class Batch:
         account = self.account_ids.get(row.account_key)
         if first.personal is None or (account == first.account and _same_content(row.behavior, first)):
             return Duplicate(first)
-        return _refuse(row.behavior, "conflicting_duplicate")
+        return refuse_row(row.behavior, "conflicting_duplicate")
 
     def _answer_twice(self, row: Row) -> Outcome:
         earlier = self._taken[row.ref]
@@ -359,7 +264,7 @@ class Batch:
         )  # fmt: skip
         if same and row.account_key == earlier.account_key:
             return Duplicate(None)
-        return _refuse(row.behavior, "conflicting_duplicate")
+        return refuse_row(row.behavior, "conflicting_duplicate")
 
 
 def _same_content(row: Behavior, first: Known) -> bool:
@@ -373,68 +278,3 @@ def _same_content(row: Behavior, first: Known) -> bool:
         and row.region == facts.region
         and row.quantity * 10**facts.scale == int(facts.quantity) * 10**row.scale
     )
-
-
-def _refuse(row: Behavior, code: str, detail: str = "") -> Refusal:
-    field, message, remedy = REFUSALS[code]
-    return Refusal(row.line, code, field, message.format(detail), remedy)
-
-
-REFUSALS: dict[str, tuple[str, str, str]] = {
-    "conflicting_duplicate": (
-        "source_ref",
-        "this reference was used before with other content",
-        "reverse the first credit and send the correction under a new reference",
-    ),
-    "unknown_behavior": (
-        "behavior",
-        "no published methodology names this behavior",
-        "check the spelling, or publish a methodology for it",
-    ),
-    "timestamp_without_offset": (
-        "occurred_at",
-        "the time has no UTC offset, so its civil day is unknown",
-        "send it with an offset, such as 2026-01-31T08:00:00+08:00",
-    ),
-    "unit_mismatch": ("unit", "the methodology counts in {}", "convert the quantity and name that unit"),
-    "quantity_not_positive": ("quantity", "the quantity is not above zero", "send measured quantities only"),
-    "quantity_out_of_range": (
-        "quantity",
-        "the quantity is outside the range of the methodology",
-        "check the measurement; `methodology show` tells the range",
-    ),
-    "quantity_too_precise": (
-        "quantity",
-        "the methodology takes at most {} decimal places",
-        "round the quantity by your own documented rule before sending",
-    ),
-    "occurred_in_future": ("occurred_at", "the behavior has not happened yet", "check the clock of the source"),
-    "too_late": (
-        "occurred_at",
-        "the behavior is older than the late window of {} days",
-        "late behaviors need a methodology version with a wider window",
-    ),
-    "account_unknown": (
-        "account_ref",
-        "there is no account with this reference",
-        "open it first, or import with --open-accounts",
-    ),
-    "account_frozen": ("account_ref", "the account is frozen", "send it again after the account is unfrozen"),
-    "account_closed": ("account_ref", "the account is closed", "a closed account takes no more credits"),
-    "no_consent": (
-        "account_ref",
-        "no active consent covers this behavior at that time",
-        "obtain the person's consent, then send it again",
-    ),
-    "no_applicable_methodology": (
-        "behavior",
-        "no decision in force covers this civil day and region",
-        "propose and approve an applicability decision for it",
-    ),
-    "no_factor_for_region": (
-        "region",
-        "the methodology has no parameter value for this region and day",
-        "publish a version or release with a row for the region",
-    ),
-}
-"""Code -> column, message ({} takes a detail), remedy. ``malformed`` is answered by ``domain.behavior``."""

@@ -33,7 +33,8 @@ def propose(
 ) -> NewEvent:
     """A proposal that ``methodology`` values civil days [start, end) in ``region``.
 
-    Raises Rejected ``methodology_unknown``, ``wrong_state``, ``period_malformed``, ``region_malformed``, ``release_missing``, ``release_unknown``.
+    Raises Rejected ``methodology_unknown``, ``wrong_state``, ``period_malformed``, ``region_malformed``,
+    ``release_missing``, ``release_unknown``.
     """
     version = applicable_version(rulebook, methodology)
     checked_period(start, end)
@@ -58,7 +59,8 @@ def approve(rulebook: Rulebook, decision: str, by: str, now_us: int) -> tuple[Ne
     """The approval and the (region, period) sets that change hands.
 
     ``now_us``: instant of the approval, which decides what lies in the past.
-    Raises Rejected ``decision_unknown``, ``already_approved``, ``same_actor``, ``wrong_state``, ``revision_in_progress``,
+    Raises Rejected ``decision_unknown``, ``already_approved``, ``same_actor``, ``wrong_state``,
+    ``revision_in_progress``,
     ``use_revision``, ``gap_left``.
     """
     proposal = _find(rulebook, decision)
@@ -108,11 +110,17 @@ def check_region(region: str) -> None:
 
 
 def check_releases(rulebook: Rulebook, version: MethodologyVersion, releases: dict[str, int]) -> None:
-    """Every factor set that the version names has exactly one known release. Raises ``release_missing``, ``release_unknown``."""
+    """Every factor set that the version names has exactly one known release.
+
+    Raises ``release_missing``, ``release_unknown``.
+    """
     needed = {p.factor_set for p in version.method.parameters if p.factor_set is not None}
     for name in sorted(needed - set(releases)):
         raise Rejected(
-            "release_missing", f"{version.name} uses factor set {name}", field="release", remedy=f"say --release {name}=N"
+            "release_missing",
+            f"{version.name} uses factor set {name}",
+            field="release",
+            remedy=f"say --release {name}=N",
         )
     for name, number in releases.items():
         if name not in needed or (name, number) not in rulebook.releases:

@@ -1,6 +1,7 @@
 """Everything an account's stream says: each credit with its valuations over time.
 
-Keeps: folding never refuses and uses only what the events booked; a credit's mass at (day, position) is a plain look-up.
+Keeps: folding never refuses and uses only what the events booked; a credit's mass at (day, position) is a plain
+look-up.
 For explaining, reversing, revising and replaying; deciding new credits needs only the small ``account.Account``.
 """
 

@@ -32,9 +32,14 @@ _ACTOR = re.compile(r"[^\s\x00-\x1f\x7f](?:[^\x00-\x1f\x7f]{0,62}[^\s\x00-\x1f\x
 
 
 def check_actor(actor: str) -> str:
-    """A usable actor name: 1 to 64 printable characters without spaces at the ends. Raises Rejected ``actor_malformed``."""
+    """A usable actor name: 1 to 64 printable characters without spaces at the ends.
+
+    Raises Rejected ``actor_malformed``.
+    """
     if not _ACTOR.fullmatch(actor):
-        raise Rejected("actor_malformed", f"{actor!r} is not an actor name", field="by", remedy="give 1 to 64 characters")
+        raise Rejected(
+            "actor_malformed", f"{actor!r} is not an actor name", field="by", remedy="give 1 to 64 characters"
+        )
     return actor
 
 
@@ -52,7 +57,10 @@ def find(rulebook: Rulebook, name: str) -> MethodologyVersion:
 
 
 def draft(rulebook: Rulebook, document: object, by: str) -> NewEvent:
-    """A new version from its file. Raises Rejected: what the file breaks, ``version_exists``, ``fixed_per_code``, ``offset_per_behavior``."""
+    """A new version from its file.
+
+    Raises Rejected: what the file breaks, ``version_exists``, ``fixed_per_code``, ``offset_per_behavior``.
+    """
     method = method_from_document(document)
     name = f"{method.code}@{method.version}"
     if name in rulebook.methodologies:
@@ -118,7 +126,8 @@ def approve_withdrawal(
 ) -> tuple[NewEvent, list[ChangeOfHand]]:
     """The withdrawal and the (region, period) sets that change hands.
 
-    Raises Rejected ``wrong_state``, ``withdrawal_not_proposed``, ``same_actor``, ``revision_in_progress``, ``gap_left``.
+    Raises Rejected ``wrong_state``, ``withdrawal_not_proposed``, ``same_actor``, ``revision_in_progress``,
+    ``gap_left``.
     """
     version = _in_state(rulebook, name, "published", "withdrawn")
     if not version.withdrawal_proposer:
@@ -134,9 +143,7 @@ def approve_withdrawal(
     after = [d for d in before if d.methodology != name]
     changes = changes_of_hand(before, after, "*", Period(FIRST_DAY, AFTER_LAST_DAY))
     refuse_gap(changes, leave_gap=leave_gap)
-    event = MethodologyWithdrawn(
-        previous=rulebook.position, methodology=name, leave_gap=leave_gap, by=check_actor(by)
-    )
+    event = MethodologyWithdrawn(previous=rulebook.position, methodology=name, leave_gap=leave_gap, by=check_actor(by))
     return rulebook.record("methodology", name, event), changes
 
 

@@ -227,9 +227,7 @@ def left_out(rulebook: Rulebook, run: RevisionRun) -> list[str]:
     return kept
 
 
-def plan(
-    rulebook: Rulebook, run: RevisionRun, start: str | None, end: str | None, report: dict[str, Any]
-) -> NewEvent:
+def plan(rulebook: Rulebook, run: RevisionRun, start: str | None, end: str | None, report: dict[str, Any]) -> NewEvent:
     """The run's plan; only the digest of its impact report is recorded."""
     event = RevisionPlanned(
         previous=rulebook.position,
@@ -260,7 +258,8 @@ def find_run(rulebook: Rulebook, revision: str) -> RevisionRun:
 def approve(rulebook: Rulebook, revision: str, by: str) -> NewEvent:
     """The approval, by somebody other than the planner.
 
-    Raises Rejected ``revision_unknown``, ``wrong_state``, ``same_actor``, ``revision_in_progress``, ``plan_stale``, ``other_code``.
+    Raises Rejected ``revision_unknown``, ``wrong_state``, ``same_actor``, ``revision_in_progress``, ``plan_stale``,
+    ``other_code``.
     """
     run = find_run(rulebook, revision)
     if run.state != "planned":
@@ -286,9 +285,7 @@ def approve(rulebook: Rulebook, revision: str, by: str) -> NewEvent:
 
 def complete(rulebook: Rulebook, run: RevisionRun, impact: Impact, lines_root: str) -> NewEvent:
     """The run's end, with its sums and the root over all its lines."""
-    event = RevisionCompleted(
-        previous=rulebook.position, revision=run.id, lines_root=lines_root, **impact.as_dict()
-    )
+    event = RevisionCompleted(previous=rulebook.position, revision=run.id, lines_root=lines_root, **impact.as_dict())
     return rulebook.record("revision", run.id, event)
 
 

@@ -287,9 +287,7 @@ class Rulebook:
 
 def period_of(start: str | None, end: str | None) -> Period:
     """Period of wire dates; null = open."""
-    return Period(
-        FIRST_DAY if start is None else day_number(start), AFTER_LAST_DAY if end is None else day_number(end)
-    )
+    return Period(FIRST_DAY if start is None else day_number(start), AFTER_LAST_DAY if end is None else day_number(end))
 
 
 _FOLD: dict[type[RulebookEvent], Callable[[Rulebook, Any, int], None]] = {

@@ -141,9 +141,7 @@ class EventsourcingJournal:
     def accounts(self, ids: Sequence[UUID]) -> dict[UUID, Account]:
         if not ids:
             return {}
-        heads = {
-            row[0]: Account.from_snapshot(row[0], bytes(row[2])) for row in self._fetch(_HEADS, (list(ids),))
-        }
+        heads = {row[0]: Account.from_snapshot(row[0], bytes(row[2])) for row in self._fetch(_HEADS, (list(ids),))}
         versions = [heads[i].version if i in heads else 0 for i in ids]
         for row in self._fetch(_TAILS, (list(ids), versions)):
             account = heads.get(row[0])

@@ -9,7 +9,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Settings(BaseSettings):
-    """``CARBON_LEDGER_HOME``: the home folder. ``CARBON_LEDGER_DSN``: a PostgreSQL server instead of the embedded one."""
+    """``CARBON_LEDGER_HOME``: the home folder.
+
+    ``CARBON_LEDGER_DSN``: a PostgreSQL server instead of the embedded one.
+    """
 
     model_config = SettingsConfigDict(env_prefix="CARBON_LEDGER_")
 

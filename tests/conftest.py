@@ -16,3 +16,5 @@ settings.register_profile(
     "long", max_examples=1000, print_blob=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("long" if os.environ.get("CARBON_LEDGER_LONG") == "1" else "repeatable")
+
+pytest_plugins = ["tests.fixtures.ledgers"]

@@ -29,7 +29,8 @@ class Head(NamedTuple):
 class Append(NamedTuple):
     """What to append together.
 
-    ``rulebook_seen``: rulebook position the decisions rest on. ``refs``: reference key and index of its credit in ``events``.
+    ``rulebook_seen``: rulebook position the decisions rest on. ``refs``: reference key and index of its credit in
+    ``events``.
     ``openings``: account key and account id. ``snapshots``: accounts as they are after the events.
     ``moves_rulebook``: the (single) event is a rulebook event.
     """

@@ -27,7 +27,8 @@ class AccountOpened(Event, frozen=True, kw_only=True):
 class ConsentGranted(Event, frozen=True, kw_only=True):
     """The person allows behaviors in ``scope`` to be collected and valued (DOMAIN rules 18, 19).
 
-    ``scope``: behaviors, or ``*`` for all. ``valid_from``/``valid_to``: RFC 3339 instants in UTC, half-open, null = open.
+    ``scope``: behaviors, or ``*`` for all. ``valid_from``/``valid_to``: RFC 3339 instants in UTC, half-open, null =
+    open.
     ``basis``: direct (the person) or imported (asserted by a partner). ``evidence``: SM3 of the document or file.
     The consent is named by the version of this event in the account's stream.
     """
@@ -63,8 +64,10 @@ class BehaviorCreditedPersonal(Personal, frozen=True, kw_only=True):
 class BehaviorCredited(Event, frozen=True, kw_only=True):
     """A behavior was accepted and valued; also recorded when a cap cut it to 0.
 
-    ``intake``: log position of the intake it came with; ``line``: its line there. ``ref``: HMAC of (partner, source_ref).
-    ``quantity`` x 10^-``scale`` ``unit``. ``decision``: the applicability decision that values it; ``rule``: kernel rule version;
+    ``intake``: log position of the intake it came with; ``line``: its line there. ``ref``: HMAC of (partner,
+    source_ref).
+    ``quantity`` x 10^-``scale`` ``unit``. ``decision``: the applicability decision that values it; ``rule``: kernel
+    rule version;
     ``consent``: version of the consent in this stream. Masses in mg.
     """
 
@@ -122,7 +125,8 @@ class RevisedLine(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_f
 class FactorRevised(Event, frozen=True, kw_only=True):
     """All in-scope credits of one account valued anew by one revision run (DESIGN 3, Revision run).
 
-    Parts of one run in one account follow each other in the same append; ``part`` counts from 1 and ``last`` marks the end.
+    Parts of one run in one account follow each other in the same append; ``part`` counts from 1 and ``last`` marks
+    the end.
     """
 
     TOPIC: ClassVar[str] = "carbon.account.factor-revised.v1"

@@ -77,11 +77,14 @@ def encode(event: Event, personal: Personal | None = None) -> bytes:
 def decode(topic: str, state: bytes) -> tuple[Event, Personal | None]:
     """Facts and personal part from the stored state, lifted to the newest shape.
 
-    Raises Corrupt: ``unknown_topic`` when written by a newer release, ``undecodable_event`` when the bytes are not that shape.
+    Raises Corrupt: ``unknown_topic`` when written by a newer release, ``undecodable_event`` when the bytes are not
+    that shape.
     """
     decoder = _DECODERS.get(topic)
     if decoder is None:
-        raise Corrupt("unknown_topic", f"no event is known under topic {topic}", remedy="read with the release that wrote it")
+        raise Corrupt(
+            "unknown_topic", f"no event is known under topic {topic}", remedy="read with the release that wrote it"
+        )
     try:
         stored = decoder.decode(state)
     except msgspec.MsgspecError as error:

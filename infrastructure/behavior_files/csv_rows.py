@@ -121,7 +121,7 @@ class CsvBehaviors:
         while start < len(lines):
             end = _record_end(lines, start)
             if end is None and not at_end:
-                return parsed, b"\n".join(lines[start:]) + b"\n"
+                return parsed, data[sum(map(len, lines[:start])) + start :]
             row, used = self._read_record(line + start, lines[start:end])
             if row is not None:
                 parsed.append(row)

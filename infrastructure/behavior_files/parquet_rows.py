@@ -23,7 +23,7 @@ from domain.behavior import COLUMNS, Behavior, parse_behavior
 from domain.errors import Rejected
 from infrastructure.behavior_files.content import FileContent, in_batches, refused_encoding, refused_whole
 
-_BATCH_ROWS: Final = 8_192
+_BATCH_ROWS: Final = 8192
 _BUFFER_BYTES: Final = 1 << 20
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _UNITS_PER_SECOND: Final = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
@@ -69,9 +69,10 @@ class ParquetBehaviors:
                 self._content.check_unchanged(file)
                 # By name: the file may have further columns and any order.
                 texts = [read(batch.column(column)) for column, read in zip(COLUMNS, self._readers, strict=True)]
-                yield [_read_row(line, values) for line, values in enumerate(zip(*texts, strict=True), done + 1)]
+                first = done + 1
                 done += batch.num_rows
                 self.bytes_read = self.size_bytes * done // self._row_count
+                yield [_read_row(line, values) for line, values in enumerate(zip(*texts, strict=True), first)]
 
     def _record_batches(self, file: Any) -> Iterator[Any]:
         try:

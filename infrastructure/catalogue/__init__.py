@@ -1,4 +1,7 @@
-"""The demo catalogue: methodologies with public values, source and grade each. Illustrative: load your own certified table."""
+"""The demo catalogue: methodologies with public values, source and grade each.
+
+Illustrative: load your own certified table.
+"""
 
 from __future__ import annotations
 

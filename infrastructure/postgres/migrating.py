@@ -9,6 +9,7 @@ from __future__ import annotations
 from importlib.resources import files
 
 from psycopg import Connection
+from psycopg.rows import tuple_row
 
 from domain.errors import Unavailable
 
@@ -25,10 +26,8 @@ def migrate(conn: Connection[object]) -> None:
     with conn.transaction():
         conn.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
         conn.execute("CREATE TABLE IF NOT EXISTS public.ledger_migrations (name text PRIMARY KEY)")
-        with conn.cursor() as cursor:
-            done = {str(row[0] if isinstance(row, tuple) else row["name"]) for row in cursor.execute(  # type: ignore[index]
-                "SELECT name FROM public.ledger_migrations"
-            )}
+        with conn.cursor(row_factory=tuple_row) as cursor:
+            done = {row[0] for row in cursor.execute("SELECT name FROM public.ledger_migrations")}
         unknown = done - {name for name, _ in scripts}
         if unknown:
             raise Unavailable(

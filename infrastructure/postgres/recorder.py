@@ -131,7 +131,7 @@ class JournalRecorder(PostgresApplicationRecorder):
         rulebook_position = last if moves_rulebook else head.rulebook_position
         # One message, so one round trip; the numbers are ours.
         cursor.execute(
-            f"INSERT INTO journal.log_commits VALUES ({last:d}, {recorded_us:d});"  # noqa: S608
+            f"INSERT INTO journal.log_commits VALUES ({last:d}, {recorded_us:d});"
             f"UPDATE journal.log_head SET size = {last:d}, recorded_us = {recorded_us:d},"
             f" rulebook_position = {rulebook_position:d}; NOTIFY ledger_events".encode()
         )
@@ -139,7 +139,8 @@ class JournalRecorder(PostgresApplicationRecorder):
 
     @contextmanager
     def _connection(self) -> Iterator[Connection[Any]]:
-        # Not datastore.get_connection(): that turns a unique violation into the library's error and loses its constraint.
+        # Not datastore.get_connection(): that turns a unique violation into the library's error and loses its
+        # constraint.
         self.datastore.pool.open()
         with self.datastore.pool.connection() as conn:
             yield conn

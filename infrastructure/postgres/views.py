@@ -66,17 +66,21 @@ class PostgresViews:
         return shown
 
     def balances(self, at: int | None = None) -> Iterator[tuple[UUID, str, int]]:
+        order = 'ORDER BY account_id, behavior COLLATE "C"'
         if at is None:
-            query, params = "SELECT account_id, behavior, credited_mg FROM views.account_balance ORDER BY account_id, behavior COLLATE \"C\"", []
+            query = f"SELECT account_id, behavior, credited_mg FROM views.account_balance {order}"
         else:
             query = (
                 "SELECT account_id, behavior, sum(change_mg) FROM views.account_statement WHERE position <= %s"
-                " GROUP BY account_id, behavior ORDER BY account_id, behavior COLLATE \"C\""
+                f" GROUP BY account_id, behavior {order}"
             )
-            params = [at]
-        with self._connection() as conn, conn.transaction(), ServerCursor(conn, "rows", row_factory=tuple_row) as cursor:
+        with (
+            self._connection() as conn,
+            conn.transaction(),
+            ServerCursor(conn, "rows", row_factory=tuple_row) as cursor,
+        ):
             cursor.itersize = _PAGE
-            cursor.execute(query.encode(), params)
+            cursor.execute(query.encode(), () if at is None else (at,))
             for account, behavior, mg in cursor:
                 yield account, behavior, int(mg)
 
@@ -98,12 +102,10 @@ class PostgresViews:
         return int(self._fetch(query, (at,))[0][0])
 
     def statement(self, account: UUID) -> list[StatementRow]:
-        query = (
-            f"SELECT {_STATEMENT_COLUMNS} FROM views.account_statement WHERE account_id = %s ORDER BY position"
-        )
+        query = f"SELECT {_STATEMENT_COLUMNS} FROM views.account_statement WHERE account_id = %s ORDER BY position"
         return [
-            StatementRow(*row[:5], None if row[5] is None else row[5].isoformat(), int(row[6]), row[7])
-            for row in self._fetch(query, (account,))
+            StatementRow(found, position, version, kind, behavior, day and day.isoformat(), int(change_mg), source)
+            for found, position, version, kind, behavior, day, change_mg, source in self._fetch(query, (account,))
         ]
 
     def rebuild(self, names: tuple[str, ...], progress: Callable[[int], None] | None = None) -> int:

@@ -340,7 +340,9 @@ def test_blank_lines_are_no_rows_but_count_as_lines(csv_rows: ReadCsv) -> None:
     assert not refusals(rows)
 
 
-@pytest.mark.parametrize("cut", ["ride-9", "ride-9,acc", "ride-9,account-1,travel.metro,2018-09", 'ride-9,"acc', '"', " "])
+@pytest.mark.parametrize(
+    "cut", ["ride-9", "ride-9,acc", "ride-9,account-1,travel.metro,2018-09", 'ride-9,"acc', '"', " "]
+)
 def test_a_truncated_last_line_is_refused_and_the_rows_before_it_are_kept(csv_rows: ReadCsv, cut: str) -> None:
     rows = csv_rows(f"{HEADER}\n{line_of(1)}\n{line_of(2)}\n{cut}")
     assert refs(rows) == ["ride-1", "ride-2"]
@@ -390,7 +392,7 @@ def test_a_line_without_end_is_refused_alone_and_in_bounded_memory(csv_rows: Rea
 
 
 def test_a_long_further_column_within_the_bound_is_fine(csv_rows: ReadCsv) -> None:
-    rows = csv_rows(f"{HEADER},note\n{line_of(1)},{'x' * 60_000}\n{line_of(2)},\"{'车' * 20_000}\"\n")
+    rows = csv_rows(f'{HEADER},note\n{line_of(1)},{"x" * 60_000}\n{line_of(2)},"{"车" * 20_000}"\n')
     assert refs(rows) == ["ride-1", "ride-2"]
 
 
@@ -542,7 +544,9 @@ def test_a_bad_json_line_is_refused_alone(tmp_path: Path, wrong: str | bytes, fi
 
 def test_parquet_is_read_across_row_groups_with_row_numbers(tmp_path: Path) -> None:
     rows = [good(number) for number in range(25_000)]
-    source = open_behavior_file(parquet_file(tmp_path / "a.parquet", rows, row_group=7_001, note=pa.array(range(25_000))))
+    source = open_behavior_file(
+        parquet_file(tmp_path / "a.parquet", rows, row_group=7_001, note=pa.array(range(25_000)))
+    )
     assert source.format == "parquet"
     assert read(source) == [parse_behavior(number + 1, *row) for number, row in enumerate(rows)]
 
@@ -550,7 +554,9 @@ def test_parquet_is_read_across_row_groups_with_row_numbers(tmp_path: Path) -> N
 @pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())])
 def test_parquet_texts_may_be_stored_in_any_text_type(tmp_path: Path, kind: Any) -> None:
     path = tmp_path / "a.parquet"
-    pq.write_table(pa.table({name: pa.array([value] * 3).cast(kind) for name, value in zip(COLUMNS, GOOD, strict=True)}), path)
+    pq.write_table(
+        pa.table({name: pa.array([value] * 3).cast(kind) for name, value in zip(COLUMNS, GOOD, strict=True)}), path
+    )
     assert read(open_behavior_file(path)) == [parse_behavior(number, *GOOD) for number in (1, 2, 3)]
 
 
@@ -707,11 +713,11 @@ def peak_bytes(path: Path) -> int:
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
 def test_memory_does_not_grow_with_the_number_of_rows(tmp_path: Path, suffix: str) -> None:
-    small = some_file(tmp_path, suffix, rows=5_000)
+    small = some_file(tmp_path, suffix, rows=20_000)
     peak_bytes(small)
     once = peak_bytes(small)
     large = some_file(tmp_path, suffix, rows=100_000)
-    assert peak_bytes(large) < once + 2_000_000
+    assert peak_bytes(large) < once + 2_000_000 < 16_000_000
     if suffix == "parquet":
         before = pa.total_allocated_bytes()
         batches = open_behavior_file(large).rows(1_000)
@@ -747,7 +753,9 @@ def test_refused_rows_can_be_repaired_and_imported_again(tmp_path: Path) -> None
     assert sink.count == 3
 
     again = read(open_behavior_file(rejects))
-    assert [row.refusal.field for row in refusals(again)] == ["quantity", "region", "source_ref"], "nothing repaired yet"
+    assert [row.refusal.field for row in refusals(again)] == ["quantity", "region", "source_ref"], (
+        "nothing repaired yet"
+    )
 
     repaired = rejected_rows(rejects)
     repaired[0]["quantity"] = "1000"
@@ -778,7 +786,7 @@ def test_a_refused_row_is_written_with_its_place_reason_and_text(tmp_path: Path)
 )
 def test_the_rejects_file_gives_every_text_back_unaltered(tmp_path: Path, text: str) -> None:
     source_path = tmp_path / "a.jsonl"
-    changed = object_of(1, account_ref=text, quantity=text)
+    changed = object_of(1, account_ref=text, region=text, quantity="much")
     source_path.write_text(json.dumps(changed), encoding="utf-8")
     (row,) = refusals(read(open_behavior_file(source_path)))
     with RejectsFile(tmp_path / "rejects.csv") as sink:

@@ -174,7 +174,12 @@ def test_a_time_is_read_to_the_microsecond(text: str, utc: str) -> None:
 
 
 def test_one_moment_written_in_several_ways_is_one_instant() -> None:
-    ways = ["2026-03-01T00:15:00Z", "2026-03-01T00:15:00+00:00", "2026-03-01T08:15:00+08:00", "2026-03-01T00:15:00.000Z"]
+    ways = [
+        "2026-03-01T00:15:00Z",
+        "2026-03-01T00:15:00+00:00",
+        "2026-03-01T08:15:00+08:00",
+        "2026-03-01T00:15:00.000Z",
+    ]
     assert len({instant(text) for text in ways}) == 1
 
 
@@ -264,7 +269,20 @@ def test_a_malformed_time_is_told_what_is_wrong_with_it(text: str, hint: str) ->
 @pytest.mark.parametrize("column", REFERENCES)
 @pytest.mark.parametrize(
     "text",
-    ["a", "a b", "=1+1", "用户-001", "a" * 256, "e\u0301", "a\u200db", "a\u3000b", "\U0001f6b2", "\ue000", 'a"b', "a,b"],
+    [
+        "a",
+        "a b",
+        "=1+1",
+        "用户-001",
+        "a" * 256,
+        "e\u0301",
+        "a\u200db",
+        "a\u3000b",
+        "\U0001f6b2",
+        "\ue000",
+        'a"b',
+        "a,b",
+    ],
 )
 def test_a_reference_may_hold_any_visible_text(column: str, text: str) -> None:
     assert getattr(accepted(**{column: text}), column) == text
@@ -338,7 +356,7 @@ def test_any_other_region_is_malformed(text: str) -> None:
 
 def test_the_first_offending_column_is_reported_in_column_order() -> None:
     for first in range(len(COLUMNS)):
-        wrong = {column: "\x00" for column in COLUMNS[first:]}
+        wrong = dict.fromkeys(COLUMNS[first:], "\x00")
         assert refused(**wrong).field == COLUMNS[first]
 
 
@@ -351,7 +369,14 @@ def test_a_long_text_of_any_kind_is_refused_and_not_repeated() -> None:
 
 @pytest.mark.parametrize(
     ("value", "scale", "text"),
-    [(0, 0, "0"), (5, 0, "5"), (-5, 1, "-0.5"), (1235, 2, "12.35"), (1, 37, "0." + "0" * 36 + "1"), (-1235, 3, "-1.235")],
+    [
+        (0, 0, "0"),
+        (5, 0, "5"),
+        (-5, 1, "-0.5"),
+        (1235, 2, "12.35"),
+        (1, 37, "0." + "0" * 36 + "1"),
+        (-1235, 3, "-1.235"),
+    ],
 )
 def test_a_decimal_is_written_in_plain_digits(value: int, scale: int, text: str) -> None:
     assert decimal_text(value, scale) == text
