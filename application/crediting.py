@@ -43,8 +43,7 @@ class Crediting:
         self._book = book
         self._journal = book.journal
         self._rules: Rules | None = None
-        self._accounts: dict[UUID, Account] = {}
-        self._ids: dict[UUID, UUID] = {}
+        self._accounts: dict[bytes, Account] = {}
         # References are usually free: the unique index is the check. Where some were taken, more are likely to be.
         self._look_first = 0
 
@@ -80,74 +79,73 @@ class Crediting:
         rules = self._rules
         if rules is None or rules.rulebook.position != head.rulebook_position:
             rules = self._rules = Rules(self._book.rulebook(head.rulebook_position))
-        rows = [row for row in keyed if type(row) is Row]
-        known: Mapping[UUID, Known] = self._journal.find_refs([row.ref for row in rows]) if look_first else {}
+        rows = [row for row in keyed if isinstance(row, Row)]
+        known: Mapping[bytes, Known] = {}
         if look_first:
+            known = self._journal.find_refs([row.ref for row in rows])
             self._look_first = _LOOK_FIRST_FOR if known else max(0, self._look_first - 1)
-        accounts, ids, kept = self._heads(rows)
-        batch = Batch(rules, intake, accounts, ids, self._history)
+        accounts, cached = self._heads(rows)
+        before = {key: account.version for key, account in accounts.items()}
+        batch = Batch(rules, intake, accounts, self._history)
         outcomes = batch.decide(keyed, known, self._journal.now_us())
-        if self._stale(keyed, outcomes, kept, look_first=look_first):
+        if self._stale(keyed, outcomes, cached, look_first=look_first):
             return None
         if not batch.events:
             return CreditedBatch(outcomes, head.size, 0)
-        touched = {event.stream: event.version for event in batch.events}
-        snapshots = [accounts[i] for i, version in touched.items() if self._passes(accounts, kept, i, version)]
-        refs = batch.refs
-        appended = self._journal.append(Append(batch.events, rules.rulebook.position, refs, batch.openings, snapshots))
-        self._remember(accounts, ids)
+        snapshots = [
+            account
+            for key, account in accounts.items()
+            if account.version // SNAPSHOT_EVERY > before.get(key, 0) // SNAPSHOT_EVERY
+        ]
+        appended = self._journal.append(
+            Append(batch.events, rules.rulebook.position, batch.refs, batch.openings, snapshots)
+        )
+        self._remember(accounts)
         return CreditedBatch(outcomes, appended.last, len(batch.openings))
 
-    def _heads(self, rows: Sequence[Row]) -> tuple[dict[UUID, Account], dict[UUID, UUID], dict[UUID, int]]:
-        """Heads by account id, ids by account key, and the versions of the heads before this batch."""
+    def _heads(self, rows: Sequence[Row]) -> tuple[dict[bytes, Account], frozenset[bytes]]:
+        """Heads by account key of the accounts that exist, and which of them were kept from earlier batches."""
         keys = {row.account_key for row in rows}
-        ids = {key: self._ids[key] for key in keys if key in self._ids}
-        missing = [key for key in keys if key not in ids]
+        accounts = {key: self._accounts[key] for key in keys if key in self._accounts}
+        cached = frozenset(accounts)
+        missing = [key for key in keys if key not in accounts]
         if missing:
-            ids.update(self._journal.find_accounts(missing))
-        accounts = {i: self._accounts[i] for i in ids.values() if i in self._accounts}
-        self._from_cache = set(accounts)
-        absent = [i for i in ids.values() if i not in accounts]
-        if absent:
-            accounts.update(self._journal.accounts(absent))
-        return accounts, ids, {i: account.version for i, account in accounts.items()}
+            ids = self._journal.find_accounts(missing)
+            heads = self._journal.accounts(list(ids.values()))
+            accounts.update((key, heads[account_id]) for key, account_id in ids.items())
+        return accounts, cached
 
     def _stale(
-        self, keyed: Sequence[Row | Refusal], outcomes: Sequence[Outcome], kept: Mapping[UUID, int], *, look_first: bool
+        self,
+        keyed: Sequence[Row | Refusal],
+        outcomes: Sequence[Outcome],
+        cached: frozenset[bytes],
+        *,
+        look_first: bool,
     ) -> bool:
-        """Whether a refusal rests on a head from the cache, or on a reference that was not looked up."""
+        """Whether a refusal rests on a head kept from before, or on a reference that was not looked up."""
         refused = [
             (row, outcome.code)
             for row, outcome in zip(keyed, outcomes, strict=True)
-            if type(row) is Row and type(outcome) is Refusal
+            if isinstance(row, Row) and isinstance(outcome, Refusal)
         ]
-        if not refused:
-            return False
-        if any(code in STATE_CODES and self._ids.get(row.account_key) in self._from_cache for row, code in refused):
+        if any(code in STATE_CODES and row.account_key in cached for row, code in refused):
             return True
-        if not look_first and self._journal.find_refs([row.ref for row, _ in refused]):
+        if refused and not look_first and self._journal.find_refs([row.ref for row, _ in refused]):
             self._look_first = _LOOK_FIRST_FOR
             return True
         return False
 
-    @staticmethod
-    def _passes(accounts: Mapping[UUID, Account], kept: Mapping[UUID, int], i: UUID, version: int) -> bool:
-        return version // SNAPSHOT_EVERY > kept.get(i, 0) // SNAPSHOT_EVERY
-
-    def _remember(self, accounts: dict[UUID, Account], ids: dict[UUID, UUID]) -> None:
+    def _remember(self, accounts: dict[bytes, Account]) -> None:
         self._accounts.update(accounts)
-        self._ids.update(ids)
-        for cache in (self._accounts, self._ids):
-            while len(cache) > _CACHE_LIMIT:
-                # Oldest first; an account in use is soon read again.
-                del cache[next(iter(cache))]
+        while len(self._accounts) > _CACHE_LIMIT:
+            # Oldest first; an account in use is soon read again.
+            del self._accounts[next(iter(self._accounts))]
 
     def _forget(self, keyed: Sequence[Row | Refusal]) -> None:
         for row in keyed:
-            if type(row) is Row:
-                account = self._ids.pop(row.account_key, None)
-                if account is not None:
-                    self._accounts.pop(account, None)
+            if isinstance(row, Row):
+                self._accounts.pop(row.account_key, None)
 
     def _history(self, account_id: UUID) -> AccountHistory:
         return AccountHistory().extend(self._journal.stream(account_id))

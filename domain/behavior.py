@@ -19,7 +19,7 @@ import re
 from datetime import date
 from typing import Final, NamedTuple, TypeVar
 
-from domain.values import EPOCH_ORDINAL, MICROSECONDS_PER_DAY, MICROSECONDS_PER_MINUTE, Scaled
+from domain.values import EPOCH_ORDINAL, MICROSECONDS_PER_DAY, MICROSECONDS_PER_MINUTE
 
 COLUMNS: Final = ("source_ref", "account_ref", "behavior", "occurred_at", "quantity", "unit", "region")
 
@@ -124,21 +124,28 @@ def decimal_text(value: int, scale: int) -> str:
 
 _tuple_new = tuple.__new__
 
+_Number = tuple[int, int]
+"""Integer and decimal places."""
+
 # Cc (controls), Cs (lone surrogates, which UTF-8 cannot hold) and the two Unicode line separators.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_NUMBER = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?")
+_NUMBER = re.compile(r"(-?[0-9]+)(?:\.([0-9]+))?")
 _DATE = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
 _CLOCK = re.compile(r"T([01][0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9])")
-_SHIFT = re.compile(r"(?:\.([0-9]{1,6}))?(?:(Z)|([+-])([01][0-9]|2[0-3]):([0-5][0-9]))?")
+# RFC 3339 gives -00:00 the meaning "offset unknown", which is none to count with.
+_SHIFT = re.compile(r"(?:\.([0-9]{1,6}))?((?!-00:00)(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9]))?")
 _REGION = re.compile(r"[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*")
 
 _NO_INSTANT: Final = LAST_INSTANT_US + 1
 """Stands for "malformed", because None means "well-formed, but without an offset"."""
 
+_COMMON_FRACTION_DIGITS: Final = 3
+"""Fractions of up to so many digits repeat often enough to be remembered; finer ones hardly ever do."""
+
 _LIMIT: Final = 65_536
 _names: dict[str, bool] = {}
 _regions: dict[str, bool] = {"": True}
-_numbers: dict[str, Scaled] = {}
+_numbers: dict[str, _Number] = {}
 _dates: dict[str, int] = {}
 _clocks: dict[str, int] = {}
 _shifts: dict[str, int] = {}
@@ -154,17 +161,15 @@ def _remember(table: dict[str, _V], text: str, value: _V) -> _V:
     return value
 
 
-def _read_number(text: str) -> Scaled | None:
+def _read_number(text: str) -> _Number | None:
     match = _NUMBER.fullmatch(text)
     if match is None:
         return None
-    sign, whole, fraction = match.group(1, 2, 3)
-    if fraction is None:
-        fraction = ""
-    if len(whole) + len(fraction) > MAX_QUANTITY_DIGITS:
+    whole, fraction = match.groups("")
+    if len(whole) + len(fraction) > MAX_QUANTITY_DIGITS + (whole[0] == "-"):
         return None
     fraction = fraction.rstrip("0")
-    return _remember(_numbers, text, Scaled(int(sign + whole + fraction), len(fraction)))
+    return _remember(_numbers, text, (int(whole + fraction), len(fraction)))
 
 
 def _read_instant(text: str) -> int | None:
@@ -172,27 +177,35 @@ def _read_instant(text: str) -> int | None:
     day_us = _dates.get(text[:10])
     if day_us is None:
         day_us = _read_date(text[:10])
-    clock = _CLOCK.fullmatch(text[10:19])
+    clock_us = _clocks.get(text[10:19])
+    if clock_us is None:
+        clock_us = _read_clock(text[10:19])
     shift = _SHIFT.fullmatch(text[19:])
-    if day_us is None or clock is None or shift is None:
+    if day_us is None or clock_us is None or shift is None:
         return _NO_INSTANT
-    hours, minutes, seconds = clock.groups()
-    clock_us = ((int(hours) * 60 + int(minutes)) * 60 + int(seconds)) * 1_000_000
-    _remember(_clocks, text[10:19], clock_us)
-    fraction, utc, sign, hours, minutes = shift.groups()
-    offset_us = 0
-    if sign:
-        offset_us = (int(hours) * 60 + int(minutes)) * MICROSECONDS_PER_MINUTE
-        if sign == "-":
-            # RFC 3339 uses -00:00 for "offset unknown", which is none to count with.
-            if offset_us == 0:
-                return _NO_INSTANT
-            offset_us = -offset_us
-    elif not utc:
+    fraction, offset = shift.groups("")
+    if offset == "":
         return None
-    shift_us = _remember(_shifts, text[19:], (int(fraction.ljust(6, "0")) if fraction else 0) - offset_us)
+    shift_us = int(fraction.ljust(6, "0")) - _offset_us(offset) if fraction else -_offset_us(offset)
+    if len(fraction) <= _COMMON_FRACTION_DIGITS:
+        _remember(_shifts, text[19:], shift_us)
     instant_us = day_us + clock_us + shift_us
     return instant_us if FIRST_INSTANT_US <= instant_us <= LAST_INSTANT_US else _NO_INSTANT
+
+
+def _offset_us(text: str) -> int:
+    if text == "Z":
+        return 0
+    offset_us = (int(text[1:3]) * 60 + int(text[4:6])) * MICROSECONDS_PER_MINUTE
+    return -offset_us if text[0] == "-" else offset_us
+
+
+def _read_clock(text: str) -> int | None:
+    match = _CLOCK.fullmatch(text)
+    if match is None:
+        return None
+    hours, minutes, seconds = match.groups()
+    return _remember(_clocks, text, ((int(hours) * 60 + int(minutes)) * 60 + int(seconds)) * 1_000_000)
 
 
 def _read_date(text: str) -> int | None:
@@ -219,7 +232,7 @@ def _read_unusual(
 ) -> Behavior | Refusal:
     """The full check, column by column: for a text that is new to the tables, uncommon, or wrong."""
     instant_us = _read_instant(occurred_at)
-    number = _read_number(quantity) or Scaled(0, 0)
+    number = _read_number(quantity) or (0, 0)
     faults = (
         ("source_ref", _reference_fault(source_ref)),
         ("account_ref", _reference_fault(account_ref)),

@@ -32,8 +32,8 @@ class Row(NamedTuple):
     """A parsed behavior with the keyed hashes of its reference and its account."""
 
     behavior: Behavior
-    ref: UUID
-    account_key: UUID
+    ref: bytes
+    account_key: bytes
 
 
 class Known(NamedTuple):
@@ -86,69 +86,65 @@ class Batch:
         self,
         rules: Rules,
         intake: Intake,
-        accounts: dict[UUID, Account],
-        account_ids: dict[UUID, UUID],
+        accounts: dict[bytes, Account],
         load_history: Callable[[UUID], AccountHistory],
     ) -> None:
-        """``accounts``: heads by account id; ``account_ids``: account key -> account id, of accounts that exist."""
+        """``accounts``: heads by account key, of accounts that exist; those opened here are added."""
         self.rules = rules
         self.intake = intake
         self.accounts = accounts
-        self.account_ids = account_ids
         self.events: list[NewEvent] = []
-        self.refs: list[tuple[UUID, int]] = []
-        self.openings: list[tuple[UUID, UUID]] = []
+        self.refs: list[tuple[bytes, int]] = []
+        self.openings: list[tuple[bytes, UUID]] = []
         self.outcomes: list[Outcome] = []
         self._load_history = load_history
-        self._reopened: set[tuple[UUID, str]] = set()
-        self._taken: dict[UUID, Row] = {}
+        self._reopened: dict[tuple[UUID, str], Account] = {}
+        self._taken: dict[bytes, Row] = {}
 
-    def decide(self, rows: Sequence[Row | Refusal], known: Mapping[UUID, Known], now_us: int) -> Sequence[Outcome]:
+    def decide(self, rows: Sequence[Row | Refusal], known: Mapping[bytes, Known], now_us: int) -> Sequence[Outcome]:
         """Outcome of each row, in order; rows refused by the grammar pass through.
 
         ``known``: what the references among the rows that are taken were recorded as.
         """
-        valued = iter(screen(self.rules, [r.behavior for r in rows if type(r) is Row], now_us))
+        screened = iter(screen(self.rules, [row.behavior for row in rows if isinstance(row, Row)], now_us))
         for row in rows:
-            if type(row) is not Row:
-                self.outcomes.append(row)  # type: ignore[arg-type]
-                continue
-            value = next(valued)
-            first = known.get(row.ref)
-            if first is not None:
-                self.outcomes.append(self._answer_again(row, first))
-            elif row.ref in self._taken:
-                self.outcomes.append(self._answer_twice(row))
-            elif type(value) is Refusal:
-                self.outcomes.append(value)
-            else:
-                self.outcomes.append(self._credit(row, value))  # type: ignore[arg-type]
-        for account_id, code in self._reopened:
-            self.accounts[account_id].close_years(code)
+            self.outcomes.append(self._answer(row, next(screened), known) if isinstance(row, Row) else row)
+        for (_, code), account in self._reopened.items():
+            account.close_years(code)
         return self.outcomes
 
-    def _credit(self, row: Row, value: Valued) -> Outcome:
-        behavior = row.behavior
-        account_id = self.account_ids.get(row.account_key)
-        account = None if account_id is None else self.accounts[account_id]
-        refusal = self._standing(behavior, account, value)
+    def _answer(self, row: Row, value: Valued | Refusal, known: Mapping[bytes, Known]) -> Outcome:
+        first = known.get(row.ref)
+        if first is not None:
+            return self._answer_again(row, first)
+        if row.ref in self._taken:
+            return self._answer_twice(row)
+        if isinstance(value, Refusal):
+            return value
+        account = self.accounts.get(row.account_key)
+        consent = None if account is None else account.consent_for(row.behavior.behavior, row.behavior.instant_us or 0)
+        refusal = self._standing(row.behavior, account, consent, value)
         if refusal is not None:
             return refusal
         if account is None:
             account = self._open(row)
         elif self.rules.runs:
             self._revise_first(account)
-        consent = self._consent(account, behavior)
+        if consent is None:
+            consent = self._assert_consent(account)
+        return self._credit(row, value, account, consent)
+
+    def _credit(self, row: Row, value: Valued, account: Account, consent: int) -> Credited:
+        behavior, intake = row.behavior, self.intake
         decision, computed = value.decision, value.computed
         assert decision is not None
         assert computed is not None
-        assert consent is not None
         credited = self._apply_caps(account, decision.method, value.day, computed)
-        behavior_event = events.BehaviorCredited(
-            partner=self.intake.partner,
-            intake=self.intake.position,
+        event = events.BehaviorCredited(
+            partner=intake.partner,
+            intake=intake.position,
             line=behavior.line,
-            ref=row.ref.hex,
+            ref=row.ref.hex(),
             behavior=behavior.behavior,
             day=day_text(value.day),
             region=behavior.region,
@@ -166,10 +162,10 @@ class Batch:
         account.version += 1
         self.refs.append((row.ref, len(self.events)))
         self._taken[row.ref] = row
-        self.events.append(NewEvent(account.id, account.version, behavior_event, personal))
+        self.events.append(NewEvent(account.id, account.version, event, personal))
         return Credited(account.id, account.version, credited)
 
-    def _standing(self, row: Behavior, account: Account | None, value: Valued) -> Refusal | None:
+    def _standing(self, row: Behavior, account: Account | None, consent: int | None, value: Valued) -> Refusal | None:
         """The checks that need the account, in order; None when the row may be credited."""
         if account is None:
             if not self.intake.opens_accounts:
@@ -178,9 +174,7 @@ class Batch:
             return refuse_row(row, "account_frozen")
         elif account.status == "closed":
             return refuse_row(row, "account_closed")
-        elif account.consent_for(row.behavior, row.instant_us or 0) is None and not self._may_assert(account, row):
-            return refuse_row(row, "no_consent")
-        if account is None and not self._covers_past(row):
+        if consent is None and not self._may_assert(account, row):
             return refuse_row(row, "no_consent")
         if value.decision is None:
             return refuse_row(row, "no_applicable_methodology")
@@ -188,43 +182,36 @@ class Batch:
             return refuse_row(row, "no_factor_for_region")
         return None
 
-    def _covers_past(self, row: Behavior) -> bool:
-        return row.instant_us is not None and row.instant_us < self.intake.received_us
-
-    def _may_assert(self, account: Account, row: Behavior) -> bool:
-        """A partner may assert consent anew only where the person never spoke: no direct consent, no withdrawal."""
-        spoken = account.withdrawn or any(c.basis == "direct" for c in account.consents)
-        return self.intake.opens_accounts and not spoken and self._covers_past(row)
+    def _may_assert(self, account: Account | None, row: Behavior) -> bool:
+        """A partner may assert consent for the past only where the person never granted or withdrew one."""
+        if not self.intake.opens_accounts or row.instant_us is None or row.instant_us >= self.intake.received_us:
+            return False
+        return account is None or not (account.withdrawn or any(c.basis == "direct" for c in account.consents))
 
     def _open(self, row: Row) -> Account:
-        account = Account(uuid4())
-        self.accounts[account.id] = account
-        self.account_ids[row.account_key] = account.id
+        account = self.accounts[row.account_key] = Account(uuid4())
         self.openings.append((row.account_key, account.id))
         personal = events.AccountOpenedPersonal(account_ref=row.behavior.account_ref)
         self._record(account, events.AccountOpened(kind="individual"), personal)
         return account
 
-    def _consent(self, account: Account, row: Behavior) -> int | None:
-        consent = account.consent_for(row.behavior, row.instant_us or 0)
-        if consent is None:
-            granted = events.ConsentGranted(
-                scope=("*",),
-                terms_version="imported",
-                basis="imported",
-                valid_from=None,
-                valid_to=instant_text(self.intake.received_us),
-                evidence=self.intake.digest,
-                asserter=self.intake.partner,
-            )
-            self._record(account, granted)
-            consent = account.version
-        return consent
+    def _assert_consent(self, account: Account) -> int:
+        granted = events.ConsentGranted(
+            scope=("*",),
+            terms_version="imported",
+            basis="imported",
+            valid_from=None,
+            valid_to=instant_text(self.intake.received_us),
+            evidence=self.intake.digest,
+            asserter=self.intake.partner,
+        )
+        self._record(account, granted)
+        return account.version
 
     def _apply_caps(self, account: Account, method: Method, day: int, computed: int) -> int:
         if account.needs_history(method.code, day):
             account.uses[method.code] = self._history(account.id).use_of(method.code)
-            self._reopened.add((account.id, method.code))
+            self._reopened[account.id, method.code] = account
         use = account.use_of(method.code)
         (credited,) = credit(method.caps, (day,), (computed,), use)
         close_past(use, day)
@@ -251,8 +238,9 @@ class Batch:
         if same_intake:
             # The same bytes of the same open intake after a crash: this very row was credited before it.
             return Credited(first.account, first.version, int(first.facts.credited_mg))
-        account = self.account_ids.get(row.account_key)
-        if first.personal is None or (account == first.account and _same_content(row.behavior, first)):
+        account = self.accounts.get(row.account_key)
+        same_account = account is not None and account.id == first.account
+        if first.personal is None or (same_account and _same_content(row.behavior, first)):
             return Duplicate(first)
         return refuse_row(row.behavior, "conflicting_duplicate")
 

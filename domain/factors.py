@@ -19,7 +19,7 @@ from domain.methodology import check_actor
 from domain.rulebook import Rulebook
 
 _NAME = re.compile(r"[A-Z0-9][A-Z0-9-]{0,63}")
-_VALUE = re.compile(r"-?[0-9]{1,30}(?:\.[0-9]{1,9})?")
+_VALUE = re.compile(r"-?[0-9]{1,29}(?:\.[0-9]{1,9})?")
 _REGION = re.compile(r"\*|[A-Za-z0-9]{1,16}(?:-[A-Za-z0-9]{1,16}){0,3}")
 
 

@@ -19,6 +19,7 @@ EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 FIRST_DAY = date.min.toordinal()
 AFTER_LAST_DAY = date.max.toordinal() + 1
 
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _CHINESE_COUNTY = re.compile(r"CN-([0-9]{2})[0-9]{4}")
 
 
@@ -54,7 +55,8 @@ def day_text(day: int) -> str:
 @lru_cache(maxsize=100_000)
 def day_number(text: str) -> int:
     """Civil day of ``YYYY-MM-DD``; raises ValueError for anything else."""
-    if len(text) != 10:
+    if not _DATE.fullmatch(text):
+        # fromisoformat also takes week dates and basic formats.
         raise ValueError(f"not a civil date: {text!r}")
     return date.fromisoformat(text).toordinal()
 

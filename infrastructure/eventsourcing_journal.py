@@ -43,7 +43,7 @@ FROM unnest(%s::uuid[], %s::bigint[]) AS i(id, version) CROSS JOIN LATERAL (
     WHERE originator_id = i.id AND originator_version > i.version ORDER BY originator_version OFFSET 0) AS e
 """
 _REFS = """
-SELECT r.ref, e.originator_id, e.originator_version, e.notification_id, e.topic, e.state
+SELECT uuid_send(r.ref), e.originator_id, e.originator_version, e.notification_id, e.topic, e.state
 FROM unnest(%s::uuid[]) AS i(ref) CROSS JOIN LATERAL (
     SELECT ref, position FROM journal.behavior_refs WHERE ref = i.ref OFFSET 0) AS r
 JOIN journal.ledger_events AS e ON e.notification_id = r.position
@@ -151,13 +151,15 @@ class EventsourcingJournal:
             account.apply(each.version, each.event)
         return heads
 
-    def find_accounts(self, keys: Sequence[UUID]) -> dict[UUID, UUID]:
-        query = "SELECT account_key, account_id FROM journal.account_refs WHERE account_key = ANY(%s)"
-        return dict(self._fetch(query, (list(keys),)))
+    def find_accounts(self, keys: Sequence[bytes]) -> dict[bytes, UUID]:
+        query = (
+            "SELECT uuid_send(account_key), account_id FROM journal.account_refs WHERE account_key = ANY(%s::uuid[])"
+        )
+        return dict(self._fetch(query, ([key.hex() for key in keys],)))
 
-    def find_refs(self, refs: Sequence[UUID]) -> dict[UUID, Known]:
-        found: dict[UUID, Known] = {}
-        for row in self._fetch(_REFS, (list(refs),)):
+    def find_refs(self, refs: Sequence[bytes]) -> dict[bytes, Known]:
+        found: dict[bytes, Known] = {}
+        for row in self._fetch(_REFS, ([ref.hex() for ref in refs],)):
             each = _recorded(row[1:])
             found[row[0]] = Known(each.stream, each.version, each.position, each.event, each.personal)
         return found

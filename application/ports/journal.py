@@ -37,8 +37,8 @@ class Append(NamedTuple):
 
     events: Sequence[NewEvent]
     rulebook_seen: int
-    refs: Sequence[tuple[UUID, int]] = ()
-    openings: Sequence[tuple[UUID, UUID]] = ()
+    refs: Sequence[tuple[bytes, int]] = ()
+    openings: Sequence[tuple[bytes, UUID]] = ()
     snapshots: Sequence[Account] = ()
     moves_rulebook: bool = False
 
@@ -87,10 +87,10 @@ class Journal(Protocol):
     def accounts(self, ids: Sequence[UUID]) -> dict[UUID, Account]:
         """Heads of the accounts, by one query over snapshots and what follows them; unknown ids are left out."""
 
-    def find_accounts(self, keys: Sequence[UUID]) -> dict[UUID, UUID]:
+    def find_accounts(self, keys: Sequence[bytes]) -> dict[bytes, UUID]:
         """Account ids by account key; unknown keys are left out."""
 
-    def find_refs(self, refs: Sequence[UUID]) -> dict[UUID, Known]:
+    def find_refs(self, refs: Sequence[bytes]) -> dict[bytes, Known]:
         """What taken references were recorded as; free ones are left out."""
 
     def stream(self, stream: UUID, upto: int | None = None) -> list[Recorded]:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from typing import Protocol
-from uuid import UUID
 
 
 class Keys(Protocol):
-    """Port of the pepper: equal names give equal keys, and a key tells nothing about its name."""
+    """Port of the pepper: equal names give equal 16-byte keys, and a key tells nothing about its name."""
 
-    def ref(self, partner: str, source_ref: str) -> UUID: ...
+    def ref(self, partner: str, source_ref: str) -> bytes: ...
 
-    def account(self, account_ref: str) -> UUID: ...
+    def account(self, account_ref: str) -> bytes: ...
 
     def check(self) -> str:
         """A public check value of the secret behind the keys."""

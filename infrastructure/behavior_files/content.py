@@ -133,7 +133,7 @@ def in_batches(pieces: Iterable[list[ParsedRow]], batch_rows: int) -> Iterator[l
 def refused_whole(line: int, raw: bytes | str, message: str, remedy: str, *, field: str = "") -> RefusedRow:
     """A row that could not be taken apart: its sender gets its text back, in no column that could be imported."""
     text = raw if isinstance(raw, str) else raw.decode("utf-8", "backslashreplace")
-    return RefusedRow(malformed(line, field, message, remedy), _NO_COLUMNS, text[:_RAW_CHARACTERS])
+    return RefusedRow(malformed(line, field, message, remedy), _NO_COLUMNS, text.rstrip("\r")[:_RAW_CHARACTERS])
 
 
 def refused_too_long(line: int, raw: bytes) -> RefusedRow:

@@ -206,7 +206,7 @@ def _refused_length(line: int, lines: list[bytes]) -> RefusedRow:
 def _refused_quotes(line: int, raw: bytes) -> RefusedRow:
     message = "a double quote is not closed, or stands where CSV allows none"
     remedy = "put quotes around the whole column and double every quote inside it"
-    return refused_whole(line, raw.rstrip(b"\r"), message, remedy)
+    return refused_whole(line, raw, message, remedy)
 
 
 def _refused_width(line: int, raw: bytes | str, found: int, expected: int) -> RefusedRow:

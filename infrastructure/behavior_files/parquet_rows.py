@@ -23,7 +23,7 @@ from domain.behavior import COLUMNS, Behavior, parse_behavior
 from domain.errors import Rejected
 from infrastructure.behavior_files.content import FileContent, in_batches, refused_encoding, refused_whole
 
-_BATCH_ROWS: Final = 8192
+_BATCH_ROWS: Final = 2_048
 _BUFFER_BYTES: Final = 1 << 20
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _UNITS_PER_SECOND: Final = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}

@@ -29,12 +29,14 @@ _COPY_EVENTS = (
     " FROM STDIN (FORMAT BINARY)"
 )
 _COPY_REFS = "COPY journal.behavior_refs (ref, position) FROM STDIN (FORMAT BINARY)"
+_COPY_OPENINGS = "COPY journal.account_refs (account_key, account_id) FROM STDIN (FORMAT BINARY)"
 _COPY_START = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _COPY_END = b"\xff\xff"
 _EVENT = struct.Struct(">hi16siqi")
 _LENGTH = struct.Struct(">i")
 _POSITION = struct.Struct(">iq")
 _REF = struct.Struct(">hi16siq")
+_OPENING = struct.Struct(">hi16si16s")
 
 Clock = Callable[[], int]
 
@@ -85,8 +87,8 @@ class JournalRecorder(PostgresApplicationRecorder):
         rows: Sequence[tuple[UUID, int, str, bytes]],
         *,
         rulebook_seen: int | None = None,
-        refs: Sequence[tuple[UUID, int]] = (),
-        openings: Sequence[tuple[UUID, UUID]] = (),
+        refs: Sequence[tuple[bytes, int]] = (),
+        openings: Sequence[tuple[bytes, UUID]] = (),
         snapshots: Sequence[tuple[UUID, int, str, bytes]] = (),
         moves_rulebook: bool = False,
     ) -> Appended:
@@ -110,8 +112,8 @@ class JournalRecorder(PostgresApplicationRecorder):
         cursor: Cursor[Any],
         rows: Sequence[tuple[UUID, int, str, bytes]],
         rulebook_seen: int | None,
-        refs: Sequence[tuple[UUID, int]],
-        openings: Sequence[tuple[UUID, UUID]],
+        refs: Sequence[tuple[bytes, int]],
+        openings: Sequence[tuple[bytes, UUID]],
         snapshots: Sequence[tuple[UUID, int, str, bytes]],
         moves_rulebook: bool,
     ) -> Appended:
@@ -122,9 +124,9 @@ class JournalRecorder(PostgresApplicationRecorder):
         first, last = head.size + 1, head.size + len(rows)
         recorded_us = max(now_us, head.recorded_us + 1)
         if openings:
-            cursor.executemany("INSERT INTO journal.account_refs VALUES (%s, %s)", openings)
+            _copy(cursor, _COPY_OPENINGS, (_OPENING.pack(2, 16, key, 16, account.bytes) for key, account in openings))
         if refs:
-            _copy(cursor, _COPY_REFS, (_REF.pack(2, 16, ref.bytes, 8, first + index) for ref, index in refs))
+            _copy(cursor, _COPY_REFS, (_REF.pack(2, 16, ref, 8, first + index) for ref, index in refs))
         _copy(cursor, _COPY_EVENTS, _event_rows(rows, first))
         if snapshots:
             _replace_snapshots(cursor, snapshots)

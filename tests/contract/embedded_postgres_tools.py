@@ -41,8 +41,10 @@ import psycopg
 from infrastructure.embedded_postgres import EmbeddedPostgres
 use = EmbeddedPostgres(Path(sys.argv[1]), patience_seconds=60)
 with psycopg.connect(use.start(), autocommit=True) as conn:
-    conn.execute("CREATE TABLE IF NOT EXISTS visitor (pid int)") if sys.argv[2] == "create" else None
-    conn.execute("INSERT INTO visitor VALUES (pg_backend_pid())") if sys.argv[2] != "look" else None
+    if sys.argv[2] == "create":
+        conn.execute("SELECT pg_advisory_lock(1)")  # IF NOT EXISTS is not safe against others doing the same
+        conn.execute("CREATE TABLE IF NOT EXISTS visitor (pid int)")
+        conn.execute("INSERT INTO visitor VALUES (pg_backend_pid())")
 print("in", flush=True)
 sys.stdin.read()
 use.stop()
@@ -130,9 +132,8 @@ def visitor(home: Path, doing: str = "create") -> Iterator[subprocess.Popen[str]
     """Another ledger process that uses the home until its input is closed; killed if the test forgets it."""
     command = [sys.executable, "-c", USER_OF_A_HOME, str(home), doing]
     pipe = subprocess.PIPE
-    with subprocess.Popen(
-        command, stdin=pipe, stdout=pipe, text=True, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}
-    ) as child:
+    same_modules = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)])}
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=ROOT, env=same_modules) as child:
         try:
             yield child
         finally:

@@ -120,7 +120,7 @@ def test_two_uses_in_one_process_count_as_two(used_home: Path) -> None:
 
 
 def test_a_server_whose_users_were_killed_is_taken_over_and_then_stopped(used_home: Path) -> None:
-    with visitor(used_home, "visit") as killed:
+    with visitor(used_home, "look") as killed:
         assert said(killed) == "in"
         server = running_server(used_home)
         killed.kill()
@@ -147,7 +147,7 @@ def test_ctrl_c_in_the_terminal_does_not_reach_the_server(used_home: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "name", ["碳 账户 Ü", 'it\'s "odd", 50% $HOME `x` \\', "deep/" + "very-long-folder-name/" * 6 + "home"]
+    "name", ['碳 账户 Ü it\'s "odd", 50% $HOME `x` \\', "deep/" + "very-long-folder-name/" * 6 + "home"]
 )
 def test_a_home_may_have_any_name(name: str) -> None:
     with temporary_home(name) as home, embedded(home) as conninfo:

@@ -172,34 +172,35 @@ def test_a_start_while_the_server_still_stops_waits_and_starts_it_again(home: Pa
         with embedded(home) as conninfo:
             assert running_server(home) != server
             assert query(conninfo, "SELECT count(*) FROM ledger") == 1
+            assert "pre-existing shared memory block" not in use.log.read_text()
 
 
-def test_a_home_made_by_another_version_is_refused_untouched(home: Path) -> None:
-    version = home / "postgres" / "data" / "PG_VERSION"
+def test_a_home_made_by_another_version_is_refused_untouched(made_home: Path) -> None:
+    version = made_home / "postgres" / "data" / "PG_VERSION"
     made_by = version.read_text()
     version.write_text("13\n")
-    assert refusal(home).code == "server_version_differs"
-    assert refusal(home, binaries=find_binaries()).code == "server_version_differs"
+    assert refusal(made_home).code == "server_version_differs"
+    assert refusal(made_home, binaries=find_binaries()).code == "server_version_differs"
+    version.unlink()
+    assert refusal(made_home).code == "server_data_damaged"
     version.write_text(made_by)
-    with embedded(home) as conninfo:
+    with embedded(made_home) as conninfo:
         assert query(conninfo, "SELECT 1") == 1
 
 
-def test_a_data_folder_without_its_version_is_not_overwritten(home: Path) -> None:
-    (home / "postgres" / "data" / "PG_VERSION").unlink()
-    assert refusal(home).code == "server_data_damaged"
-    assert (home / "postgres" / "data" / "global").is_dir()
-
-
-@pytest.mark.parametrize("setting", ["fsync", "synchronous_commit", "full_page_writes"])
-@pytest.mark.parametrize("file", ["postgresql.conf", "postgresql.auto.conf"])
-def test_a_server_that_may_forget_a_commit_is_refused_before_it_starts(home: Path, setting: str, file: str) -> None:
-    with open(home / "postgres" / "data" / file, "a") as settings:
-        settings.write(f"{setting} = off\n")
+def test_a_server_that_may_forget_a_commit_is_refused_before_it_starts(home: Path) -> None:
     log = (home / "postgres" / "server.log").read_text()
-    refused = refusal(home)
-    assert (refused.code, refused.field) == ("unsafe_server_setting", setting)
+    for file in ("postgresql.conf", "postgresql.auto.conf"):
+        settings = home / "postgres" / "data" / file
+        good = settings.read_text()
+        for name in ("fsync", "synchronous_commit", "full_page_writes"):
+            settings.write_text(f"{good}\n{name} = off\n")
+            refused = refusal(home)
+            assert (refused.code, refused.field) == ("unsafe_server_setting", name)
+        settings.write_text(good)
     assert (home / "postgres" / "server.log").read_text() == log
+    with embedded(home) as conninfo:
+        assert query(conninfo, "SELECT 1") == 1
 
 
 def test_a_role_that_may_forget_a_commit_is_refused_and_the_server_stopped(home: Path) -> None:
@@ -217,8 +218,8 @@ def test_broken_settings_are_told_with_the_servers_own_words(home: Path) -> None
     assert "max_connections" in refused.message
 
 
-def test_any_server_can_be_asked_whether_it_keeps_its_commits(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with embedded(home) as conninfo, psycopg.connect(conninfo) as conn:
+def test_any_server_can_be_asked_whether_it_keeps_its_commits(made_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with embedded(made_home) as conninfo, psycopg.connect(conninfo) as conn:
         for safe in ("on", "local", "remote_write", "remote_apply"):
             conn.execute(f"SET synchronous_commit = {safe}".encode())
             check_server_settings(conn)

@@ -309,7 +309,6 @@ def test_a_reference_may_hold_any_visible_text(column: str, text: str) -> None:
         "a\u2028b",
         "a\u2029b",
         "a\ud800b",
-        "a\udfffb",
         "a" * 257,
         "车" * 257,
     ],
@@ -392,7 +391,8 @@ def test_the_columns_of_a_row_read_back_as_the_same_row() -> None:
 def test_the_remembered_texts_stay_bounded_and_do_not_change_the_answer() -> None:
     many = 2 * module._LIMIT + 10
     for number in range(many):
-        row = accepted(quantity=f"{number}.5", occurred_at=f"2018-09-01T09:36:23.{number:06d}Z", unit=f"u{number}")
+        moment = f"2018-09-01T09:36:23.{number % 1000:03d}+{number // 1000 % 24:02d}:{number // 24_000:02d}"
+        row = accepted(quantity=f"{number}.5", occurred_at=moment, unit=f"u{number}")
         assert (row.quantity, row.scale) == (number * 10 + 5, 1)
     for table in (module._numbers, module._shifts, module._names, module._regions, module._dates, module._clocks):
         assert len(table) <= module._LIMIT

@@ -24,12 +24,6 @@ def test_a_mistake_planted_in_the_law_is_reported(mutant: Mutant) -> None:
     assert next(differences(load_kernel(mutant)), None) is not None
 
 
-@pytest.mark.parametrize("mutant", PLANNED, ids=lambda mutant: mutant.name)
-def test_a_mutant_differs_from_the_source_only_by_its_mistake(mutant: Mutant) -> None:
-    assert mutant.right != mutant.wrong
-    assert mutant.module.startswith("domain.")
-
-
 @pytest.mark.parametrize("right", ["this text is nowhere in the source", "return"])
 def test_a_mutant_whose_source_text_is_not_there_exactly_once_fails_loudly(right: str) -> None:
     with pytest.raises(LookupError, match="expected once"):

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from domain.errors import Rejected
 from domain.kernel.formula import parse
+from domain.kernel.interval import fits_63_bits, method_bounds
 from domain.kernel.method import Cap, Method, Parameter, ParameterRow
 from domain.kernel.method_file import factor_rows_from, method_from_document
 from domain.values import AFTER_LAST_DAY, FIRST_DAY, Period, Scaled
 from tests.unit.kernel.documents import edited, metro, open_row, without
 
 ALWAYS = Period(FIRST_DAY, AFTER_LAST_DAY)
+CATALOGUE = Path(__file__).resolve().parents[3] / "infrastructure" / "catalogue"
 
 
 def refusal_of(document: object) -> tuple[str, str]:
@@ -280,6 +284,22 @@ def test_rows_of_one_region_that_share_a_day_are_refused(
         each["region"] = region
     apart = method_from_document(edited("parameters.baseline.rows", rows))
     assert len(apart.parameters[0].rows) == len(rows)
+
+
+@pytest.mark.parametrize("path", sorted(CATALOGUE.glob("*.json")), ids=lambda path: path.stem)
+def test_every_version_of_the_shipped_catalogue_is_read_and_fits_a_machine_integer(path: Path) -> None:
+    method = method_from_document(json.loads(path.read_text(encoding="utf-8")))
+    assert f"{method.code}@{method.version}" == path.stem
+    assert fits_63_bits(method_bounds(method))
+
+
+def test_the_shipped_catalogue_is_where_these_tests_look_for_it() -> None:
+    assert len(list(CATALOGUE.glob("*.json"))) >= 10
+
+
+def test_a_source_may_have_no_page_and_a_document_digest() -> None:
+    source = {"title": "Notice 12/2024", "page": None, "document_sm3": "0f" * 32, "grade": "A"}
+    assert method_from_document(metro(sources=[source])) == method_from_document(metro())
 
 
 def test_reading_does_not_change_the_document() -> None:

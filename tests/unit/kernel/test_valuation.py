@@ -100,6 +100,17 @@ def test_a_behavior_without_a_row_has_no_value_rather_than_zero() -> None:
     assert [only_january.covers("CN-11", day) for day in (inside, outside)] == [True, False]
 
 
+def test_a_whole_column_without_any_row_has_no_values() -> None:
+    assert single([open_row("1", "CN")]).compute(["US", "", "US-MA"], [DAY] * 3, [1] * 3) == [None] * 3
+
+
+def test_region_codes_invented_by_a_sender_do_not_fill_the_memory() -> None:
+    ride = single([open_row("1"), open_row("2", "CN")])
+    ride.compute([f"X{number}" for number in range(1_000)], [DAY] * 1_000, [1] * 1_000)
+    ride.compute([f"CN-{number:06d}" for number in range(1_000)], [DAY] * 1_000, [1] * 1_000)
+    assert len(vars(ride)["_calendars"]) == 2
+
+
 def test_each_parameter_finds_its_own_row() -> None:
     both = valuer(
         parameters={

@@ -1,0 +1,317 @@
+"""In-memory twins of the ports ``journal``, ``views`` and ``keys``: the same promises, nothing durable.
+
+Keeps: what goes in is stored as the encoded bytes and decoded anew by every read, so no test passes that PostgreSQL
+would fail for a lost field or a shared object; the same refusals in the same order; several threads may share one
+journal. ``tests/contract`` runs one suite for these twins and for PostgreSQL.
+Stricter than the port: a version that skips one stops the test, since only a defect can bring it about.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+from uuid import UUID, uuid5
+
+from application.ports.journal import Append, Appended, Head, Journal, RefTaken, RulebookMoved, StreamMoved
+from application.ports.views import VIEWS, BehaviorTotal, ViewCheck
+from application.projections.entries import StatementRow, balance_changes, statement_rows
+from domain.account import Account
+from domain.crediting import Known
+from domain.errors import Corrupt, Rejected
+from domain.events.base import Recorded
+from domain.events.registry import encode, recorded
+
+Clock = Callable[[], int]
+
+_NAMES = UUID("0d1f6f3e-5a0b-4c83-9a36-6f0c1be1a7d2")
+
+
+class MemoryKeys:
+    """Keys port without a secret: equal names give equal keys."""
+
+    def ref(self, partner: str, source_ref: str) -> bytes:
+        return uuid5(_NAMES, f"ref\0{partner}\0{source_ref}").bytes
+
+    def account(self, account_ref: str) -> bytes:
+        return uuid5(_NAMES, f"account\0{account_ref}").bytes
+
+    def check(self) -> str:
+        return uuid5(_NAMES, "check").hex
+
+
+class _Row(NamedTuple):
+    stream: UUID
+    version: int
+    topic: str
+    state: bytes
+
+
+class _Staged(NamedTuple):
+    """A checked append: what it adds, and where the log stands after it."""
+
+    rows: list[_Row]
+    batch: Append
+    head: Head
+
+
+class MemoryJournal:
+    """Journal port; see ``application.ports.journal``. Row ``p - 1`` of the log is at position ``p``."""
+
+    def __init__(self, clock: Clock) -> None:
+        """``clock``: microseconds since 1970-01-01T00:00:00Z; may be exchanged at any time."""
+        self.clock = clock
+        self._head = Head(0, 0, 0)
+        self._rows: list[_Row] = []
+        self._streams: dict[UUID, list[int]] = {}
+        self._refs: dict[bytes, int] = {}
+        self._account_keys: dict[bytes, UUID] = {}
+        self._account_ids: set[UUID] = set()
+        self._snapshots: dict[UUID, tuple[int, bytes]] = {}
+        self._commit_positions: list[int] = []
+        self._commit_instants: list[int] = []
+        # Writers take turns; readers only exclude the moment in which an append becomes visible.
+        self._turn = threading.Lock()
+        self._visible = threading.RLock()
+        self._holder = threading.local()
+
+    def head(self) -> Head:
+        return self._head
+
+    def now_us(self) -> int:
+        return self.clock()
+
+    def append(self, batch: Append) -> Appended:
+        if not batch.events:
+            raise ValueError("an append without events")
+        rows = [_Row(e.stream, e.version, e.event.TOPIC, encode(e.event, e.personal)) for e in batch.events]
+        if getattr(self._holder, "holds", False):
+            if self._holder.staged is not None:
+                raise RuntimeError("the journal is held for one append at most")
+            staged = self._holder.staged = self._stage(rows, batch)
+        else:
+            with self._turn:
+                staged = self._stage(rows, batch)
+                self._commit(staged)
+        return Appended(staged.head.size - len(rows) + 1, staged.head.size, staged.head.recorded_us)
+
+    @contextmanager
+    def exclusive(self) -> Iterator[Head]:
+        if getattr(self._holder, "holds", False):
+            raise RuntimeError("this thread holds the journal already")
+        with self._turn:
+            self._holder.holds, self._holder.staged = True, None
+            try:
+                yield self._head
+                if self._holder.staged is not None:
+                    self._commit(self._holder.staged)
+            finally:
+                self._holder.holds, self._holder.staged = False, None
+
+    def accounts(self, ids: Sequence[UUID]) -> dict[UUID, Account]:
+        found: dict[UUID, Account] = {}
+        for account_id in ids:
+            with self._visible:
+                positions = self._streams.get(account_id, [])
+                version, state = self._snapshots.get(account_id, (0, b""))
+                tail = positions[version:]
+            if positions:
+                account = Account.from_snapshot(account_id, state) if version else Account(account_id)
+                found[account_id] = account.extend(self._recorded(position) for position in tail)
+        return found
+
+    def find_accounts(self, keys: Sequence[bytes]) -> dict[bytes, UUID]:
+        with self._visible:
+            return {key: self._account_keys[key] for key in keys if key in self._account_keys}
+
+    def find_refs(self, refs: Sequence[bytes]) -> dict[bytes, Known]:
+        with self._visible:
+            positions = {ref: self._refs[ref] for ref in refs if ref in self._refs}
+        found = {ref: self._recorded(position) for ref, position in positions.items()}
+        return {ref: Known(r.stream, r.version, r.position, r.event, r.personal) for ref, r in found.items()}
+
+    def stream(self, stream: UUID, upto: int | None = None) -> list[Recorded]:
+        with self._visible:
+            positions = list(self._streams.get(stream, ()))
+        return [self._recorded(position) for position in positions if upto is None or position <= upto]
+
+    def streams(
+        self, kind_topics: Sequence[str], upto: int, after: UUID | None = None
+    ) -> Iterator[tuple[UUID, list[Recorded]]]:
+        with self._visible:
+            upto = min(upto, self._head.size)
+            streams = sorted(stream for stream in self._streams if after is None or stream > after)
+        for stream in streams:
+            with self._visible:
+                positions = list(self._streams[stream])
+            wanted = [p for p in positions if p <= upto and self._rows[p - 1].topic in kind_topics]
+            if wanted:
+                yield stream, [self._recorded(position) for position in wanted]
+
+    def log(self, after: int, upto: int, topics: Sequence[str] = ()) -> Iterator[Recorded]:
+        for position in range(after + 1, min(upto, self._head.size) + 1):
+            if not topics or self._rows[position - 1].topic in topics:
+                yield self._recorded(position)
+
+    def rulebook_events(self, after: int, upto: int) -> list[Recorded]:
+        chain: list[Recorded] = []
+        while upto > after:
+            chain.append(self._recorded(upto))
+            upto = chain[-1].event.previous
+        return chain[::-1]
+
+    def span(self, upto: int) -> tuple[int, int, int]:
+        count = max(0, min(upto, self._head.size))
+        return count, min(1, count), count
+
+    def position_at(self, instant_us: int) -> int:
+        with self._visible:
+            index = bisect_right(self._commit_instants, instant_us)
+            return self._commit_positions[index - 1] if index else 0
+
+    def recorded_at(self, positions: Sequence[int]) -> dict[int, int]:
+        with self._visible:
+            commits = {p: bisect_left(self._commit_positions, p) for p in positions}
+            return {p: self._commit_instants[i] for p, i in commits.items() if i < len(self._commit_instants)}
+
+    def _recorded(self, position: int) -> Recorded:
+        row = self._rows[position - 1]
+        return recorded(row.stream, row.version, position, row.topic, row.state)
+
+    def _stage(self, rows: list[_Row], batch: Append) -> _Staged:
+        """Check an append against the log; changes nothing."""
+        head = self._head
+        if batch.rulebook_seen != head.rulebook_position:
+            raise RulebookMoved(f"rulebook is at {head.rulebook_position}, decided at {batch.rulebook_seen}")
+        self._check_openings(batch.openings)
+        refs = [ref for ref, _ in batch.refs]
+        if len(set(refs)) < len(refs) or any(ref in self._refs for ref in refs):
+            raise RefTaken("a reference is taken")
+        versions: dict[UUID, int] = {}
+        for stream, version, _, _ in rows:
+            last = versions.get(stream, len(self._streams.get(stream, ())))
+            if version <= last:
+                raise StreamMoved(f"{stream} is at version {last}")
+            if version != last + 1:
+                raise Corrupt("version_skipped", f"version {version} after {last}", field=str(stream))
+            versions[stream] = version
+        size = head.size + len(rows)
+        rulebook_position = size if batch.moves_rulebook else head.rulebook_position
+        return _Staged(rows, batch, Head(size, rulebook_position, max(self.clock(), head.recorded_us + 1)))
+
+    def _check_openings(self, openings: Sequence[tuple[bytes, UUID]]) -> None:
+        keys, ids = {key for key, _ in openings}, {account_id for _, account_id in openings}
+        if len(keys) < len(openings) or not keys.isdisjoint(self._account_keys):
+            raise StreamMoved("an account has this reference")
+        if len(ids) < len(openings) or not ids.isdisjoint(self._account_ids):
+            raise StreamMoved("an account has this id")
+
+    def _commit(self, staged: _Staged) -> None:
+        rows, batch, head = staged
+        snapshots = {account.id: (account.version, account.snapshot()) for account in batch.snapshots}
+        with self._visible:
+            first = self._head.size + 1
+            self._rows += rows
+            for position, row in enumerate(rows, start=first):
+                self._streams.setdefault(row.stream, []).append(position)
+            self._refs.update((ref, first + index) for ref, index in batch.refs)
+            self._account_keys.update(batch.openings)
+            self._account_ids.update(account_id for _, account_id in batch.openings)
+            self._snapshots.update(snapshots)
+            self._commit_positions.append(head.size)
+            self._commit_instants.append(head.recorded_us)
+            self._head = head
+
+
+class _Tables:
+    """The rows of the three views."""
+
+    def __init__(self) -> None:
+        self.account_statement: dict[tuple[UUID, int], StatementRow] = {}
+        self.account_balance: dict[tuple[UUID, str], tuple[int, int]] = {}
+        self.book_totals: dict[str, tuple[int, int, int]] = {}
+
+    def show(self, page: Sequence[Recorded]) -> None:
+        rows = statement_rows(page)
+        self.account_statement.update(((row.account_id, row.position), row) for row in rows)
+        for key, change in balance_changes(rows).items():
+            accounts = 0 if key in self.account_balance else 1
+            mg, credits = self.account_balance.get(key, (0, 0))
+            self.account_balance[key] = (mg + change.credited_mg, credits + change.credits)
+            mg, credits, known = self.book_totals.get(key[1], (0, 0, 0))
+            self.book_totals[key[1]] = (mg + change.credited_mg, credits + change.credits, known + accounts)
+
+
+class MemoryViews:
+    """Views port; see ``application.ports.views``."""
+
+    def __init__(self, journal: Journal, *, page: int = 5_000) -> None:
+        self._journal = journal
+        self._page = page
+        self._position = 0
+        self._tables = _Tables()
+        self._held = threading.RLock()
+
+    def advance(self, to: int) -> int:
+        with self._held:
+            to = min(to, self._journal.head().size)
+            while self._position < to:
+                upto = min(to, self._position + self._page)
+                self._tables.show(list(self._journal.log(self._position, upto)))
+                self._position = upto
+            return self._position
+
+    def balances(self, at: int | None = None) -> Iterator[tuple[UUID, str, int]]:
+        with self._held:
+            balances = self._as_of(at).account_balance
+            rows = sorted((account, behavior, mg) for (account, behavior), (mg, _) in balances.items())
+        yield from rows
+
+    def totals(self, at: int | None = None) -> list[BehaviorTotal]:
+        with self._held:
+            return [BehaviorTotal(behavior, *row) for behavior, row in sorted(self._as_of(at).book_totals.items())]
+
+    def accounts(self, at: int | None = None) -> int:
+        with self._held:
+            return len({account for account, _ in self._as_of(at).account_balance})
+
+    def statement(self, account: UUID) -> list[StatementRow]:
+        with self._held:
+            rows = [row for (owner, _), row in self._tables.account_statement.items() if owner == account]
+        return sorted(rows, key=lambda row: row.position)
+
+    def rebuild(self, names: tuple[str, ...], progress: Callable[[int], None] | None = None) -> int:
+        unknown = sorted(set(names) - set(VIEWS))
+        if unknown:
+            raise Rejected("view_unknown", f"there is no view {unknown[0]}", field="name", remedy=", ".join(VIEWS))
+        with self._held:
+            anew = self._built(progress)
+            for name in names:
+                setattr(self._tables, name, getattr(anew, name))
+            return sum(len(getattr(self._tables, name)) for name in names)
+
+    def check(self, progress: Callable[[int], None] | None = None) -> list[ViewCheck]:
+        with self._held:
+            anew = self._built(progress)
+            return [_compare(name, getattr(self._tables, name), getattr(anew, name)) for name in VIEWS]
+
+    def _built(self, progress: Callable[[int], None] | None) -> _Tables:
+        tables = _Tables()
+        tables.show(list(self._journal.log(0, self._position)))
+        if progress is not None and self._position:
+            progress(self._position)
+        return tables
+
+    def _as_of(self, at: int | None) -> _Tables:
+        if at is None:
+            return self._tables
+        tables = _Tables()
+        tables.show(list(self._journal.log(0, min(at, self._position))))
+        return tables
+
+
+def _compare(name: str, shown: dict[object, object], built: dict[object, object]) -> ViewCheck:
+    """A row that differs counts twice: one too many, one missing."""
+    return ViewCheck(name, len(shown), len(shown.items() ^ built.items()))
