@@ -7,20 +7,22 @@ the journal itself; after two lost races a batch is decided under the append loc
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID
 
 from application.book import Book
-from application.ports.journal import Append, Moved, RefTaken
+from application.ports.journal import Append, Appended, Moved, RefTaken
 from domain.account import Account
 from domain.behavior import Behavior, Refusal
 from domain.crediting import STATE_CODES, Batch, Intake, Known, Outcome, Row
 from domain.history import AccountHistory
 from domain.screening import Rules
 
-SNAPSHOT_EVERY = 100
+SNAPSHOT_EVERY = 25
 """A snapshot is stored whenever a stream passes a multiple of this version."""
 
 _CACHE_LIMIT = 100_000
@@ -36,6 +38,22 @@ class CreditedBatch(NamedTuple):
     accounts_opened: int
 
 
+class _StaleKnowledge(Exception):
+    """What was decided rests on something that must be read from the journal again."""
+
+
+@dataclass(slots=True)
+class _Decided:
+    """A batch as decided, ready to append. ``append`` is None when there is nothing to record."""
+
+    keyed: Sequence[Row | Refusal]
+    outcomes: Sequence[Outcome]
+    append: Append | None
+    size: int
+    accounts_opened: int
+    refs: frozenset[bytes]
+
+
 class Crediting:
     """Credits batches of behaviors into one book. Not for use by several threads at once."""
 
@@ -46,25 +64,78 @@ class Crediting:
         self._accounts: dict[bytes, Account] = {}
         # References are usually free: the unique index is the check. Where some were taken, more are likely to be.
         self._look_first = 0
+        self._in_flight: frozenset[bytes] | None = None
+        """References of the batch that is being appended while the next one is decided."""
 
     def credit(self, intake: Intake, rows: Sequence[Behavior | Refusal]) -> CreditedBatch:
         """Credit a batch; on return all of it is durable."""
-        keyed = self._keyed(intake.partner, rows)
+        return self._credit_now(intake, self._keyed(intake.partner, rows))
+
+    def credit_all(self, intake: Intake, batches: Iterable[Sequence[Behavior | Refusal]]) -> Iterator[CreditedBatch]:
+        """Credit batches in turn, deciding each while the one before is being made durable; same results as ``credit``.
+
+        A batch is yielded when it is durable. Where deciding ahead would need what is not durable yet, it waits.
+        """
+        with ThreadPoolExecutor(1, thread_name_prefix="append") as appender:
+            before: tuple[_Decided, Future[Appended]] | None = None
+            for rows in batches:
+                keyed = self._keyed(intake.partner, rows)
+                decided = self._decide_ahead(intake, keyed)
+                if before is not None:
+                    settled = self._settle(intake, *before)
+                    if settled is None:
+                        # It lost a race: what was decided on top of it is void.
+                        self._forget(keyed)
+                        decided, settled = None, self._credit_now(intake, before[0].keyed)
+                    yield settled
+                    before = None
+                if decided is None or decided.append is None:
+                    yield self._credit_now(intake, keyed)
+                else:
+                    self._in_flight = decided.refs
+                    before = (decided, appender.submit(self._journal.append, decided.append))
+            if before is not None:
+                yield self._settle(intake, *before) or self._credit_now(intake, before[0].keyed)
+
+    def _settle(self, intake: Intake, decided: _Decided, future: Future[Appended]) -> CreditedBatch | None:
+        """Wait for an append in flight; None = it lost a race and wrote nothing."""
+        self._in_flight = None
+        try:
+            appended = future.result()
+        except Moved as moved:
+            self._lost(decided.keyed, moved)
+            return None
+        return CreditedBatch(decided.outcomes, appended.last, decided.accounts_opened)
+
+    def _decide_ahead(self, intake: Intake, keyed: Sequence[Row | Refusal]) -> _Decided | None:
+        """Decide while an append may be in flight; None where that is not safe."""
+        try:
+            return self._decide(intake, keyed, look_first=self._look_first > 0)
+        except _StaleKnowledge:
+            self._forget(keyed)
+            return None
+
+    def _credit_now(self, intake: Intake, keyed: Sequence[Row | Refusal]) -> CreditedBatch:
         tries = 0
         while True:
             lock = self._journal.exclusive() if tries >= _OPTIMISTIC_TRIES else nullcontext()
             try:
                 with lock:
-                    done = self._try(intake, keyed, look_first=self._look_first > 0 or tries > 0)
-            except RefTaken:
-                self._look_first = _LOOK_FIRST_FOR
-                done = None
-            except Moved:
-                done = None
-            if done is not None:
-                return done
+                    decided = self._decide(intake, keyed, look_first=self._look_first > 0 or tries > 0)
+                    if decided.append is None:
+                        return CreditedBatch(decided.outcomes, decided.size, 0)
+                    appended = self._journal.append(decided.append)
+                return CreditedBatch(decided.outcomes, appended.last, decided.accounts_opened)
+            except _StaleKnowledge:
+                self._forget(keyed)
+            except Moved as moved:
+                self._lost(keyed, moved)
             tries += 1
-            self._forget(keyed)
+
+    def _lost(self, keyed: Sequence[Row | Refusal], moved: Moved) -> None:
+        if isinstance(moved, RefTaken):
+            self._look_first = _LOOK_FIRST_FOR
+        self._forget(keyed)
 
     def _keyed(self, partner: str, rows: Sequence[Behavior | Refusal]) -> list[Row | Refusal]:
         ref, account = self._book.keys.ref, self._book.keys.account
@@ -73,8 +144,8 @@ class Crediting:
             for row in rows
         ]
 
-    def _try(self, intake: Intake, keyed: Sequence[Row | Refusal], *, look_first: bool) -> CreditedBatch | None:
-        """One attempt; None = knowledge was stale, try again. Raises Moved."""
+    def _decide(self, intake: Intake, keyed: Sequence[Row | Refusal], *, look_first: bool) -> _Decided:
+        """Decide a batch on what is known; heads are remembered as they will be. Raises ``_StaleKnowledge``."""
         head = self._journal.head()
         rules = self._rules
         if rules is None or rules.rulebook.position != head.rulebook_position:
@@ -88,20 +159,16 @@ class Crediting:
         before = {key: account.version for key, account in accounts.items()}
         batch = Batch(rules, intake, accounts, self._history)
         outcomes = batch.decide(keyed, known, self._journal.now_us())
-        if self._stale(keyed, outcomes, cached, look_first=look_first):
-            return None
-        if not batch.events:
-            return CreditedBatch(outcomes, head.size, 0)
+        self._refuse_stale(keyed, outcomes, cached, look_first=look_first)
+        self._remember(accounts)
         snapshots = [
-            account
+            (account.id, account.version, account.snapshot())
             for key, account in accounts.items()
             if account.version // SNAPSHOT_EVERY > before.get(key, 0) // SNAPSHOT_EVERY
         ]
-        appended = self._journal.append(
-            Append(batch.events, rules.rulebook.position, batch.refs, batch.openings, snapshots)
-        )
-        self._remember(accounts)
-        return CreditedBatch(outcomes, appended.last, len(batch.openings))
+        append = Append(batch.events, rules.rulebook.position, batch.refs, batch.openings, snapshots)
+        refs = frozenset(ref for ref, _ in batch.refs)
+        return _Decided(keyed, outcomes, append if batch.events else None, head.size, len(batch.openings), refs)
 
     def _heads(self, rows: Sequence[Row]) -> tuple[dict[bytes, Account], frozenset[bytes]]:
         """Heads by account key of the accounts that exist, and which of them were kept from earlier batches."""
@@ -115,26 +182,30 @@ class Crediting:
             accounts.update((key, heads[account_id]) for key, account_id in ids.items())
         return accounts, cached
 
-    def _stale(
+    def _refuse_stale(
         self,
         keyed: Sequence[Row | Refusal],
         outcomes: Sequence[Outcome],
         cached: frozenset[bytes],
         *,
         look_first: bool,
-    ) -> bool:
-        """Whether a refusal rests on a head kept from before, or on a reference that was not looked up."""
+    ) -> None:
+        """Raises ``_StaleKnowledge`` when a refusal rests on a kept head or on a reference not looked up."""
         refused = [
             (row, outcome.code)
             for row, outcome in zip(keyed, outcomes, strict=True)
             if isinstance(row, Row) and isinstance(outcome, Refusal)
         ]
+        if not refused:
+            return
+        in_flight = self._in_flight
+        if in_flight is not None and any(row.ref in in_flight for row, _ in refused):
+            raise _StaleKnowledge
         if any(code in STATE_CODES and row.account_key in cached for row, code in refused):
-            return True
-        if refused and not look_first and self._journal.find_refs([row.ref for row, _ in refused]):
+            raise _StaleKnowledge
+        if not look_first and self._journal.find_refs([row.ref for row, _ in refused]):
             self._look_first = _LOOK_FIRST_FOR
-            return True
-        return False
+            raise _StaleKnowledge
 
     def _remember(self, accounts: dict[bytes, Account]) -> None:
         self._accounts.update(accounts)
@@ -148,4 +219,7 @@ class Crediting:
                 self._accounts.pop(row.account_key, None)
 
     def _history(self, account_id: UUID) -> AccountHistory:
+        if self._in_flight is not None:
+            # The journal does not show yet what is being appended to this account.
+            raise _StaleKnowledge
         return AccountHistory().extend(self._journal.stream(account_id))

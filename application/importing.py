@@ -7,15 +7,15 @@ was, and its counts are those of an undisturbed run.
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from application.book import Book
 from application.crediting import Crediting
 from application.intakes import close_intake, open_intake
-from application.ports.behavior_source import BehaviorSource, RefusedRow, RejectsSink, refuse
-from domain.behavior import Refusal
+from application.ports.behavior_source import BehaviorSource, ParsedRow, RefusedRow, RejectsSink, refuse
+from domain.behavior import Behavior, Refusal
 from domain.crediting import Credited, Duplicate
 
 BATCH_ROWS = 1_000
@@ -56,9 +56,15 @@ def import_behaviors(
     intake = open_intake(book, partner, source.digest, source.size_bytes, source.format, opens_accounts=opens_accounts)
     crediting = Crediting(book)
     result = ImportResult(intake.position)
-    for parsed in source.rows(batch_rows):
-        rows = [row.refusal if isinstance(row, RefusedRow) else row for row in parsed]
-        batch = crediting.credit(intake, rows)
+    waiting: deque[list[ParsedRow]] = deque()
+
+    def batches() -> Iterator[list[Behavior | Refusal]]:
+        for parsed in source.rows(batch_rows):
+            waiting.append(parsed)
+            yield [row.refusal if isinstance(row, RefusedRow) else row for row in parsed]
+
+    for batch in crediting.credit_all(intake, batches()):
+        parsed = waiting.popleft()
         result.position = batch.position
         result.accounts_opened += batch.accounts_opened
         result.read += len(parsed)

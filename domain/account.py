@@ -19,7 +19,7 @@ from domain.events import account as events
 from domain.events.base import Event, Recorded
 from domain.instants import instant_of
 from domain.kernel.caps import CapUse
-from domain.values import day_number, year_period
+from domain.values import FIRST_DAY, day_number, year_period
 
 CLOSING_DAYS = 31
 """A civil year leaves the account's head once a credit more than this many days into the next year is recorded."""
@@ -37,9 +37,11 @@ class Consent(NamedTuple):
     basis: str
 
     def covers(self, behavior: str, instant_us: int) -> bool:
-        in_scope = behavior in self.scope or "*" in self.scope
-        after = self.from_us is None or self.from_us <= instant_us
-        return in_scope and after and (self.to_us is None or instant_us < self.to_us)
+        return (
+            ("*" in self.scope or behavior in self.scope)
+            and (self.to_us is None or instant_us < self.to_us)
+            and (self.from_us is None or self.from_us <= instant_us)
+        )
 
 
 class _State(msgspec.Struct, array_like=True):
@@ -97,13 +99,12 @@ class Account:
     def needs_history(self, code: str, day: int) -> bool:
         """Whether a credit of that day falls into a civil year that has left the head."""
         use = self.uses.get(code)
-        return use is not None and year_period(day).start < use.since
+        return use is not None and use.since > FIRST_DAY and year_period(day).start < use.since
 
     def close_years(self, code: str) -> None:
         """Forget the closed civil years of a code again, after a late row had them read back."""
         use = self.uses[code]
-        if use.days:
-            close_past(use, max(use.days))
+        close_past(use, max(use.days))
 
     def snapshot(self) -> bytes:
         """The account as bytes for a snapshot row."""
@@ -165,9 +166,11 @@ class Account:
 
 def close_past(use: CapUse, day: int) -> None:
     """After a credit of ``day``: civil years that are over by then leave the cap use."""
-    since = year_period(max(day - CLOSING_DAYS, 1)).start
-    if since > use.since:
-        use.forget(since)
+    day = max(day - CLOSING_DAYS, FIRST_DAY)
+    if use.since == FIRST_DAY or day >= use.since + 365:
+        since = year_period(day).start
+        if since > use.since:
+            use.forget(since)
 
 
 _APPLY: dict[type[Event], Callable[[Account, Any], None]] = {

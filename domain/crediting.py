@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 from uuid import UUID, uuid4
 
+import msgspec
+
 from domain.account import Account, close_past
 from domain.applicability import NEVER
 from domain.behavior import Behavior, Refusal
@@ -20,7 +22,7 @@ from domain.events import account as events
 from domain.events.base import Event, NewEvent, Recorded
 from domain.history import AccountHistory
 from domain.instants import instant_of, instant_text
-from domain.kernel.caps import credit
+from domain.kernel.caps import credit_one
 from domain.kernel.method import Method
 from domain.kernel.valuation import RULE
 from domain.revision import pending_revision
@@ -28,7 +30,7 @@ from domain.screening import Rules, Valued, refuse_row, screen
 from domain.values import day_text
 
 
-class Row(NamedTuple):
+class Row(msgspec.Struct, frozen=True, gc=False):
     """A parsed behavior with the keyed hashes of its reference and its account."""
 
     behavior: Behavior
@@ -46,7 +48,7 @@ class Known(NamedTuple):
     personal: events.BehaviorCreditedPersonal | None
 
 
-class Credited(NamedTuple):
+class Credited(msgspec.Struct, frozen=True, gc=False):
     """The row became event ``version`` of the account's stream."""
 
     account: UUID
@@ -213,7 +215,7 @@ class Batch:
             account.uses[method.code] = self._history(account.id).use_of(method.code)
             self._reopened[account.id, method.code] = account
         use = account.use_of(method.code)
-        (credited,) = credit(method.caps, (day,), (computed,), use)
+        credited = credit_one(method.caps, day, computed, use)
         close_past(use, day)
         return credited
 

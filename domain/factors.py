@@ -21,6 +21,7 @@ from domain.rulebook import Rulebook
 _NAME = re.compile(r"[A-Z0-9][A-Z0-9-]{0,63}")
 _VALUE = re.compile(r"-?[0-9]{1,29}(?:\.[0-9]{1,9})?")
 _REGION = re.compile(r"\*|[A-Za-z0-9]{1,16}(?:-[A-Za-z0-9]{1,16}){0,3}")
+_SM3 = re.compile(r"[0-9a-f]{64}")
 
 
 class _ReleaseFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -37,7 +38,8 @@ def load(rulebook: Rulebook, document: Any, by: str) -> NewEvent:
     try:
         file = msgspec.convert(document, _ReleaseFile)
     except msgspec.ValidationError as error:
-        raise _malformed(str(error), "") from error
+        message, _, path = str(error).partition(" - at ")
+        raise _malformed(message, path.strip("`").removeprefix("$").removeprefix(".")) from error
     if not _NAME.fullmatch(file.factor_set):
         raise _malformed(f"{file.factor_set!r} is not a name of capital letters, digits and hyphens", "factor_set")
     if file.release < 1 or not file.rows:
@@ -71,6 +73,12 @@ def _check_rows(rows: list[FactorRow]) -> None:
             raise _malformed(f"{row.region!r} is not a region", f"{place}.region")
         if row.region in seen:
             raise _malformed(f"a second row for region {row.region}", f"{place}.region")
+        if row.document_sm3 is not None and not _SM3.fullmatch(row.document_sm3):
+            raise _malformed("the digest is not 64 lower-case hex digits", f"{place}.document_sm3")
+        for name in ("statistic", "unit", "source", "page", "grade"):
+            text = getattr(row, name)
+            if text is not None and (not text.strip() or not text.isprintable()):
+                raise _malformed("the text is blank or unreadable", f"{place}.{name}")
         seen.add(row.region)
 
 

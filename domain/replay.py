@@ -20,7 +20,7 @@ from domain.errors import Corrupt
 from domain.events import account as events
 from domain.events.base import Recorded
 from domain.history import AccountHistory
-from domain.kernel.caps import CapUse, credit
+from domain.kernel.caps import CapUse, credit_one
 from domain.kernel.valuation import RULE
 from domain.revision import Scope, lines_for, scope_of
 from domain.rulebook import RevisionRun, Rulebook
@@ -100,7 +100,7 @@ class AccountReplay:
         method = decision.method
         (computed,) = decision.valuer.compute((facts.region,), (day,), (int(facts.quantity),))
         use = self._uses.setdefault(method.code, CapUse())
-        (mass,) = credit(method.caps, (day,), (computed or 0,), use)
+        mass = credit_one(method.caps, day, computed or 0, use)
         expected = {
             "decision": decision.id,
             "methodology": decision.methodology,

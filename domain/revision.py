@@ -26,6 +26,7 @@ from domain.kernel.caps import CapUse, requantify
 from domain.kernel.valuation import RULE
 from domain.methodology import check_actor, describe, refuse_during_revision, refuse_same_actor
 from domain.rulebook import RevisionRun, Rulebook
+from domain.values import region_chain
 
 LINES_PER_EVENT = 10_000
 
@@ -217,7 +218,7 @@ def changes_by(rulebook: Rulebook, run: RevisionRun) -> list[ChangeOfHand]:
 def left_out(rulebook: Rulebook, run: RevisionRun) -> list[str]:
     """Regions below the run's whose own decision keeps some of its days."""
     scope = scope_of(rulebook, run)
-    named = {d.region for d in scope.decisions if d.region != run.region}
+    named = {d.region for d in scope.decisions if d.region != run.region and run.region in region_chain(d.region)}
     kept = []
     for region in sorted(named):
         lookup = build_lookup(scope.decisions, region)

@@ -42,6 +42,8 @@ class MethodologyVersion:
     reviewer: str = ""
     certifier: str = ""
     withdrawal_proposer: str = ""
+    published_at: int = 0
+    """Log position of its publication, 0 before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,7 @@ class Rulebook:
         self._advance(event.methodology, state="certified", certifier=event.by)
 
     def _published(self, event: events.MethodologyPublished, position: int) -> None:
-        self._advance(event.methodology, state="published")
+        self._advance(event.methodology, state="published", published_at=position)
         self._moved(self.methodologies[event.methodology].method.behavior, position)
 
     def _withdrawal_proposed(self, event: events.WithdrawalProposed, _: int) -> None:
@@ -245,12 +247,9 @@ class Rulebook:
         return changes[-1] if changes else 0
 
     def published(self, behavior: str) -> list[MethodologyVersion]:
-        """Published versions that name the behavior, in order of publication."""
-        return [
-            m
-            for m in self.methodologies.values()
-            if m.method.behavior == behavior and m.state in ("published", "withdrawn")
-        ]
+        """Versions that name the behavior and were ever published, in order of publication."""
+        published = (m for m in self.methodologies.values() if m.method.behavior == behavior and m.published_at)
+        return sorted(published, key=lambda m: m.published_at)
 
     def state_of(self, name: str) -> str:
         """Life-cycle state as people know it: a published version is ``superseded`` once a later one is published."""

@@ -8,7 +8,8 @@ Leaves to ``crediting``: references, accounts, consent, caps.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+
+import msgspec
 
 from domain.applicability import Decision, LookUp
 from domain.behavior import Behavior, Refusal
@@ -18,14 +19,15 @@ from domain.rulebook import Rulebook
 from domain.values import EPOCH_ORDINAL, MICROSECONDS_PER_DAY, MICROSECONDS_PER_MINUTE
 
 
-class Valued(NamedTuple):
+class Valued(msgspec.Struct, gc=False):
     """A row that passed all checks that need no account."""
 
     decision: Decision | None
     method: Method
     day: int
     quantity: int
-    computed: int | None
+    computed: int | None = None
+    """mg; None where the version has no parameter value for the region and day."""
 
 
 class Rules:
@@ -59,26 +61,21 @@ class Rules:
 def screen(rules: Rules, rows: Sequence[Behavior], now_us: int) -> list[Valued | Refusal]:
     """The checks and the computation that need no account, for a column of rows."""
     results: list[Valued | Refusal] = []
-    columns: dict[Decision, tuple[list[int], list[str], list[int], list[int]]] = {}
-    values: dict[int, int | None] = {}
-    for index, row in enumerate(rows):
+    columns: dict[Decision, list[tuple[Valued, str]]] = {}
+    for row in rows:
         checked = _check(rules, row, now_us)
         results.append(checked)
-        if type(checked) is Valued and checked.decision is not None:
-            column = columns.get(checked.decision)
-            if column is None:
-                column = columns[checked.decision] = ([], [], [], [])
-            column[0].append(index)
-            column[1].append(row.region)
-            column[2].append(checked.day)
-            column[3].append(checked.quantity)
-    for decision, (indexes, regions, days, quantities) in columns.items():
-        for index, mg in zip(indexes, decision.valuer.compute(regions, days, quantities), strict=True):
-            values[index] = mg
-    return [
-        each._replace(computed=values[index]) if isinstance(each, Valued) else each
-        for index, each in enumerate(results)
-    ]
+        if isinstance(checked, Valued) and checked.decision is not None:
+            columns.setdefault(checked.decision, []).append((checked, row.region))
+    for decision, column in columns.items():
+        computed = decision.valuer.compute(
+            [region for _, region in column],
+            [value.day for value, _ in column],
+            [value.quantity for value, _ in column],
+        )
+        for (value, _), mg in zip(column, computed, strict=True):
+            value.computed = mg
+    return results
 
 
 def _check(rules: Rules, row: Behavior, now_us: int) -> Valued | Refusal:
@@ -110,7 +107,7 @@ def _check(rules: Rules, row: Behavior, now_us: int) -> Valued | Refusal:
         return refuse_row(row, "occurred_in_future")
     if now_us - instant > method.late_window_days * MICROSECONDS_PER_DAY:
         return refuse_row(row, "too_late", str(method.late_window_days))
-    return Valued(decision, method, day, quantity, None)
+    return Valued(decision, method, day, quantity)
 
 
 def refuse_row(row: Behavior, code: str, detail: str = "") -> Refusal:

@@ -31,6 +31,7 @@ from infrastructure.embedded.safety import check_server_settings, explain, read_
 __all__ = ["EmbeddedPostgres", "check_server_settings", "explain", "find_binaries"]
 
 _PAUSE_SECONDS = 0.03
+_LONGEST_PAUSE_SECONDS = 0.25
 
 
 class EmbeddedPostgres:
@@ -126,6 +127,7 @@ class EmbeddedPostgres:
         deadline = time.monotonic() + self._patience
         words = ""
         launched_at: int | None = None  # size of the log then
+        pause = _PAUSE_SECONDS
         while time.monotonic() < deadline:
             if place.run.exists() and process.is_listening(client_folder(place.run)):
                 try:
@@ -135,15 +137,16 @@ class EmbeddedPostgres:
                     if error.sqlstate is not None or "authentication failed" in words:
                         raise self.explain(error) or error from error
             elif not self._child_lives() and process.live_server(place) is None:
-                if launched_at is not None:
-                    words = refuse_or_return(place, read_tail(place.log, start=launched_at))
+                if launched_at is not None and self._child is not None:
+                    words = refuse_or_return(place, self._child.returncode, read_tail(place.log, start=launched_at))
                 programs = make_startable(place, self._binaries)
                 if launched_at is None:
                     deadline = time.monotonic() + self._patience  # creating the cluster took its own time
                 launched_at = size_of(place.log)
                 process.clear_traces(place)
                 self._child = process.spawn(place, programs)
-            time.sleep(_PAUSE_SECONDS)
+            time.sleep(pause)
+            pause = min(1.2 * pause, _LONGEST_PAUSE_SECONDS)  # every refused attempt is a line in the log
         raise Unavailable(
             "server_still_starting",
             f"the database server was not ready after {self._patience:g} s: {words or read_tail(place.log)}",

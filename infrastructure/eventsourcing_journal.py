@@ -15,7 +15,7 @@ from uuid import UUID
 
 from eventsourcing.persistence import JSONTranscoder, Mapper, StoredEvent
 from eventsourcing.postgres import PostgresDatastore
-from psycopg import Connection, ServerCursor
+from psycopg import ServerCursor
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import tuple_row
 
@@ -24,22 +24,24 @@ from domain.account import Account
 from domain.crediting import Known
 from domain.events.base import NewEvent, Recorded
 from domain.events.registry import decode, encode, recorded
+from infrastructure.postgres.connecting import connection
 from infrastructure.postgres.recorder import Clock, JournalRecorder
 
 SNAPSHOT_TOPIC = "carbon.account.snapshot.v1"
 PAGE = 5_000
 _SERVER_SETTINGS = "-c statement_timeout=0 -c lock_timeout=60s -c idle_in_transaction_session_timeout=300s"
 
+# Both answer by the place of the account among those asked for: making a UUID for each row would cost as much as the row.
 _HEADS = """
-SELECT i.id, s.originator_version, s.state FROM unnest(%s::uuid[]) AS i(id) CROSS JOIN LATERAL (
-    SELECT originator_version, state FROM journal.ledger_snapshots
+SELECT i.place - 1, s.state FROM unnest(%s::uuid[]) WITH ORDINALITY AS i(id, place) CROSS JOIN LATERAL (
+    SELECT state FROM journal.ledger_snapshots
     WHERE originator_id = i.id ORDER BY originator_version DESC LIMIT 1) AS s
 """
 # OFFSET 0 keeps the planner from turning the look-up per account into a scan of the whole log.
 _TAILS = """
-SELECT e.originator_id, e.originator_version, e.notification_id, e.topic, e.state
-FROM unnest(%s::uuid[], %s::bigint[]) AS i(id, version) CROSS JOIN LATERAL (
-    SELECT * FROM journal.ledger_events
+SELECT i.place - 1, e.originator_version, e.topic, e.state
+FROM unnest(%s::uuid[], %s::bigint[]) WITH ORDINALITY AS i(id, version, place) CROSS JOIN LATERAL (
+    SELECT originator_version, topic, state FROM journal.ledger_events
     WHERE originator_id = i.id AND originator_version > i.version ORDER BY originator_version OFFSET 0) AS e
 """
 _REFS = """
@@ -120,13 +122,15 @@ class EventsourcingJournal:
         return int(rows[0][0])
 
     def append(self, batch: Append) -> Appended:
+        if not batch.events:
+            raise ValueError("an append without events")
         rows = [(e.stream, e.version, e.event.TOPIC, encode(e.event, e.personal)) for e in batch.events]
         return self.recorder.append(
             rows,
             rulebook_seen=batch.rulebook_seen,
             refs=batch.refs,
             openings=batch.openings,
-            snapshots=[(a.id, a.version, SNAPSHOT_TOPIC, a.snapshot()) for a in batch.snapshots],
+            snapshots=[(account, version, SNAPSHOT_TOPIC, state) for account, version, state in batch.snapshots],
             moves_rulebook=batch.moves_rulebook,
         )
 
@@ -141,15 +145,13 @@ class EventsourcingJournal:
     def accounts(self, ids: Sequence[UUID]) -> dict[UUID, Account]:
         if not ids:
             return {}
-        heads = {row[0]: Account.from_snapshot(row[0], bytes(row[2])) for row in self._fetch(_HEADS, (list(ids),))}
-        versions = [heads[i].version if i in heads else 0 for i in ids]
-        for row in self._fetch(_TAILS, (list(ids), versions)):
-            account = heads.get(row[0])
-            if account is None:
-                account = heads[row[0]] = Account(row[0])
-            each = _recorded(row)
-            account.apply(each.version, each.event)
-        return heads
+        ids = list(dict.fromkeys(ids))
+        heads = [Account(account_id) for account_id in ids]
+        for place, state in self._fetch(_HEADS, (ids,)):
+            heads[place] = Account.from_snapshot(ids[place], state)
+        for place, version, topic, state in self._fetch(_TAILS, (ids, [head.version for head in heads])):
+            heads[place].apply(version, decode(topic, state)[0])
+        return {head.id: head for head in heads if head.version}
 
     def find_accounts(self, keys: Sequence[bytes]) -> dict[bytes, UUID]:
         query = (
@@ -202,8 +204,12 @@ class EventsourcingJournal:
         return count, first, last
 
     def position_at(self, instant_us: int) -> int:
-        query = "SELECT coalesce(max(last_position), 0) FROM journal.log_commits WHERE recorded_us <= %s"
-        return int(self._fetch(query, (instant_us,))[0][0])
+        # Both columns rise together: the index on the instant gives the answer without looking at older commits.
+        query = (
+            "SELECT last_position FROM journal.log_commits WHERE recorded_us <= %s ORDER BY recorded_us DESC LIMIT 1"
+        )
+        rows = self._fetch(query, (instant_us,))
+        return int(rows[0][0]) if rows else 0
 
     def recorded_at(self, positions: Sequence[int]) -> dict[int, int]:
         query = """
@@ -214,12 +220,12 @@ class EventsourcingJournal:
         return dict(self._fetch(query, (list(positions),)))
 
     def _fetch(self, query: str, params: Any) -> list[Any]:
-        with self._connection() as conn, conn.cursor(row_factory=tuple_row, binary=True) as cursor:
+        with connection(self.datastore) as conn, conn.cursor(row_factory=tuple_row, binary=True) as cursor:
             return cursor.execute(query.encode(), params, prepare=True).fetchall()
 
     @contextmanager
     def _scan(self, query: str, params: Any) -> Iterator[ServerCursor[Any]]:
-        with self._connection() as conn, conn.transaction():
+        with connection(self.datastore) as conn, conn.transaction():
             # The whole result is read: plan for the last row, not for the first.
             conn.execute("SET LOCAL cursor_tuple_fraction = 1.0")
             conn.execute("SET LOCAL work_mem = '64MB'")
@@ -227,12 +233,6 @@ class EventsourcingJournal:
                 cursor.itersize = PAGE
                 cursor.execute(query.encode(), params, binary=True)
                 yield cursor
-
-    @contextmanager
-    def _connection(self) -> Iterator[Connection[Any]]:
-        self.datastore.pool.open()
-        with self.datastore.pool.connection() as conn:
-            yield conn
 
 
 def _recorded(row: Sequence[Any]) -> Recorded:

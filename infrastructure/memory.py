@@ -210,7 +210,7 @@ class MemoryJournal:
 
     def _commit(self, staged: _Staged) -> None:
         rows, batch, head = staged
-        snapshots = {account.id: (account.version, account.snapshot()) for account in batch.snapshots}
+        snapshots = {account: (version, state) for account, version, state in batch.snapshots}
         with self._visible:
             first = self._head.size + 1
             self._rows += rows

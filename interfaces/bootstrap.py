@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
+from eventsourcing.persistence import PersistenceError
+from psycopg.conninfo import conninfo_to_dict
 
 from application import initializing
 from application.book import Book
@@ -17,7 +19,7 @@ from domain.errors import Unavailable
 from infrastructure import catalogue
 from infrastructure.behavior_files import open_behavior_file
 from infrastructure.clock import SimulatedClock
-from infrastructure.embedded_postgres import EmbeddedPostgres, check_server_settings
+from infrastructure.embedded_postgres import EmbeddedPostgres, check_server_settings, explain
 from infrastructure.eventsourcing_journal import EventsourcingJournal, open_datastore
 from infrastructure.pepper import Pepper, create_pepper, load_pepper
 from infrastructure.postgres.migrating import migrate
@@ -93,11 +95,38 @@ def _simulate(journal: EventsourcingJournal) -> SimulatedClock:
 @contextmanager
 def _journal(settings: Settings) -> Iterator[tuple[EventsourcingJournal, str]]:
     if settings.dsn is not None:
-        with _open(settings.dsn.get_secret_value()) as opened:
+        with _explained(explain), _open(_checked_dsn(settings.dsn.get_secret_value())) as opened:
             yield opened
         return
-    with EmbeddedPostgres(settings.home) as conninfo, _open(conninfo) as opened:
+    postgres = EmbeddedPostgres(settings.home)
+    with _explained(postgres.explain), postgres as conninfo, _open(conninfo) as opened:
         yield opened
+
+
+def _checked_dsn(dsn: str) -> str:
+    try:
+        conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError:
+        # Its message may repeat a password.
+        raise Unavailable(
+            "dsn_malformed",
+            "CARBON_LEDGER_DSN is not a PostgreSQL connection string",
+            field="CARBON_LEDGER_DSN",
+            remedy='such as "host=db dbname=ledger user=ledger" or postgresql://ledger@db/ledger',
+        ) from None
+    return dsn
+
+
+@contextmanager
+def _explained(explain_failure: Callable[[BaseException], Unavailable | None]) -> Iterator[None]:
+    """Whatever the server or the disk does to a user of the ledger comes out as Unavailable, with a remedy."""
+    try:
+        yield
+    except (psycopg.Error, PersistenceError, OSError) as error:
+        explained = explain_failure(error)
+        if explained is None:
+            raise
+        raise explained from error
 
 
 @contextmanager

@@ -31,7 +31,7 @@ class Append(NamedTuple):
 
     ``rulebook_seen``: rulebook position the decisions rest on. ``refs``: reference key and index of its credit in
     ``events``.
-    ``openings``: account key and account id. ``snapshots``: accounts as they are after the events.
+    ``openings``: account key and account id. ``snapshots``: account id, version and ``Account.snapshot()``.
     ``moves_rulebook``: the (single) event is a rulebook event.
     """
 
@@ -39,7 +39,7 @@ class Append(NamedTuple):
     rulebook_seen: int
     refs: Sequence[tuple[bytes, int]] = ()
     openings: Sequence[tuple[bytes, UUID]] = ()
-    snapshots: Sequence[Account] = ()
+    snapshots: Sequence[tuple[UUID, int, bytes]] = ()
     moves_rulebook: bool = False
 
 

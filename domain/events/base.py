@@ -43,7 +43,7 @@ class RulebookEvent(Event, frozen=True, kw_only=True):
     previous: int
 
 
-class NewEvent(NamedTuple):
+class NewEvent(msgspec.Struct, frozen=True, gc=False):
     """An event decided but not yet recorded."""
 
     stream: UUID

@@ -35,9 +35,13 @@ class CapUse:
     total that would need them is refused rather than answered too low.
     """
 
+    __slots__ = ("_totals", "days", "since")
+
     def __init__(self, since: int = FIRST_DAY) -> None:
         self.since = since
         self.days: dict[int, tuple[int, int]] = {}
+        # Totals of the windows asked for, kept up by ``charge``: adding up a year for each credit would be slow.
+        self._totals: dict[Period, tuple[int, int]] = {}
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, CapUse) and (self.since, self.days) == (other.since, other.days)
@@ -47,6 +51,20 @@ class CapUse:
         if day >= self.since:
             used_mg, used_count = self.days.get(day, (0, 0))
             self.days[day] = (used_mg + mg, used_count + count)
+            if self._totals:
+                for period, (total_mg, total_count) in self._totals.items():
+                    if period.start <= day < period.end:
+                        self._totals[period] = (total_mg + mg, total_count + count)
+
+    def used(self, window: str, day: int) -> tuple[int, int]:
+        """The mg and the count of the civil window that contains the day. Raises as ``total``."""
+        if window == "day" and day >= self.since:
+            return self.days.get(day, (0, 0))
+        period = WINDOWS[window](day)
+        total = self._totals.get(period)
+        if total is None:
+            total = self._totals[period] = self.total(period)
+        return total
 
     def adjust(self, day: int, delta_mg: int) -> None:
         """Changes the mg of credits already recorded, as a requantification does; counts stay."""
@@ -64,20 +82,18 @@ class CapUse:
                 field=f"days [{period.start}, {period.end})",
                 remedy="read the cap use from the account's stream",
             )
-        if period.end - period.start <= len(self.days):
-            found = [self.days[day] for day in range(period.start, period.end) if day in self.days]
-        else:
-            found = [used for day, used in self.days.items() if period.covers(day)]
         total_mg = total_count = 0
-        for mg, count in found:
-            total_mg += mg
-            total_count += count
+        for day, (mg, count) in self.days.items():
+            if period.covers(day):
+                total_mg += mg
+                total_count += count
         return total_mg, total_count
 
     def forget(self, before_day: int) -> None:
         """Drops the days before ``before_day``; it should open a civil year, else that year cannot be totaled."""
         self.since = max(self.since, before_day)
         self.days = {day: used for day, used in self.days.items() if day >= self.since}
+        self._totals.clear()
 
     def copy(self) -> CapUse:
         """An equal use that changes on its own."""
@@ -98,32 +114,26 @@ class CapUse:
         return use
 
 
-def credit(caps: Sequence[Cap], days: Sequence[int], computed: Sequence[int], use: CapUse) -> list[int]:
-    """Credited mg of new credits of one account and code, in log order; charges ``use`` with each.
+def credit_one(caps: Sequence[Cap], day: int, computed_mg: int, use: CapUse) -> int:
+    """Credited mg of the next credit of one account and code, in log order; charges ``use`` with it.
 
     credited = min(max(0, computed), room of each mass cap, 0 if a count cap is used up).
-    Raises Corrupt ``cap_use_incomplete`` as ``CapUse.total`` does, with the earlier rows charged.
+    Raises Corrupt ``cap_use_incomplete`` as ``CapUse.total`` does.
     """
-    totals: dict[Period, list[int]] = {}
-    credited: list[int] = []
-    for day, computed_mg in zip(days, computed, strict=True):
-        mg = max(0, computed_mg)
-        windows: dict[Period, list[int]] = {}
-        for cap in caps:
-            period = WINDOWS[cap.window](day)
-            if period not in totals:
-                totals[period] = list(use.total(period))
-            used_mg, used_count = windows[period] = totals[period]
-            if cap.kind == "mass":
-                mg = min(mg, max(0, cap.limit - used_mg))
-            elif used_count >= cap.limit:
-                mg = 0
-        use.charge(day, mg)
-        for window in windows.values():
-            window[0] += mg
-            window[1] += 1
-        credited.append(mg)
-    return credited
+    mg = max(0, computed_mg)
+    for cap in caps:
+        used_mg, used_count = use.used(cap.window, day)
+        if cap.kind == "mass":
+            mg = min(mg, max(0, cap.limit - used_mg))
+        elif used_count >= cap.limit:
+            mg = 0
+    use.charge(day, mg)
+    return mg
+
+
+def credit(caps: Sequence[Cap], days: Sequence[int], computed: Sequence[int], use: CapUse) -> list[int]:
+    """``credit_one`` down a column, in log order."""
+    return [credit_one(caps, day, computed_mg, use) for day, computed_mg in zip(days, computed, strict=True)]
 
 
 def requantify(caps: Sequence[Cap], days: Sequence[int], computed: Sequence[int | None], outside: CapUse) -> list[int]:

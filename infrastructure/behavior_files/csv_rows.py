@@ -77,13 +77,11 @@ class CsvBehaviors:
         line = self._header_lines + 1
         open_record = b""
         for data in self._data():
-            whole = open_record + data
-            parsed = self._read_quickly(line, whole)
+            parsed = None if open_record else self._read_quickly(line, data)
             if parsed is None:
-                parsed, open_record = self._read_by_record(line, whole, at_end=False)
-            else:
-                open_record = b""
-            line += whole.count(b"\n") - open_record.count(b"\n")
+                data = open_record + data
+                parsed, open_record = self._read_by_record(line, data, at_end=False)
+            line += data.count(b"\n") - open_record.count(b"\n")
             yield parsed
         if open_record:
             yield self._read_by_record(line, open_record, at_end=True)[0]

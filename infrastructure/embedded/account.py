@@ -7,6 +7,7 @@ Leaves to others: which folders the account may reach (``place``).
 
 from __future__ import annotations
 
+import errno
 import os
 import pwd
 import subprocess
@@ -91,7 +92,17 @@ def clean_environment() -> dict[str, str]:
 
 
 def run_as(account: Account, command: Sequence[str | Path], *, seconds: float) -> subprocess.CompletedProcess[str]:
-    """Run a command as the account to its end; output and errors come together in ``stdout``."""
+    """Run a command as the account to its end; output and errors come together in ``stdout``.
+
+    Raises TimeoutError when it takes longer than ``seconds``.
+    """
+    try:
+        return _run_as(account, command, seconds)
+    except subprocess.TimeoutExpired as error:
+        raise TimeoutError(errno.ETIMEDOUT, f"no answer in {seconds:g} s", str(command[0])) from error
+
+
+def _run_as(account: Account, command: Sequence[str | Path], seconds: float) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command,
         stdin=subprocess.DEVNULL,

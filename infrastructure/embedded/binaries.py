@@ -11,7 +11,6 @@ import importlib.metadata
 import os
 import re
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -157,7 +156,7 @@ def _runnable(account: Account, folder: Path) -> Binaries | None:
 def _version(account: Account, folder: Path) -> str | None:
     try:
         answer = run_as(account, [folder / "postgres", "--version"], seconds=30)
-    except (OSError, subprocess.SubprocessError):
+    except OSError:
         return None
     found = re.search(r"\(PostgreSQL\) ([0-9]+(?:\.[0-9]+)*)", answer.stdout)
     return found[1] if found and answer.returncode == 0 else None

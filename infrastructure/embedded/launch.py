@@ -6,6 +6,7 @@ Leaves to others: when to take which step (``infrastructure.embedded_postgres``)
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import psycopg
@@ -60,9 +61,14 @@ def open_database(place: Place) -> str:
     return make_conninfo("", dbname=DATABASE, **parts)
 
 
-def refuse_or_return(place: Place, words: str) -> str:
-    """Raise for a server that ended while starting; a failure that passes by itself is returned instead."""
-    if any(passing in words for passing in _PASSING):
+def refuse_or_return(place: Place, status: int | None, words: str) -> str:
+    """Raise for a server that ended while starting; a failure that passes by itself is returned instead.
+
+    ``status``: its exit status, negative for a signal; ``words``: what it wrote. Raises Unavailable ``disk_full`` or
+    ``server_not_started``.
+    """
+    # Killed from outside, by a person or for want of memory: that says nothing about the next attempt.
+    if status == -signal.SIGKILL or any(passing in words for passing in _PASSING):
         return words
     if mentions_full_disk(words):
         raise Unavailable(
@@ -71,7 +77,7 @@ def refuse_or_return(place: Place, words: str) -> str:
             remedy=f"free some space on the disk of {place.base}, then try again; nothing committed is lost",
         )
     raise Unavailable(
-        "server_not_started", f"the database server ended while starting: {words}", remedy=f"its log is {place.log}"
+        "server_not_started", f"the database server ended with {status}: {words}", remedy=f"its log is {place.log}"
     )
 
 

@@ -22,6 +22,8 @@ from psycopg import Connection, Cursor
 from psycopg.rows import tuple_row
 
 from application.ports.journal import Appended, Head, RefTaken, RulebookMoved, StreamMoved
+from domain.errors import Corrupt
+from infrastructure.postgres.connecting import connection
 from infrastructure.postgres.migrating import migrate
 
 _COPY_EVENTS = (
@@ -55,6 +57,9 @@ class JournalRecorder(PostgresApplicationRecorder):
         super().__init__(datastore, events_table_name=events_table_name)
         self.clock = clock
         self._held = threading.local()
+        # At most two threads hold a connection to write: one works, one waits for the head. Otherwise a full pool of
+        # waiting threads would leave none for what the first one has to read.
+        self._writers = threading.BoundedSemaphore(2)
 
     def create_table(self) -> None:
         with self.datastore.get_connection() as conn:
@@ -74,7 +79,9 @@ class JournalRecorder(PostgresApplicationRecorder):
     @contextmanager
     def exclusive(self) -> Iterator[Head]:
         """Hold the head until the block ends; an append inside joins the transaction."""
-        with self._connection() as conn, conn.transaction():
+        if getattr(self._held, "conn", None) is not None:
+            raise RuntimeError("this thread holds the journal already")
+        with self._writers, connection(self.datastore) as conn, conn.transaction():
             head = _lock(conn.cursor())[0]
             self._held.conn = conn
             try:
@@ -102,7 +109,7 @@ class JournalRecorder(PostgresApplicationRecorder):
         try:
             if held is not None:
                 return self._append(held.cursor(row_factory=tuple_row), *args)
-            with self._connection() as conn, conn.transaction():
+            with self._writers, connection(self.datastore) as conn, conn.transaction():
                 return self._append(conn.cursor(row_factory=tuple_row), *args)
         except psycopg.errors.UniqueViolation as error:
             raise _moved(error) from error
@@ -138,14 +145,6 @@ class JournalRecorder(PostgresApplicationRecorder):
             f" rulebook_position = {rulebook_position:d}; NOTIFY ledger_events".encode()
         )
         return Appended(first, last, recorded_us)
-
-    @contextmanager
-    def _connection(self) -> Iterator[Connection[Any]]:
-        # Not datastore.get_connection(): that turns a unique violation into the library's error and loses its
-        # constraint.
-        self.datastore.pool.open()
-        with self.datastore.pool.connection() as conn:
-            yield conn
 
 
 def _lock(cursor: Cursor[Any]) -> tuple[Head, int]:
@@ -184,8 +183,17 @@ def _replace_snapshots(cursor: Cursor[Any], snapshots: Sequence[tuple[UUID, int,
     cursor.executemany("INSERT INTO journal.ledger_snapshots VALUES (%s, %s, %s, %s)", snapshots)
 
 
-def _moved(error: psycopg.errors.UniqueViolation) -> RefTaken | StreamMoved:
+def _moved(error: psycopg.errors.UniqueViolation) -> RefTaken | StreamMoved | Corrupt:
     constraint = error.diag.constraint_name or ""
+    detail = error.diag.message_detail or constraint
     if constraint == "behavior_refs_pkey":
-        return RefTaken(error.diag.message_detail or constraint)
-    return StreamMoved(error.diag.message_detail or constraint)
+        return RefTaken(detail)
+    if constraint in ("ledger_events_pkey", "account_refs_pkey", "account_refs_account_id_key"):
+        return StreamMoved(detail)
+    # Whoever holds the head alone gives out positions and instants: a taken one was not written through the head.
+    return Corrupt(
+        "log_beyond_head",
+        f"the log holds more than its head knows: {detail}",
+        field=constraint,
+        remedy="stop writing, keep the database as it is, and find out who wrote around the ledger",
+    )

@@ -1,12 +1,14 @@
 """The views in PostgreSQL: a batching projector, shadow rebuild and swap (DESIGN 4, Read path).
 
 Keeps: rows and position change in one transaction; one projector works at a time (it holds ``views.progress``), so
-every event is shown once; a rebuild reads the log beside the live views and swaps under the same row, so writers and
-readers go on. Waiting for a position means advancing to it: whoever asks first does the work.
+every event is shown once; a page of the log that lacks a position stops the line, so none is ever passed over; a
+rebuild reads the log beside the live views and swaps under the same row, so writers and readers go on. Waiting for a
+position means advancing to it: whoever asks first does the work. A view may be dropped; a rebuild brings it back.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -15,18 +17,37 @@ from uuid import UUID
 
 from eventsourcing.postgres import PostgresDatastore
 from psycopg import Connection, Cursor, ServerCursor
+from psycopg.errors import UndefinedTable
 from psycopg.rows import tuple_row
 
 from application.ports.journal import Journal
 from application.ports.views import VIEWS, BehaviorTotal, ViewCheck
 from application.projections.entries import StatementRow, balance_changes, statement_rows
+from domain.errors import Corrupt, Rejected, Unavailable
 from domain.events.account import BehaviorCredited, BehaviorReversed, FactorRevised
 from domain.events.base import Recorded
+from infrastructure.postgres.connecting import connection
 
 _TOPICS = (BehaviorCredited.TOPIC, BehaviorReversed.TOPIC, FactorRevised.TOPIC)
 _PAGE = 5_000
 _REBUILD_PAGE = 50_000
 _STATEMENT_COLUMNS = "account_id, position, version, kind, behavior, day, change_mg, source"
+
+# As migration 0002 creates them; needed again here because a dropped table leaves no shape to copy.
+_TABLES = {
+    "account_balance": """(
+        account_id uuid NOT NULL, behavior text NOT NULL, credited_mg numeric NOT NULL, credits bigint NOT NULL,
+        PRIMARY KEY (account_id, behavior)
+    ) WITH (fillfactor = 70)""",
+    "account_statement": """(
+        account_id uuid NOT NULL, position bigint NOT NULL, version bigint NOT NULL, kind text NOT NULL,
+        behavior text NOT NULL, day date, change_mg numeric NOT NULL, source text NOT NULL,
+        PRIMARY KEY (account_id, position)
+    )""",
+    "book_totals": """(
+        behavior text PRIMARY KEY, credited_mg numeric NOT NULL, credits bigint NOT NULL, accounts bigint NOT NULL
+    )""",
+}
 
 _UPSERT_BALANCES = """
 WITH change AS (
@@ -49,20 +70,27 @@ ON CONFLICT (behavior) DO UPDATE SET credited_mg = t.credited_mg + EXCLUDED.cred
 class PostgresViews:
     """Views port; see ``application.ports.views``."""
 
-    def __init__(self, datastore: PostgresDatastore, journal: Journal) -> None:
+    def __init__(
+        self, datastore: PostgresDatastore, journal: Journal, *, page: int = _PAGE, rebuild_page: int = _REBUILD_PAGE
+    ) -> None:
+        """``page``: positions per transaction; ``rebuild_page``: events per transaction of a rebuild."""
         self._datastore = datastore
         self._journal = journal
+        self._page = page
+        self._rebuild_page = rebuild_page
+        # A projector needs a second connection, to read the log: waiting threads must not hold them all.
+        self._projectors = threading.BoundedSemaphore(2)
 
     def advance(self, to: int) -> int:
         shown = self._position()
+        if shown < to:
+            # What is not recorded yet cannot be shown, and must not be passed over when it comes.
+            to = min(to, self._journal.head().size)
         while shown < to:
-            with self._connection() as conn, conn.transaction():
+            with self._projectors, self._changing() as conn:
                 shown = _hold(conn)
                 if shown < to:
-                    upto = min(to, shown + _PAGE)
-                    _write(conn.cursor(), "views", list(self._journal.log(shown, upto, _TOPICS)))
-                    shown = upto
-                    conn.execute("UPDATE views.progress SET position = %s", (shown,))
+                    shown = self._show(conn, shown, min(to, shown + self._page))
         return shown
 
     def balances(self, at: int | None = None) -> Iterator[tuple[UUID, str, int]]:
@@ -75,8 +103,7 @@ class PostgresViews:
                 f" GROUP BY account_id, behavior {order}"
             )
         with (
-            self._connection() as conn,
-            conn.transaction(),
+            self._changing() as conn,
             ServerCursor(conn, "rows", row_factory=tuple_row) as cursor,
         ):
             cursor.itersize = _PAGE
@@ -86,11 +113,12 @@ class PostgresViews:
 
     def totals(self, at: int | None = None) -> list[BehaviorTotal]:
         if at is None:
-            rows = self._fetch("SELECT behavior, credited_mg, credits, accounts FROM views.book_totals ORDER BY 1", ())
+            query = "SELECT behavior, credited_mg, credits, accounts FROM views.book_totals"
+            rows = self._fetch(f'{query} ORDER BY behavior COLLATE "C"', ())
         else:
             rows = self._fetch(
                 "SELECT behavior, sum(change_mg), count(*) FILTER (WHERE kind = 'credited'), count(DISTINCT account_id)"
-                " FROM views.account_statement WHERE position <= %s GROUP BY 1 ORDER BY 1",
+                ' FROM views.account_statement WHERE position <= %s GROUP BY behavior ORDER BY behavior COLLATE "C"',
                 (at,),
             )
         return [BehaviorTotal(behavior, int(mg), credits, accounts) for behavior, mg, credits, accounts in rows]
@@ -109,15 +137,18 @@ class PostgresViews:
         ]
 
     def rebuild(self, names: tuple[str, ...], progress: Callable[[int], None] | None = None) -> int:
+        unknown = sorted(set(names) - set(VIEWS))
+        if unknown:
+            raise Rejected("view_unknown", f"there is no view {unknown[0]}", field="name", remedy=", ".join(VIEWS))
         with self._shadow(progress) as conn:
             for name in names:
-                conn.execute(f"DROP TABLE views.{name}".encode())
+                conn.execute(f"DROP TABLE IF EXISTS views.{name}".encode())
                 conn.execute(f"ALTER TABLE views_shadow.{name} SET SCHEMA views".encode())
             counts = [conn.execute(f"SELECT count(*) FROM views.{name}".encode()).fetchone() for name in names]
         return sum(_first(row) for row in counts)
 
     def check(self, progress: Callable[[int], None] | None = None) -> list[ViewCheck]:
-        with self._shadow(progress) as conn:
+        with _views_exist(), self._shadow(progress) as conn:
             return [_compare(conn, name) for name in VIEWS]
 
     @contextmanager
@@ -126,14 +157,14 @@ class PostgresViews:
 
         Most of the log is read before the live views are held; only what came after is read under the lock.
         """
-        with self._connection() as own:
+        with connection(self._datastore) as own:
             own.execute("SELECT pg_advisory_lock(hashtext('carbon_ledger.views_shadow'))")
             try:
                 with own.transaction():
                     own.execute("DROP SCHEMA IF EXISTS views_shadow CASCADE")
                     own.execute("CREATE SCHEMA views_shadow")
                     for name in VIEWS:
-                        own.execute(f"CREATE TABLE views_shadow.{name} (LIKE views.{name} INCLUDING ALL)".encode())
+                        own.execute(f"CREATE TABLE views_shadow.{name} {_TABLES[name]}".encode())
                 target = self._position()
                 self._fill(own, 0, target, progress)
                 with own.transaction():
@@ -144,9 +175,22 @@ class PostgresViews:
             finally:
                 own.execute("SELECT pg_advisory_unlock(hashtext('carbon_ledger.views_shadow'))")
 
+    def _show(self, conn: Connection[Any], shown: int, upto: int) -> int:
+        page = list(self._journal.log(shown, upto))
+        if len(page) != upto - shown:
+            raise Corrupt(
+                "position_missing",
+                f"the log shows {len(page)} of the {upto - shown} events after {shown}",
+                field=f"positions {shown + 1} to {upto}",
+                remedy="an insert that went around the ledger is not committed, or an event was removed; run `replay`",
+            )
+        _write(conn.cursor(), "views", page)
+        conn.execute("UPDATE views.progress SET position = %s", (upto,))
+        return upto
+
     def _fill(self, conn: Connection[Any], after: int, upto: int, progress: Callable[[int], None] | None) -> None:
         log = self._journal.log(after, upto, _TOPICS)
-        while page := list(islice(log, _REBUILD_PAGE)):
+        while page := list(islice(log, self._rebuild_page)):
             with conn.transaction():
                 _write(conn.cursor(), "views_shadow", page)
             if progress is not None:
@@ -156,14 +200,23 @@ class PostgresViews:
         return int(self._fetch("SELECT position FROM views.progress", ())[0][0])
 
     def _fetch(self, query: str, params: Sequence[object]) -> list[Any]:
-        with self._connection() as conn, conn.cursor(row_factory=tuple_row) as cursor:
+        with _views_exist(), connection(self._datastore) as conn, conn.cursor(row_factory=tuple_row) as cursor:
             return cursor.execute(query.encode(), params).fetchall()
 
     @contextmanager
-    def _connection(self) -> Iterator[Connection[Any]]:
-        self._datastore.pool.open()
-        with self._datastore.pool.connection() as conn:
+    def _changing(self) -> Iterator[Connection[Any]]:
+        with _views_exist(), connection(self._datastore) as conn, conn.transaction():
             yield conn
+
+
+@contextmanager
+def _views_exist() -> Iterator[None]:
+    try:
+        yield
+    except UndefinedTable as error:
+        raise Unavailable(
+            "view_missing", f"a view was dropped: {error.diag.message_primary}", remedy="run `views rebuild`"
+        ) from error
 
 
 def _hold(conn: Connection[Any]) -> int:

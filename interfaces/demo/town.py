@@ -8,7 +8,7 @@ Leaves to the ledger: which rows are good. The mistakes below are the usual ones
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, timedelta
 from hashlib import blake2b
 from io import StringIO
@@ -27,6 +27,9 @@ LINLIN_READING = "linlin-20220116-power"
 MISREAD = "demo-saver-09"
 MISREAD_READING = "saver-09-20220116-power"
 """A reading of 8.8 kWh that was sent as 88 kWh."""
+
+EXAMPLES = (LINLIN, "demo-saver-01", "demo-bike-02")
+"""Accounts with one reading, with weekly and with monthly ones."""
 
 WITHDREW = "demo-saver-05"
 """Withdraws the consent on 2022-02-20."""
@@ -106,18 +109,18 @@ def _month_rows(days: Sequence[date]) -> Iterator[Row]:
     for habit, people in HABITS.items():
         for number in range(1, people + 1):
             ref = f"demo-{habit}-{number:02}"
-            for day in days:
-                yield from _day_rows(habit, ref, day)
+            if habit != "saver":
+                percent = 10 + _draw(40, ref, "how often")
+                for day in days:
+                    if _draw(100, ref, day, "today") < percent:
+                        yield from _day_rows(habit, ref, day)
             yield from _household_rows(habit, ref, days)
     if _READING_DAY in days:
         yield _power(LINLIN, _READING_DAY, "2")
 
 
 def _day_rows(habit: str, ref: str, day: date) -> Iterator[Row]:
-    """What one person does on one day."""
-    percent = 25 + _draw(60, ref, "how often")
-    if habit == "saver" or _draw(100, ref, day, "today") >= percent:
-        return
+    """What one person does on a day with anything to report; commuters rest on weekends and holidays."""
     works = day.weekday() < 5 and not any(first <= day <= last for first, last in _HOLIDAYS)
     if habit == "walker":
         yield _row(ref, day, 1, "travel.walking", 20, _km(600 + _draw(4_200, ref, day, "metres")), "km")
@@ -184,7 +187,7 @@ def _with_mistakes(rows: Sequence[Row], month: str) -> list[Row]:
     return [*mixed, *again, changed._replace(quantity="7")]
 
 
-_SPOILERS = (
+_SPOILERS: Sequence[Callable[[Row], Row]] = (
     lambda row: row._replace(quantity=row.quantity + ",0"),
     lambda row: row._replace(quantity="0"),
     lambda row: row._replace(quantity="99999"),

@@ -245,14 +245,51 @@ def test_a_file_that_changes_after_its_digest_was_taken_is_noticed(tmp_path: Pat
     assert error_of(lambda: read(source)).code == "file_changed"
 
 
-@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
-def test_a_file_that_is_appended_to_while_it_is_read_is_noticed(tmp_path: Path, suffix: str) -> None:
-    path = some_file(tmp_path, suffix)
-    batches = open_behavior_file(path).rows(10)
-    next(batches)
+def append(path: Path) -> None:
     with path.open("ab") as file:
         file.write(b"more\n")
+
+
+def overwrite(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(-1_000, os.SEEK_END)
+        file.write(b"0")
+
+
+def cut_short(path: Path) -> None:
+    os.truncate(path, 2 * content_module.BLOCK_BYTES)
+
+
+@pytest.mark.parametrize("change", [append, overwrite, cut_short])
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_a_file_that_changes_while_it_is_read_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, change: Callable[[Path], None]
+) -> None:
+    monkeypatch.setattr(content_module, "BLOCK_BYTES", 16_384)
+    path = some_file(tmp_path, suffix)
+    batches = open_behavior_file(path).rows(100)
+    for _ in range(3):
+        next(batches)
+    change(path)
     assert error_of(lambda: list(batches)).code == "file_changed"
+
+
+def test_a_file_that_is_cut_short_just_where_reading_has_come_to_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(content_module, "BLOCK_BYTES", 16_384)
+    source = open_behavior_file(some_file(tmp_path, "csv"))
+    batches = source.rows(10)
+    next(batches)
+    os.truncate(tmp_path / "many.csv", source.bytes_read)
+    assert error_of(lambda: list(batches)).code == "file_changed"
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_a_file_that_was_rewritten_is_changed_and_not_damaged(tmp_path: Path, suffix: str) -> None:
+    source = open_behavior_file(some_file(tmp_path, suffix, rows=10))
+    (tmp_path / f"many.{suffix}").write_bytes(b"something else")
+    assert error_of(lambda: read(source)).code == "file_changed"
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
@@ -332,6 +369,19 @@ def test_a_line_end_inside_a_reference_is_one_malformed_row(csv_rows: ReadCsv) -
     assert places(rows) == [(2, "malformed", "source_ref")]
     assert refusals(rows)[0].columns == ("ride\n1", *GOOD[1:])
     assert [(row.line, row.source_ref) for row in behaviors(rows)] == [(4, "ride-2")]
+
+
+def test_a_record_of_several_lines_that_is_no_utf8_is_one_malformed_row(csv_rows: ReadCsv) -> None:
+    rows = csv_rows(f'{HEADER},note\n{LINE},"first\nsecond ?"\n{line_of(2)},\n'.encode().replace(b"?", b"\xff"))
+    assert places(rows) == [(2, "malformed", "")]
+    assert refusals(rows)[0].raw.endswith('"first\nsecond \\xff"')
+    assert [(row.line, row.source_ref) for row in behaviors(rows)] == [(4, "ride-2")]
+
+
+def test_a_header_may_have_several_lines_too(csv_rows: ReadCsv) -> None:
+    rows = csv_rows(f'{HEADER},"a note\nof any kind\n{"x" * 200}"\n{line_of(1)},\n')
+    assert [(row.line, row.source_ref) for row in behaviors(rows)] == [(4, "ride-1")]
+    assert len(rows) == 1
 
 
 def test_blank_lines_are_no_rows_but_count_as_lines(csv_rows: ReadCsv) -> None:
@@ -421,6 +471,20 @@ def test_misplaced_quotes_cost_their_own_row(csv_rows: ReadCsv, wrong: str) -> N
     rows = csv_rows("\n".join([HEADER, line_of(1), wrong, line_of(2), line_of(3), ""]))
     assert refs(rows) == ["ride-1", "ride-2", "ride-3"]
     assert places(rows) == [(3, "malformed", "")]
+
+
+def test_two_stray_quotes_do_not_swallow_the_rows_between_them(csv_rows: ReadCsv) -> None:
+    rows = csv_rows("\n".join([HEADER, line_of(1), 'x,"', line_of(2), '",y', line_of(3), ""]))
+    assert refs(rows) == ["ride-1", "ride-2", "ride-3"]
+    assert places(rows) == [(3, "malformed", ""), (5, "malformed", "")]
+
+
+def test_quotes_inside_an_unquoted_column_are_plain_text(csv_rows: ReadCsv) -> None:
+    rows = csv_rows(
+        "\n".join([HEADER, line_of(1, account_ref='a""'), line_of(2, account_ref='"a"""'), 'a","x', 'y",b"z'])
+    )
+    assert [row.account_ref for row in behaviors(rows)] == ['a""', 'a"']
+    assert places(rows) == [(4, "malformed", ""), (5, "malformed", "")]
 
 
 def test_a_stray_quote_among_quoted_rows_is_found_by_the_bound(csv_rows: ReadCsv) -> None:

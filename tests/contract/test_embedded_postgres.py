@@ -245,6 +245,15 @@ def test_another_user_cannot_reach_the_server_even_where_the_folders_are_open(us
             as_user(uid, uid, lambda: query(attempt, "SELECT 1"))
 
 
+@pytest.mark.skipif(not IS_ROOT, reason="only root can become a user that has no name")
+def test_a_user_without_a_name_is_told_that_postgresql_needs_one(home: Path) -> None:
+    home.mkdir()
+    os.chown(home, 54_321, 54_321)
+    with pytest.raises(Unavailable) as caught:
+        as_user(54_321, 54_321, lambda: embedded(home).start())
+    assert caught.value.code == "user_without_name"
+
+
 def test_a_home_of_another_user_is_refused_untouched(home: Path) -> None:
     if IS_ROOT:
         home.mkdir()

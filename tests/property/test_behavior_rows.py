@@ -121,7 +121,7 @@ def test_rejects_and_good_rows_together_are_the_file(table: list[Columns]) -> No
 GOOD_LINE = b"ride-1,account-1,travel.metro,2018-09-01T09:36:23+08:00,12.350,km,CN-440300"
 LINES = [GOOD_LINE, GOOD_LINE + b",\n", GOOD_LINE + b',""\n', GOOD_LINE + b',"\n', GOOD_LINE + b',"a, b"\r\n']
 SCRAPS = [b"\n", b"\r\n", b"\r", b'"', b'""', b",", b',"",', b',""\n', b"a", b"\xff", b"\x00", b'"x"', b"\xe8\xbd\xa6"]
-SNARES = [b"\xef\xbb\xbf", b'{"a": 1}', b",,,,,,,", b'a","x', b'"\n', b'a"b\n', b'"a,"",b"\n']
+SNARES = [b"\xef\xbb\xbf", b'{"a": 1}', b",,,,,,,", b'a","x', b'"\n', b'a"b\n', b'"a,"",b"\n', b'a"",', b'y",b"z\n']
 soups = st.lists(st.sampled_from([*LINES, *SCRAPS, *SNARES]), min_size=1, max_size=40).map(b"".join)
 
 
@@ -133,6 +133,7 @@ def outcome(act: Callable[[], list[ParsedRow]]) -> list[ParsedRow] | str:
 
 
 @given(soups, st.integers(1, 300))
+@example(b'a","x\ny",b"z\n', 300)
 @example(b'x","\n' * 5 + GOOD_LINE + b',""\n', 3)
 def test_no_csv_content_breaks_the_reader_or_depends_on_blocks(soup: bytes, block_bytes: int) -> None:
     data = ",".join([*COLUMNS, "note"]).encode() + b"\n" + soup

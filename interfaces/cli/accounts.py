@@ -1,0 +1,209 @@
+"""``carbon-ledger account``: open, look at, freeze, close one account."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+from rich.console import RenderableType
+from rich.text import Text
+
+from application import accounts, queries
+from application.accounts import Acted
+from application.book import Book
+from domain.history import AccountHistory
+from domain.instants import instant_of, instant_text
+from interfaces.cli.command import Cli, command, group
+from interfaces.cli.explaining import explain_json, explain_text
+from interfaces.cli.options import (
+    LOCAL_PARTNER,
+    AccountRef,
+    AtPosition,
+    Before,
+    By,
+    KnownAt,
+    Partner,
+    Reason,
+    SourceRef,
+    before_day,
+)
+from interfaces.cli.output import Answer, facts, heading, mass_text, mass_unit, masses_table, table
+
+app = group("One account: open it, ask what it holds and why, freeze or close it.")
+
+Kind = Annotated[str, typer.Option("--kind", metavar="KIND", help="individual, household or enterprise.")]
+
+
+@command(app, "open", example="account open ann-01")
+def open_(cli: Cli, account: AccountRef, kind: Kind = "individual") -> Answer:
+    """Open an account. It takes credits once it has a consent."""
+    with cli.ledger() as ledger:
+        acted = accounts.open_account(ledger.book, account, kind)
+    answer = _acted(acted, f"account {account} is open")
+    hint = cli.following(f"consent grant {shlex.quote(account)} --terms VERSION --evidence FILE --by ACTOR")
+    return answer._replace(human=[*answer.human, hint])
+
+
+@command(app, "show", example="account show ann-01 --occurred-before 2026-01-01")
+def show(
+    cli: Cli,
+    account: AccountRef,
+    occurred_before: Before = None,
+    known_at: KnownAt = None,
+    at_position: AtPosition = None,
+) -> Answer:
+    """What an account holds: now, or as the ledger knew it, of all its days or of those before one."""
+    if known_at is not None and at_position is not None:
+        raise typer.BadParameter("give --known-at or --at-position, not both")
+    with cli.ledger() as ledger:
+        instant = None if known_at is None else instant_of(known_at)
+        known = queries.known_at(ledger.book, position=at_position, instant_us=instant)
+        view = queries.show_account(ledger.book, account, known, before_day(occurred_before))
+    payload = {
+        "account_id": view.account_id,
+        "credited_mg": str(view.credited_mg),
+        "by_behavior": {behavior: str(mg) for behavior, mg in view.by_behavior.items()},
+        "position": view.position,
+        "provisional": view.provisional,
+        "occurred_before": occurred_before,
+        "known_at": known_at,
+        "account_ref": view.account_ref,
+        "kind": view.kind,
+        "status": view.status,
+        "consents": view.consents,
+    }
+    return Answer(payload, _view(view, occurred_before, known_at))
+
+
+@command(app, "statement", example="account statement ann-01")
+def statement(cli: Cli, account: AccountRef) -> Answer:
+    """Every credit, reversal and revision of an account, in the order in which they were recorded."""
+    with cli.ledger() as ledger:
+        account_id, rows, position = queries.statement(ledger.book, ledger.views, account)
+        times = ledger.book.journal.recorded_at([row.position for row in rows])
+        history = AccountHistory().extend(
+            ledger.book.journal.stream(accounts.account_id(ledger.book, account), position)
+        )
+    entries: list[dict[str, Any]] = []
+    sums: dict[str, int] = {}
+    for row in rows:
+        sums[row.behavior] = sums.get(row.behavior, 0) + row.change_mg
+        credit = history.credits.get(int(row.source) if row.kind == "reversed" else row.version)
+        entries.append(
+            {
+                "position": row.position,
+                "recorded_at": instant_text(times[row.position]),
+                "kind": row.kind,
+                "behavior": row.behavior,
+                "day": row.day,
+                "change_mg": str(row.change_mg),
+                "balance_mg": str(sum(sums.values())),
+                "source": row.source,
+                "partner": None if credit is None else credit.facts.partner,
+                "source_ref": None if credit is None or credit.personal is None else credit.personal.source_ref,
+            }
+        )
+    by_behavior = dict(sorted(sums.items()))
+    payload = {
+        "account_id": account_id,
+        "credited_mg": str(sum(by_behavior.values())),
+        "by_behavior": {behavior: str(mg) for behavior, mg in by_behavior.items()},
+        "position": position,
+        "entries": entries,
+    }
+    return Answer(payload, [heading(f"account {account}"), _entries_table(entries), masses_table(by_behavior)])
+
+
+@command(app, "explain", example="account explain ann-01 trip-77")
+def explain(cli: Cli, account: AccountRef, source: SourceRef, partner: Partner = LOCAL_PARTNER) -> Answer:
+    """Why a credit is worth what it is: formula, inputs, factors, sources, decision, every valuation over time."""
+    with cli.ledger() as ledger:
+        position = ledger.book.journal.head().size
+        found = queries.explain(ledger.book, account, source, partner)
+    payload = explain_json(found, position)
+    return Answer(payload, explain_text(payload))
+
+
+@command(app, "freeze", example='account freeze ann-01 --reason "court order 12/2026" --by alice')
+def freeze(cli: Cli, account: AccountRef, by: By, reason: Reason) -> Answer:
+    """Accept no credits until it is unfrozen. Revisions still apply."""
+    return _act(cli, accounts.freeze, account, by, reason, "frozen")
+
+
+@command(app, "unfreeze", example='account unfreeze ann-01 --reason "order lifted" --by alice')
+def unfreeze(cli: Cli, account: AccountRef, by: By, reason: Reason) -> Answer:
+    """Accept credits again."""
+    return _act(cli, accounts.unfreeze, account, by, reason, "open")
+
+
+@command(app, "close", example='account close ann-01 --reason "customer left" --by alice')
+def close(cli: Cli, account: AccountRef, by: By, reason: Reason) -> Answer:
+    """Accept no credits any more, for ever. Its history stays and revisions still apply."""
+    return _act(cli, accounts.close, account, by, reason, "closed")
+
+
+def _act(
+    cli: Cli, act: Callable[[Book, str, str, str], Acted], account: str, by: str, reason: str, status: str
+) -> Answer:
+    with cli.ledger() as ledger:
+        acted = act(ledger.book, account, by, reason)
+    answer = _acted(acted, f"account {account} is {status}")
+    return answer._replace(payload=answer.payload | {"status": status})
+
+
+def _acted(acted: Acted, what: str) -> Answer:
+    payload = {"account_id": str(acted.account_id), "position": acted.position}
+    return Answer(payload, [heading(what), facts([("account", acted.account_id), ("position", acted.position)])])
+
+
+def _view(view: queries.AccountView, occurred_before: str | None, known_at: str | None) -> list[RenderableType]:
+    known = f"at log position {view.position}"
+    if known_at is not None:
+        known += f", the last one recorded by {known_at}"
+    if view.provisional:
+        known += " (provisional: that time is not over, more may be recorded before it)"
+    pairs = [
+        ("account", view.account_id),
+        ("kind", view.kind),
+        ("status", view.status),
+        ("known", known),
+        ("days", "all" if occurred_before is None else f"before {occurred_before}"),
+    ]
+    human: list[RenderableType] = [heading(f"{mass_text(view.credited_mg)} CO2e"), facts(pairs)]
+    if view.by_behavior:
+        human.append(masses_table(view.by_behavior))
+    if view.consents:
+        rows = [
+            (
+                each["consent"],
+                ", ".join(each["scope"]),
+                each["basis"],
+                each["valid_from"] or "open",
+                each["valid_to"] or "open",
+            )
+            for each in view.consents
+        ]
+        human.append(table(("consent", "for", "basis", "from", "to"), rows))
+    else:
+        human.append(Text("No active consent: no behavior can be credited."))
+    return human
+
+
+def _entries_table(entries: list[dict[str, Any]]) -> RenderableType:
+    masses = [int(entry[name]) for entry in entries for name in ("change_mg", "balance_mg")]
+    unit = mass_unit(masses)
+    rows = [
+        (
+            entry["recorded_at"],
+            entry["kind"] if entry["kind"] != "revised" else f"revised by {entry['source']}",
+            entry["behavior"],
+            entry["day"],
+            entry["source_ref"],
+            mass_text(int(entry["change_mg"]), unit),
+            mass_text(int(entry["balance_mg"]), unit),
+        )
+        for entry in entries
+    ]
+    return table(("recorded", "what", "behavior", "day", "source_ref", "change>", "balance>"), rows)

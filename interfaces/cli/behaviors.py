@@ -1,0 +1,114 @@
+"""``carbon-ledger behaviors``: crediting a file, reversing a credit."""
+
+from __future__ import annotations
+
+import shlex
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import RenderableType
+from rich.text import Text
+
+from application import accounts
+from application.importing import ImportResult, import_behaviors
+from interfaces.cli.command import Cli, command, group
+from interfaces.cli.options import LOCAL_PARTNER, AccountRef, By, InputFile, Partner, Reason, SourceRef
+from interfaces.cli.output import Answer, count_text, facts, heading, mass_text, table
+
+app = group("Behaviors: credit a file of them, reverse one.")
+
+OpenAccounts = Annotated[
+    bool,
+    typer.Option("--open-accounts", help="Open accounts that are not known, with the consent the partner asserts."),
+]
+Rejects = Annotated[
+    Path | None,
+    typer.Option("--rejects", metavar="FILE", help="Write refused rows here, ready to be repaired and imported."),
+]
+Strict = Annotated[bool, typer.Option("--strict", help="Exit with 1 if any row was refused.")]
+
+
+@command(app, "import", example="behaviors import trips.csv --partner metro --rejects refused.csv")
+def import_(
+    cli: Cli,
+    file: InputFile,
+    partner: Partner = LOCAL_PARTNER,
+    open_accounts: OpenAccounts = False,
+    rejects: Rejects = None,
+    strict: Strict = False,
+) -> Answer:
+    """Credit a file of behaviors (CSV, JSON Lines or Parquet). Running it again doubles nothing and resumes."""
+    from interfaces.bootstrap import RejectsFile, behavior_file
+
+    source = behavior_file(file)
+    with (
+        cli.ledger() as ledger,
+        nullcontext() if rejects is None else RejectsFile(rejects) as sink,
+        cli.progress.reading(source) as tell,
+    ):
+        result = import_behaviors(
+            ledger.book, source, partner, opens_accounts=open_accounts, rejects=sink, progress=tell
+        )
+    payload = _payload(result) | {"partner": partner, "digest": source.digest}
+    return Answer(payload, _human(cli, result, file, rejects), 1 if strict and result.rejected else 0)
+
+
+@command(app, "reverse", example='behaviors reverse ann-01 trip-77 --reason "refunded" --by alice')
+def reverse(
+    cli: Cli, account: AccountRef, source: SourceRef, reason: Reason, by: By, partner: Partner = LOCAL_PARTNER
+) -> Answer:
+    """Reverse one credit: it is worth 0 from here on, and stays in the history."""
+    with cli.ledger() as ledger:
+        acted, reversed_mg = accounts.reverse(ledger.book, account, source, by, reason, partner)
+    return Answer(
+        {"position": acted.position, "reversed_mg": str(reversed_mg), "account_id": str(acted.account_id)},
+        [
+            heading(f"reversed {mass_text(reversed_mg)}"),
+            facts([("account", acted.account_id), ("position", acted.position)]),
+            cli.following(f"account explain {shlex.quote(account)} {shlex.quote(source)}"),
+        ],
+    )
+
+
+def _payload(result: ImportResult) -> dict[str, Any]:
+    return {
+        "intake_id": result.intake_id,
+        "read": result.read,
+        "credited": result.credited,
+        "duplicates": result.duplicates,
+        "rejected": result.rejected,
+        "rejected_by_code": dict(sorted(result.rejected_by_code.items())),
+        "credited_mg": str(result.credited_mg),
+        "accounts_opened": result.accounts_opened,
+        "position": result.position,
+        "seconds": round(result.seconds, 3),
+    }
+
+
+def _human(cli: Cli, result: ImportResult, file: Path, rejects: Path | None) -> list[RenderableType]:
+    rate = f" ({result.read / result.seconds:,.0f} rows/s)" if result.seconds else ""
+    human: list[RenderableType] = [
+        heading(f"{file.name}: every row is accounted for"),
+        facts(
+            [
+                ("read", count_text(result.read)),
+                ("credited", f"{count_text(result.credited)}, {mass_text(result.credited_mg)}"),
+                ("duplicates", count_text(result.duplicates)),
+                ("rejected", count_text(result.rejected)),
+                ("accounts opened", count_text(result.accounts_opened)),
+                ("intake", result.intake_id),
+                ("position", result.position),
+                ("time", f"{result.seconds:.1f} s{rate}"),
+            ]
+        ),
+    ]
+    if result.rejected:
+        rows = [(code, count_text(count)) for code, count in result.rejected_by_code.most_common()]
+        human.append(table(("rejected because", "rows>"), rows))
+        if rejects is None:
+            human.append(Text("The same command with --rejects FILE lists every refused row with its remedy."))
+        else:
+            human.append(cli.following(f"behaviors import {shlex.quote(str(rejects))}   (once its rows are repaired)"))
+    return human

@@ -1,0 +1,197 @@
+"""Commands on the whole book: ``init``, ``totals``, ``replay``, ``views``, ``demo``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import RenderableType
+from rich.text import Text
+
+from application import queries, replaying
+from application.ports.views import VIEWS
+from application.queries import BookTotals
+from application.replaying import ReplayResult
+from interfaces.cli.command import Cli, command, group
+from interfaces.cli.options import AtPosition
+from interfaces.cli.output import Answer, count_text, facts, heading, mass_text, masses_table, table
+
+VERIFICATION_FAILED = 3
+DEMO_HOME = Path(".carbon-ledger-demo")
+_BOOK, _AUDIT = "Book", "Audit"
+_SHOWN_MISMATCHES = 20
+
+views = group("Views: the read side, made from the log and disposable.")
+
+Empty = Annotated[bool, typer.Option("--empty", help="Without the demo catalogue of methodologies.")]
+ByRef = Annotated[
+    bool, typer.Option("--by-ref", help="Make the digest from account references, to compare two ledgers.")
+]
+Until = Annotated[int | None, typer.Option("--until", metavar="N", help="Only the first N events of the log.", min=0)]
+Kernel = Annotated[str, typer.Option("--kernel", metavar="KERNEL", help="reference: the law, in plain Python.")]
+ViewName = Annotated[
+    str | None, typer.Argument(metavar="NAME", help=f"One of {', '.join(VIEWS)}; all without it.", show_default=False)
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the root."""
+    command(app, "init", example="--home ./ledger init", panel=_BOOK)(init)
+    command(app, "demo", example="demo", panel=_BOOK)(demo)
+    command(app, "totals", example="totals --at-position 5000", panel=_BOOK)(totals)
+    command(app, "replay", example="replay", panel=_AUDIT)(replay)
+    app.add_typer(views, name="views", rich_help_panel=_AUDIT)
+
+
+def init(cli: Cli, empty: Empty = False) -> Answer:
+    """Make a ledger: home folder, database, keys and the demo catalogue. Running it again changes nothing."""
+    from interfaces.bootstrap import initialize
+
+    settings = cli.settings()
+    version = initialize(settings, with_catalogue=not empty)
+    home = settings.home.resolve()
+    hints = cli.following(
+        "behaviors import FILE --open-accounts --rejects refused.csv",
+        "methodology import FILE --by ACTOR" if empty else "methodology list",
+    )
+    return Answer(
+        {"home": str(home), "server_version": version},
+        [heading("the ledger is ready"), facts([("home", home), ("PostgreSQL", version)]), hints],
+    )
+
+
+def totals(cli: Cli, at_position: AtPosition = None, by_ref: ByRef = False) -> Answer:
+    """What the whole book holds: now, or as the ledger knew it at a log position."""
+    with cli.ledger() as ledger:
+        if at_position is not None:
+            queries.known_at(ledger.book, position=at_position)
+        answer = queries.totals(ledger.book, ledger.views, at=at_position, by_ref=by_ref)
+    payload = {
+        "accounts": answer.accounts,
+        "credits": answer.credits,
+        "credited_mg": str(answer.credited_mg),
+        "by_behavior": {total.behavior: str(total.credited_mg) for total in answer.behaviors},
+        "position": answer.position,
+        "digest": answer.digest,
+    }
+    return Answer(payload, _totals(answer))
+
+
+def replay(cli: Cli, until: Until = None, kernel: Kernel = "reference") -> Answer:
+    """Recompute every credit and revision from the facts and compare with what was booked; 3 if any differ."""
+    if kernel != "reference":
+        raise typer.BadParameter(f"{kernel!r} is not a kernel; there is `reference`", param_hint="'--kernel'")
+    with cli.ledger() as ledger, cli.progress.counting("replaying", "credits") as tell:
+        if until is not None:
+            queries.known_at(ledger.book, position=until)
+        result = replaying.replay(ledger.book, until, progress=tell)
+    return Answer(_replayed_json(result, kernel), _replayed(result), VERIFICATION_FAILED if result.mismatches else 0)
+
+
+@command(views, "rebuild", example="views rebuild account_balance")
+def rebuild(cli: Cli, name: ViewName = None) -> Answer:
+    """Build views anew from the log beside the live ones, then swap. Writers and readers go on."""
+    if name is not None and name not in VIEWS:
+        raise typer.BadParameter(f"{name!r} is not a view: {', '.join(VIEWS)}", param_hint="'NAME'")
+    names = VIEWS if name is None else (name,)
+    with cli.ledger() as ledger, cli.progress.counting("rebuilding", "events") as tell:
+        before = queries.totals(ledger.book, ledger.views)
+        rows = ledger.views.rebuild(names, progress=tell)
+        after = queries.totals(ledger.book, ledger.views)
+        equal = before.digest == (
+            after.digest
+            if after.position == before.position
+            else queries.totals(ledger.book, ledger.views, at=before.position).digest
+        )
+    payload = {"views": list(names), "rows": rows, "digest": after.digest, "equal": equal, "position": after.position}
+    said = "nothing changed" if equal else "the live views were wrong and are repaired"
+    pairs = [("views", ", ".join(names)), ("rows", count_text(rows)), ("digest", after.digest)]
+    return Answer(payload, [heading(f"rebuilt: {said}"), facts(pairs)])
+
+
+@command(views, "check", example="views check")
+def check(cli: Cli) -> Answer:
+    """Build all views anew and compare them with the live ones, row by row; 3 if any differ."""
+    with cli.ledger() as ledger, cli.progress.counting("checking", "events") as tell:
+        answer = queries.totals(ledger.book, ledger.views)
+        checks = ledger.views.check(progress=tell)
+    equal = all(each.differing == 0 for each in checks)
+    payload = {
+        "views": [each.view for each in checks],
+        "rows": sum(each.rows for each in checks),
+        "digest": answer.digest,
+        "equal": equal,
+        "position": answer.position,
+        "details": [each._asdict() for each in checks],
+    }
+    rows = [(each.view, count_text(each.rows), count_text(each.differing)) for each in checks]
+    said = "the views are what the log says" if equal else "the views differ from the log"
+    human: list[RenderableType] = [heading(said), table(("view", "rows>", "differing>"), rows)]
+    human.append(facts([("digest", answer.digest)]))
+    if not equal:
+        human.append(cli.following("views rebuild"))
+    return Answer(payload, human, 0 if equal else VERIFICATION_FAILED)
+
+
+def demo(cli: Cli) -> Answer:
+    """The whole story on generated people: credits, a revision, a replay (in ./.carbon-ledger-demo)."""
+    import sys
+
+    from interfaces.cli.output import console_on
+    from interfaces.demo import run_demo
+
+    console = console_on(sys.stderr if cli.as_json else sys.stdout)
+    told: dict[str, Any] = run_demo(cli.home_given or DEMO_HOME, console=console)
+    return Answer(told, (), 0 if told.get("ok") else VERIFICATION_FAILED)
+
+
+def _totals(answer: BookTotals) -> list[RenderableType]:
+    pairs = [
+        ("accounts", count_text(answer.accounts)),
+        ("credits", count_text(answer.credits)),
+        ("position", answer.position),
+        ("digest", answer.digest),
+    ]
+    human: list[RenderableType] = [heading(f"{mass_text(answer.credited_mg)} CO2e"), facts(pairs)]
+    if answer.behaviors:
+        human.append(masses_table({total.behavior: total.credited_mg for total in answer.behaviors}))
+    return human
+
+
+def _replayed_json(result: ReplayResult, kernel: str) -> dict[str, Any]:
+    return {
+        "events": result.events,
+        "credits": result.credits,
+        "revisions": result.revisions,
+        "mismatches": result.mismatches,
+        "credited_mg": str(result.credited_mg),
+        "digest": result.digest,
+        "seconds": round(result.seconds, 3),
+        "until": result.until,
+        "accounts": result.accounts,
+        "kernel": kernel,
+        "details": [each._asdict() | {"stream": str(each.stream)} for each in result.details],
+    }
+
+
+def _replayed(result: ReplayResult) -> list[RenderableType]:
+    rate = f" ({result.events / result.seconds:,.0f} events/s)" if result.seconds else ""
+    said = "the history is what it was" if result.mismatches == 0 else "THE HISTORY DOES NOT MATCH ITS FACTS"
+    pairs = [
+        ("events", count_text(result.events)),
+        ("credits", count_text(result.credits)),
+        ("revisions", count_text(result.revisions)),
+        ("mismatches", count_text(result.mismatches)),
+        ("credited", mass_text(result.credited_mg)),
+        ("digest", result.digest),
+        ("time", f"{result.seconds:.1f} s{rate}"),
+    ]
+    human: list[RenderableType] = [heading(f"replayed: {said}"), facts(pairs)]
+    if result.details:
+        rows = [(d.stream, d.version, d.position, d.what, d.booked, d.recomputed) for d in result.details]
+        columns = ("stream", "version>", "position>", "what", "booked>", "recomputed>")
+        human.append(table(columns, rows[:_SHOWN_MISMATCHES]))
+        if result.mismatches > _SHOWN_MISMATCHES:
+            human.append(Text(f"... and {result.mismatches - _SHOWN_MISMATCHES:,} more; --json lists the first 1,000"))
+    return human

@@ -1,0 +1,52 @@
+"""How the (region, interval) sets that change hands are told (DESIGN 3, Applicability decision)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from domain.applicability import ChangeOfHand, Decision
+from domain.values import AFTER_LAST_DAY, FIRST_DAY, Period, day_text
+from interfaces.cli.output import table
+
+
+def period_texts(period: Period) -> tuple[str | None, str | None]:
+    """First day and first day after, None where open."""
+    start = None if period.start == FIRST_DAY else day_text(period.start)
+    return start, None if period.end == AFTER_LAST_DAY else day_text(period.end)
+
+
+def changes_json(changes: Sequence[ChangeOfHand]) -> list[dict[str, Any]]:
+    """The sets as JSON: ``before`` and ``after`` name methodology and decision, null = nothing values it."""
+    return [
+        {
+            "region": change.region,
+            "from": period_texts(change.period)[0],
+            "to": period_texts(change.period)[1],
+            "before": _decision_json(change.before),
+            "after": _decision_json(change.after),
+        }
+        for change in changes
+    ]
+
+
+def changes_table(changes: Sequence[ChangeOfHand]) -> RenderableType:
+    """The sets as a table."""
+    if not changes:
+        return Text("Nothing changes hands.")
+    rows = []
+    for change in changes:
+        start, end = period_texts(change.period)
+        rows.append((change.region, start or "open", end or "open", _name(change.before), _name(change.after)))
+    return table(("region", "from", "to", "valued before by", "valued now by"), rows, title="What changes hands")
+
+
+def _decision_json(decision: Decision | None) -> dict[str, str] | None:
+    return None if decision is None else {"methodology": decision.methodology, "decision": decision.id}
+
+
+def _name(decision: Decision | None) -> str:
+    return "nothing" if decision is None else f"{decision.methodology} ({decision.id})"

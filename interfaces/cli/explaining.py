@@ -1,0 +1,87 @@
+"""Why a number: the answer of ``account explain`` for machines and for people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import RenderableType
+
+from domain.behavior import decimal_text
+from interfaces.cli.output import facts, heading, mass_text, table
+
+
+def explain_json(found: dict[str, Any], position: int) -> dict[str, Any]:
+    """The answer with decimals as text. ``position``: log size it shows; ``credit_position``: that of the credit."""
+    return {
+        **{key: value for key, value in found.items() if key not in ("position", "scale", "valuations")},
+        "credit_position": found["position"],
+        "position": position,
+        "quantity": decimal_text(int(found["quantity"]), found["scale"]),
+        "by_behavior": {found["behavior"]: found["credited_mg"]},
+        "valuations": [_valuation(each) for each in found["valuations"]],
+    }
+
+
+def explain_text(payload: dict[str, Any]) -> list[RenderableType]:
+    """The same for people: what happened, then each valuation with its workings."""
+    human: list[RenderableType] = [
+        heading(f"{mass_text(int(payload['credited_mg']))} CO2e"),
+        facts(
+            [
+                ("behavior", payload["behavior"]),
+                ("quantity", f"{payload['quantity']} {payload['unit']}"),
+                ("occurred", f"{payload['occurred_at'] or 'erased'}, civil day {payload['day']}"),
+                ("region", payload["region"] or "none given"),
+                ("reported by", f"{payload['partner']} as {payload['source_ref']}"),
+                ("evidence", f"intake {payload['intake']}, line {payload['line']}"),
+                ("consent", payload["consent"]),
+                ("recorded", f"at log position {payload['credit_position']}, account {payload['account_id']}"),
+            ]
+        ),
+    ]
+    for number, valuation in enumerate(payload["valuations"], start=1):
+        human += _valuation_text(number, valuation)
+    return human
+
+
+def _valuation(found: dict[str, Any]) -> dict[str, Any]:
+    valuation = dict(found)
+    if "parameters" in found:
+        exact = found["exact"]
+        valuation["parameters"] = [
+            {"name": each["name"], "region": each["region"], "value": decimal_text(each["value"], each["scale"])}
+            for each in found["parameters"]
+        ]
+        valuation["exact"] = None if exact is None else decimal_text(int(exact["value"]), exact["scale"])
+    return valuation
+
+
+def _valuation_text(number: int, valuation: dict[str, Any]) -> list[RenderableType]:
+    since = f"since log position {valuation['position']} ({valuation['recorded_at']})"
+    title = heading(f"{number}. {mass_text(int(valuation['credited_mg']))} {since}")
+    if valuation["by"] == "reversal":
+        return [title, facts([("reversed", valuation["reason"])])]
+    values = "; ".join(
+        f"{each['name']} = {each['value']} (region {each['region']})" for each in valuation["parameters"]
+    )
+    pairs = [
+        ("version", f"{valuation['methodology']}, digest {valuation['methodology_digest']}"),
+        ("decided by", f"{valuation['by']}, proposed by {', '.join(valuation['decided_by'])}"),
+        ("formula", valuation["formula"]),
+        ("values", values),
+        ("exact result", valuation["exact"]),
+        ("rounded", _computed(valuation)),
+        ("credited", mass_text(int(valuation["credited_mg"]))),
+    ]
+    if valuation["reason"]:
+        pairs.append(("reason", valuation["reason"]))
+    if valuation["releases"]:
+        pairs.append(("releases", ", ".join(f"{name}={release}" for name, release in valuation["releases"].items())))
+    sources = [(each["title"], each["page"] or "", each["grade"]) for each in valuation["sources"]]
+    return [title, facts(pairs), table(("source", "page", "grade"), sources)]
+
+
+def _computed(valuation: dict[str, Any]) -> str:
+    if valuation["computed_mg"] is None:
+        return "cannot be valued"
+    return f"{valuation['rounding']}, to {mass_text(int(valuation['computed_mg']))}"

@@ -1,0 +1,66 @@
+"""Small files that commands read: JSON documents, and evidence of which only the digest is kept."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any, NoReturn
+
+from domain.digest import new_sm3
+from domain.errors import Rejected
+
+_MAX_BYTES = 16_000_000
+_DIGEST = re.compile(r"[0-9A-Fa-f]{64}")
+
+
+def read_json(path: Path) -> Any:
+    """A JSON document (UTF-8), read strictly: a key given twice or NaN is refused, not guessed about.
+
+    Raises Rejected ``file_not_found``, ``file_too_large``, ``json_malformed``.
+    """
+    if not path.is_file():
+        raise Rejected("file_not_found", "there is no such file", field=str(path), remedy="check the name")
+    if path.stat().st_size > _MAX_BYTES:
+        raise Rejected("file_too_large", f"more than {_MAX_BYTES:,} bytes", field=str(path), remedy="check the name")
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+        return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise Rejected(
+            "json_malformed",
+            f"not a JSON document: {error}",
+            field=str(path),
+            remedy="compare with the example in docs/formats.md",
+        ) from error
+
+
+def evidence_digest(text: str) -> str:
+    """SM3 as 64 hex digits: given as such, or of the file of this name. Raises Rejected ``evidence_not_found``."""
+    if _DIGEST.fullmatch(text):
+        return text.lower()
+    path = Path(text)
+    if not path.is_file():
+        raise Rejected(
+            "evidence_not_found",
+            "neither a file nor an SM3 digest of 64 hex digits",
+            field="evidence",
+            remedy="name the document that proves the consent, or its digest",
+        )
+    state = new_sm3()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            state.update(block)
+    return state.hexdigest()
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    keys = dict(pairs)
+    if len(keys) < len(pairs):
+        repeated = next(key for number, (key, _) in enumerate(pairs) if key in dict(pairs[:number]))
+        raise ValueError(f"the key {repeated!r} is given twice")
+    return keys
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number")

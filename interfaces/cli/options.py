@@ -1,0 +1,159 @@
+"""Arguments and options that several commands share, and the reading of their texts.
+
+Keeps: a text that is not of its grammar is wrong usage (exit code 2) before anything is opened.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from domain.errors import Rejected
+from domain.instants import instant_of
+from domain.methodology import check_actor
+from domain.values import day_number
+
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})")
+_PARTNER = re.compile(r"[A-Za-z0-9.-]{1,64}")
+_RELEASE = re.compile(r"([^=]+)=([1-9][0-9]{0,8})")
+_MAX_REASON_CHARACTERS = 500
+
+LOCAL_PARTNER = "local"
+OPEN = "open"
+
+
+def _actor(text: str) -> str:
+    try:
+        return check_actor(text)
+    except Rejected as error:
+        raise typer.BadParameter(f"{error.message}: {error.remedy}") from error
+
+
+def _reason(text: str) -> str:
+    if not text.strip() or len(text) > _MAX_REASON_CHARACTERS:
+        raise typer.BadParameter(f"give a reason of 1 to {_MAX_REASON_CHARACTERS} characters")
+    return text
+
+
+def _day(text: str) -> str:
+    try:
+        if not _DAY.fullmatch(text):
+            raise ValueError
+        date.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a civil date such as 2026-03-01") from None
+    return text
+
+
+def _day_or_open(text: str) -> str:
+    return text if text == OPEN else _day(text)
+
+
+def _instant(text: str) -> str:
+    try:
+        if not _INSTANT.fullmatch(text):
+            raise ValueError
+        instant_of(text)
+    except (ValueError, OverflowError):
+        raise typer.BadParameter(
+            f"{text!r} is not an RFC 3339 time with offset such as 2026-03-01T08:15:00+08:00"
+        ) from None
+    return text
+
+
+def _partner(text: str) -> str:
+    if not _PARTNER.fullmatch(text):
+        raise typer.BadParameter("a partner is named by 1 to 64 ASCII letters, digits, hyphens and dots")
+    return text
+
+
+def _release(text: str) -> str:
+    if not _RELEASE.fullmatch(text):
+        raise typer.BadParameter(f"{text!r} is not SET=N such as CN-ELEC-AVG=2")
+    return text
+
+
+Version = Annotated[
+    str, typer.Argument(metavar="CODE@V", help="Methodology version, as in TRAVEL-METRO@1.", show_default=False)
+]
+AccountRef = Annotated[
+    str, typer.Argument(metavar="REF", help="The account's reference, as the bank names it.", show_default=False)
+]
+SourceRef = Annotated[
+    str, typer.Argument(metavar="SOURCE_REF", help="The partner's reference of the behavior.", show_default=False)
+]
+RevisionId = Annotated[
+    str, typer.Argument(metavar="ID", help="The revision, as `revision plan` named it.", show_default=False)
+]
+By = Annotated[str, typer.Option("--by", metavar="ACTOR", help="Who does this; is recorded.", parser=_actor)]
+Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; is recorded.", parser=_reason)]
+Start = Annotated[str, typer.Option("--from", metavar="DATE", help="First civil day, or `open`.", parser=_day_or_open)]
+End = Annotated[
+    str,
+    typer.Option("--to", metavar="DATE|open", help="First civil day after the last, or `open`.", parser=_day_or_open),
+]
+Region = Annotated[
+    str, typer.Option("--region", metavar="R", help="Region with all below it: CN-440300, CN-44, CN, or * for all.")
+]
+Releases = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--release",
+        metavar="SET=N",
+        help="Release of a factor set that the version uses; once for each set.",
+        parser=_release,
+        show_default=False,
+    ),
+]
+LeaveGap = Annotated[bool, typer.Option("--leave-gap", help="Accept that some days are valued by nothing afterwards.")]
+Partner = Annotated[
+    str,
+    typer.Option(
+        "--partner", metavar="P", help="Who sends the behaviors: ASCII letters, digits, . and -.", parser=_partner
+    ),
+]
+Before = Annotated[
+    str | None,
+    typer.Option("--occurred-before", metavar="DATE", help="Only behaviors of civil days before this.", parser=_day),
+]
+KnownAt = Annotated[
+    str | None,
+    typer.Option("--known-at", metavar="T", help="As the ledger knew it at this RFC 3339 time.", parser=_instant),
+]
+AtPosition = Annotated[
+    int | None,
+    typer.Option("--at-position", metavar="N", help="As the ledger knew it when its log had N events.", min=0),
+]
+ValidFrom = Annotated[
+    str | None, typer.Option("--from", metavar="T", help="Valid from this RFC 3339 time on.", parser=_instant)
+]
+ValidTo = Annotated[
+    str | None, typer.Option("--to", metavar="T", help="Valid before this RFC 3339 time.", parser=_instant)
+]
+InputFile = Annotated[Path, typer.Argument(metavar="FILE", help="The file to read.", show_default=False)]
+
+
+def wire_day(text: str) -> str | None:
+    """A civil day of an option as events hold it; None for ``open``."""
+    return None if text == OPEN else text
+
+
+def before_day(text: str | None) -> int | None:
+    """Civil day number of ``--occurred-before``."""
+    return None if text is None else day_number(text)
+
+
+def releases_of(texts: list[str] | None) -> dict[str, int]:
+    """``--release SET=N`` options as a mapping; naming one set twice is wrong usage."""
+    releases: dict[str, int] = {}
+    for text in texts or ():
+        name, _, number = text.partition("=")
+        if name in releases:
+            raise typer.BadParameter(f"{name} is named twice", param_hint="'--release'")
+        releases[name] = int(number)
+    return releases

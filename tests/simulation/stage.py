@@ -1,0 +1,198 @@
+"""One book on which ledger and model act side by side, and others act in the middle.
+
+Keeps: an act is done by the ledger first and by the model afterwards; what others did meanwhile is put where the log
+says that it happened, so every interleaving has one right answer. A row refused on what was known a moment before
+keeps that refusal (each row stands alone); everything booked must be right where it stands in the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from typing import Any, NamedTuple, cast
+
+from application.book import Book
+from application.crediting import Crediting
+from application.ports.journal import Head, Journal
+from application.ports.keys import Keys
+from domain.errors import Rejected
+from tests.simulation.comparing import Disagreement, agree
+from tests.simulation.law import Refused
+from tests.simulation.model import Model
+
+
+class Refusal(NamedTuple):
+    """An act that was refused."""
+
+    code: str
+
+
+class Killed(BaseException):
+    """The process is gone; nothing of it runs on. Not an Exception, so that no handler holds it up."""
+
+
+class Stopped(Exception):
+    """The model has come to where the ledger was killed."""
+
+
+class Interruptible:
+    """A journal before one of whose calls something else happens, once."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._calls = 0
+        self._meanwhile: Callable[[], None] | None = None
+        self._held = False
+
+    def interrupt(self, calls: int, meanwhile: Callable[[], None] | None) -> None:
+        """Before the ``calls``-th call from now on; None = never."""
+        self._calls, self._meanwhile = calls, meanwhile
+
+    def __getattr__(self, name: str) -> Any:
+        self._tick()
+        return getattr(self._journal, name)
+
+    @contextmanager
+    def exclusive(self) -> Iterator[Head]:
+        self._tick()
+        with self._journal.exclusive() as head:
+            self._held = True
+            try:
+                yield head
+            finally:
+                self._held = False
+
+    def _tick(self) -> None:
+        if self._meanwhile is None or self._held:
+            return
+        self._calls -= 1
+        if self._calls <= 0:
+            meanwhile, self._meanwhile = self._meanwhile, None
+            meanwhile()
+
+
+class Writer:
+    """A process of the ledger: its own book and caches. ``step`` tells how far the act at hand has come."""
+
+    def __init__(self, journal: Journal, keys: Keys) -> None:
+        self.journal = Interruptible(journal)
+        self.book = Book(cast(Journal, self.journal), keys)
+        self.crediting = Crediting(self.book)
+        self.step = 0
+
+
+class Meanwhile(NamedTuple):
+    """What others did during an act: at which log size and step, which act and its answer (None = a kill)."""
+
+    size: int
+    step: int
+    act: Act | None
+    answer: Any
+
+
+class Turn:
+    """Called by the model before each step of an act: lets others act where the log says that they did."""
+
+    def __init__(self, model: Model, meanwhile: Meanwhile | None) -> None:
+        self._model = model
+        self._left = meanwhile
+
+    def __call__(self, step: int | None = None) -> Model | None:
+        """The model as it was before the others acted, if they did so here. Raises Stopped."""
+        left = self._left
+        if left is None or left.size != self._model.size or step not in (None, left.step):
+            return None
+        self._left = None
+        if left.act is None:
+            raise Stopped
+        earlier = deepcopy(self._model)
+        agree(f"meanwhile {left.act.name}", left.answer, left.act.model(self._model, left.answer, Turn(self._model, None)))
+        return earlier
+
+    def close(self) -> None:
+        """Everything that happened must have found its place."""
+        self()
+        if self._left is not None:
+            raise Disagreement(f"no place in the log for {self._left}, model at {self._model.size}")
+
+
+class Act(NamedTuple):
+    """Something done to the book: by the ledger, and by the model, which is told the ledger's answer."""
+
+    name: str
+    ledger: Callable[[Writer], Any]
+    model: Callable[[Model, Any, Turn], Any]
+
+
+def plainly(name: str, ledger: Callable[[Writer], Any], on_model: Callable[[Model], Any]) -> Act:
+    """An act of one append: it happens before or after what others did, and may be refused on either."""
+
+    def model(book: Model, answer: Any, turn: Turn) -> Any:
+        earlier = turn()
+        if isinstance(answer, Refusal) and earlier is not None and _answered(on_model, earlier, answer) == answer:
+            return answer
+        return _answered(on_model, book, answer)
+
+    return Act(name, ledger, model)
+
+
+def _answered(on_model: Callable[[Model], Any], book: Model, answer: Any) -> Any:
+    """The model's answer; of several reasons for a refusal the ledger may give any."""
+    try:
+        return on_model(book)
+    except Refused as refused:
+        if isinstance(answer, Refusal) and answer.code in refused.codes:
+            return answer
+        return refused.codes
+
+
+def answer_of(act: Act, writer: Writer) -> Any:
+    """What the ledger answers."""
+    writer.step = 0
+    try:
+        return act.ledger(writer)
+    except Rejected as rejected:
+        return Refusal(rejected.code)
+
+
+class Stage:
+    """The ledger's processes and the model."""
+
+    def __init__(self, journal: Journal, keys: Keys, model: Model) -> None:
+        self.journal = journal
+        self.keys = keys
+        self.model = model
+        self.writers = [Writer(journal, keys), Writer(journal, keys)]
+
+    def perform(self, act: Act, by: int, *, calls: int = 0, others: Act | None = None) -> bool:
+        """Do an act on both sides; before the ``calls``-th call of the journal others do theirs, or the process dies.
+
+        Returns whether it was killed. Raises Disagreement.
+        """
+        writer, happened = self.writers[by], list[Meanwhile]()
+
+        def meanwhile() -> None:
+            size, step = self.journal.head().size, writer.step
+            if others is None:
+                happened.append(Meanwhile(size, step, None, None))
+                raise Killed
+            happened.append(Meanwhile(size, step, others, answer_of(others, self.writers[1 - by])))
+
+        writer.journal.interrupt(calls, meanwhile if calls else None)
+        try:
+            answer = answer_of(act, writer)
+        except Killed:
+            self.writers[by] = Writer(self.journal, self.keys)
+            answer = None
+        writer.journal.interrupt(0, None)
+        killed = bool(happened) and happened[0].act is None
+        turn = Turn(self.model, happened[0] if happened else None)
+        try:
+            expected = act.model(self.model, answer, turn)
+            turn.close()
+        except Stopped:
+            return True
+        if not killed:
+            agree(act.name, answer, expected)
+        return killed
