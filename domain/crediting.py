@@ -116,18 +116,19 @@ class Batch:
         return self.outcomes
 
     def _answer(self, row: Row, value: Valued | Refusal, known: Mapping[bytes, Known]) -> Outcome:
-        first = known.get(row.ref)
-        if first is not None:
+        if known and (first := known.get(row.ref)) is not None:
             return self._answer_again(row, first)
         if row.ref in self._taken:
             return self._answer_twice(row)
         if isinstance(value, Refusal):
             return value
+        behavior = row.behavior
         account = self.accounts.get(row.account_key)
-        consent = None if account is None else account.consent_for(row.behavior.behavior, row.behavior.instant_us or 0)
-        refusal = self._standing(row.behavior, account, consent, value)
-        if refusal is not None:
-            return refusal
+        consent = None if account is None else account.consent_for(behavior.behavior, behavior.instant_us or 0)
+        if account is None or account.status != "open" or consent is None or value.computed is None:
+            refusal = self._standing(behavior, account, consent, value)
+            if refusal is not None:
+                return refusal
         if account is None:
             account = self._open(row)
         elif self.rules.runs:
@@ -168,7 +169,7 @@ class Batch:
         return Credited(account.id, account.version, credited)
 
     def _standing(self, row: Behavior, account: Account | None, consent: int | None, value: Valued) -> Refusal | None:
-        """The checks that need the account, in order; None when the row may be credited."""
+        """The checks that need the account, in order; None when the row may be credited after all."""
         if account is None:
             if not self.intake.opens_accounts:
                 return refuse_row(row, "account_unknown")

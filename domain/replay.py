@@ -62,7 +62,7 @@ class AccountReplay:
         self._account = Account(stream)
         self._history = AccountHistory()
         self._uses: dict[str, CapUse] = {}
-        self._parts: list[events.RevisedLine] = []
+        self._parts: list[events.FactorRevised] = []
         self._runs = runs
 
     def run(self, recorded: Iterable[Recorded]) -> dict[str, int]:
@@ -75,6 +75,7 @@ class AccountReplay:
                 self._account.apply(each.version, checked.event)
                 self._history.extend([checked])
             except (KeyError, ValueError, IndexError, Corrupt) as error:
+                self._account.version = each.version
                 self._report(each, "unreadable facts", repr(error), "facts that can be recomputed")
         self._expect_completed_runs()
         return self._history.balances()
@@ -96,6 +97,8 @@ class AccountReplay:
         decision = self._rulebook.lookup(facts.behavior, facts.region, each.position).on(day)
         if decision is None:
             self._report(each, "decision", facts.decision, "none applies")
+            code = facts.methodology.partition("@")[0]
+            self._uses.setdefault(code, CapUse()).charge(day, int(facts.credited_mg))
             return each
         method = decision.method
         (computed,) = decision.valuer.compute((facts.region,), (day,), (int(facts.quantity),))
@@ -129,23 +132,29 @@ class AccountReplay:
 
     def _revised(self, each: Recorded) -> Recorded:
         facts: events.FactorRevised = each.event
-        self._parts.extend(facts.lines)
-        if not facts.last:
-            # Parts are judged together at the last one; until then the stream stands as before the run.
-            return each._replace(event=_without_lines(facts))
-        booked, self._parts = self._parts, []
-        run, scope = next(((r, s) for r, s in self._runs if r.id == facts.revision), (None, None))
+        parts, self._parts = [*self._parts, facts], []
+        run, scope = next(((r, s) for r, s in self._runs if r.id == parts[0].revision), (None, None))
         if run is None or scope is None or not (run.approved or 0) < each.position <= run.completed_position:
             self._report(each, "revision", facts.revision, "not approved and open at this position")
             return each._replace(event=_without_lines(facts))
-        if facts.revision in self._history.revised:
-            self._report(each, "revision", facts.revision, "already applied to this account")
+        expected = {
+            "revision": run.id,
+            "behavior": run.behavior,
+            "methodology": run.methodology,
+            "rule": RULE,
+            "part": len(parts),
+        }
+        event: events.FactorRevised = self._compared(each, facts, expected)
+        if not facts.last:
+            # Parts are judged together at the last one; until then the stream stands as before the run.
+            self._parts = parts
+            return each._replace(event=_without_lines(event))
+        if run.id in self._history.revised:
+            self._report(each, "revision", run.id, "already applied to this account")
         lines = lines_for(self._history, scope)
-        self._compare_lines(each, booked, lines)
+        self._compare_lines(each, [line for part in parts for line in part.lines], lines)
         self.revised.append(RevisedAccount(run.id, lines))
         self._recharge(run, lines)
-        expected = {"behavior": run.behavior, "methodology": run.methodology, "rule": RULE}
-        event: events.FactorRevised = self._compared(each, facts, expected)
         return each._replace(event=msgspec.structs.replace(event, lines=tuple(lines)))
 
     def _compared(self, each: Recorded, facts: Any, expected: dict[str, Any]) -> Any:
@@ -169,10 +178,9 @@ class AccountReplay:
             self._report(each, "lines", "another order", "log order")
 
     def _recharge(self, run: RevisionRun, lines: Sequence[events.RevisedLine]) -> None:
-        use = self._uses.get(run.methodology.partition("@")[0])
+        use = self._uses.setdefault(run.methodology.partition("@")[0], CapUse())
         for line in lines:
-            if use is not None:
-                use.adjust(day_number(line.day), int(line.credited_mg) - int(line.before_mg))
+            use.adjust(day_number(line.day), int(line.credited_mg) - int(line.before_mg))
 
     def _check_consent(self, each: Recorded, day: int) -> None:
         """At civil-day grain, since the exact instant is a personal fact."""
@@ -184,7 +192,7 @@ class AccountReplay:
         elif not (facts.behavior in consent.scope or "*" in consent.scope):
             self._report(each, "consent", facts.behavior, f"scope {', '.join(consent.scope)}")
         elif (consent.from_us is not None and day < civil_day(consent.from_us, offset)) or (
-            consent.to_us is not None and day > civil_day(consent.to_us, offset)
+            consent.to_us is not None and day > civil_day(consent.to_us - 1, offset)
         ):
             self._report(each, "consent", day_text(day), "outside the consent's validity")
 

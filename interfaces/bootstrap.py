@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-import psycopg
-from eventsourcing.persistence import PersistenceError
-from psycopg.conninfo import conninfo_to_dict
 
 from application import initializing
 from application.book import Book
@@ -19,10 +15,10 @@ from domain.errors import Unavailable
 from infrastructure import catalogue
 from infrastructure.behavior_files import open_behavior_file
 from infrastructure.clock import SimulatedClock
-from infrastructure.embedded_postgres import EmbeddedPostgres, check_server_settings, explain
+from infrastructure.embedded_postgres import EmbeddedPostgres, explain
 from infrastructure.eventsourcing_journal import EventsourcingJournal, open_datastore
 from infrastructure.pepper import Pepper, create_pepper, load_pepper
-from infrastructure.postgres.migrating import migrate
+from infrastructure.postgres.opening import checked_dsn, explained, prepare_database
 from infrastructure.postgres.views import PostgresViews
 from infrastructure.rejects_file import RejectsFile
 from infrastructure.settings import Settings
@@ -95,46 +91,17 @@ def _simulate(journal: EventsourcingJournal) -> SimulatedClock:
 @contextmanager
 def _journal(settings: Settings) -> Iterator[tuple[EventsourcingJournal, str]]:
     if settings.dsn is not None:
-        with _explained(explain), _open(_checked_dsn(settings.dsn.get_secret_value())) as opened:
+        with explained(explain), _open(checked_dsn(settings.dsn.get_secret_value())) as opened:
             yield opened
         return
     postgres = EmbeddedPostgres(settings.home)
-    with _explained(postgres.explain), postgres as conninfo, _open(conninfo) as opened:
+    with explained(postgres.explain), postgres as conninfo, _open(conninfo) as opened:
         yield opened
-
-
-def _checked_dsn(dsn: str) -> str:
-    try:
-        conninfo_to_dict(dsn)
-    except psycopg.ProgrammingError:
-        # Its message may repeat a password.
-        raise Unavailable(
-            "dsn_malformed",
-            "CARBON_LEDGER_DSN is not a PostgreSQL connection string",
-            field="CARBON_LEDGER_DSN",
-            remedy='such as "host=db dbname=ledger user=ledger" or postgresql://ledger@db/ledger',
-        ) from None
-    return dsn
-
-
-@contextmanager
-def _explained(explain_failure: Callable[[BaseException], Unavailable | None]) -> Iterator[None]:
-    """Whatever the server or the disk does to a user of the ledger comes out as Unavailable, with a remedy."""
-    try:
-        yield
-    except (psycopg.Error, PersistenceError, OSError) as error:
-        explained = explain_failure(error)
-        if explained is None:
-            raise
-        raise explained from error
 
 
 @contextmanager
 def _open(conninfo: str) -> Iterator[tuple[EventsourcingJournal, str]]:
-    with psycopg.connect(conninfo, autocommit=True) as conn:
-        check_server_settings(conn)
-        migrate(conn)
-        version = conn.info.parameter_status("server_version") or str(conn.info.server_version)
+    version = prepare_database(conninfo)
     datastore = open_datastore(conninfo)
     try:
         yield EventsourcingJournal(datastore), version

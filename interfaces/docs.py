@@ -36,7 +36,7 @@ SHOWN_BY_VIEWS = (BehaviorCredited, BehaviorReversed, FactorRevised)
 
 _NOTICE = "<!-- Made by `make docs` from the code; edit that instead. -->"
 _NAMED = r"``([a-z_]+)``"
-_MEANT = re.compile(rf"{_NAMED}(?:/{_NAMED})?: (.+?)(?=(?:[.;]\s+(?:{_NAMED}(?:/{_NAMED})?: |[A-Z]))|\.?$)", re.DOTALL)
+_MEANT = re.compile(rf"{_NAMED}(?:/{_NAMED})?: (.+?)(?=[.;]\s+(?:``|[A-Z])|\.?$)", re.DOTALL)
 
 _TYPES = {
     "str": "text",
@@ -93,6 +93,7 @@ _MEANINGS = {
     "page": "page of the document",
     "part": "number of this part, from 1",
     "partner": "who sent it",
+    "pepper_check": "public check value of the key file",
     "plan_digest": "SM3 of the impact report",
     "previous": "log position of the previous rulebook event, 0 for the first",
     "quantity": "the quantity as an integer, see `scale`",
@@ -207,7 +208,7 @@ def meanings(cls: type[Event] | type[Personal] | type[Any]) -> dict[str, str]:
 def _annotations(cls: type[Any]) -> dict[str, str]:
     found: dict[str, str] = {}
     for base in reversed(cls.__mro__):
-        found.update(base.__dict__.get("__annotations__", {}))
+        found.update(inspect.get_annotations(base))
     return found
 
 
@@ -222,7 +223,10 @@ def cli_page() -> str:
     commands = list(_commands(root, ()))
     shared = [option for option in root.params if option.name in ("home", "as_json")]
     parts = [_NOTICE, "# Command line", _CLI_INTRODUCTION, _options_table(shared)]
-    contents = [(f"[`{' '.join(path)}`](#{'-'.join(path)})", _help(each)[0].split(". ")[0]) for path, each in commands]
+    contents = [
+        (f"[`{' '.join(path)}`](#{'-'.join(path)})", _help(each)[0].partition(". ")[0].rstrip("."))
+        for path, each in commands
+    ]
     parts.append(_markdown_table(("command", "does"), contents))
     parts += [_command_part(path, each) for path, each in commands]
     return "\n\n".join(parts) + "\n"
@@ -295,7 +299,7 @@ def _options_table(options: Iterable[Any]) -> str:
             name += f" {option.metavar}"
         default = (
             ""
-            if option.required or option.is_flag or option.default in (None, "")
+            if option.required or getattr(option, "is_flag", False) or option.default in (None, "")
             else f" Default: `{option.default}`."
         )
         rows.append((f"`{name}`", f"{option.help}{default}", "yes" if option.required else ""))

@@ -61,7 +61,7 @@ class BehaviorCreditedPersonal(Personal, frozen=True, kw_only=True):
     occurred_at: str
 
 
-class BehaviorCredited(Event, frozen=True, kw_only=True):
+class BehaviorCredited(Event, frozen=True, kw_only=True, gc=False):
     """A behavior was accepted and valued; also recorded when a cap cut it to 0.
 
     ``intake``: log position of the intake it came with; ``line``: its line there. ``ref``: HMAC of (partner,

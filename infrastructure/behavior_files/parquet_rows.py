@@ -79,6 +79,8 @@ class ParquetBehaviors:
             parquet = pq.ParquetFile(file, buffer_size=_BUFFER_BYTES, pre_buffer=False)
             yield from parquet.iter_batches(batch_size=_BATCH_ROWS, columns=list(COLUMNS), use_threads=False)
         except (pa.ArrowException, OSError) as error:
+            # A file cut short under our hands looks damaged, but is not.
+            self._content.check_unchanged(file)
             raise self._damaged(error) from error
 
     def _damaged(self, error: Exception) -> Rejected:

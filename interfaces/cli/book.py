@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -15,10 +15,9 @@ from application.queries import BookTotals
 from application.replaying import ReplayResult
 from interfaces.cli.command import Cli, command, group
 from interfaces.cli.options import AtPosition
-from interfaces.cli.output import Answer, count_text, facts, heading, mass_text, masses_table, table
+from interfaces.cli.output import Answer, console_on, count_text, facts, heading, mass_text, masses_table, table
 
 VERIFICATION_FAILED = 3
-DEMO_HOME = Path(".carbon-ledger-demo")
 _BOOK, _AUDIT = "Book", "Audit"
 _SHOWN_MISMATCHES = 20
 
@@ -136,13 +135,10 @@ def check(cli: Cli) -> Answer:
 
 def demo(cli: Cli) -> Answer:
     """The whole story on generated people: credits, a revision, a replay (in ./.carbon-ledger-demo)."""
-    import sys
-
-    from interfaces.cli.output import console_on
-    from interfaces.demo import run_demo
+    from interfaces.demo import DEFAULT_HOME, run_demo
 
     console = console_on(sys.stderr if cli.as_json else sys.stdout)
-    told: dict[str, Any] = run_demo(cli.home_given or DEMO_HOME, console=console)
+    told = run_demo(cli.home_given or DEFAULT_HOME, console=console)
     return Answer(told, (), 0 if told.get("ok") else VERIFICATION_FAILED)
 
 

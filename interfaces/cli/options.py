@@ -114,7 +114,10 @@ LeaveGap = Annotated[bool, typer.Option("--leave-gap", help="Accept that some da
 Partner = Annotated[
     str,
     typer.Option(
-        "--partner", metavar="P", help="Who sends the behaviors: ASCII letters, digits, . and -.", parser=_partner
+        "--partner",
+        metavar="P",
+        help="Who sends (or sent) it: ASCII letters, digits, dots and hyphens.",
+        parser=_partner,
     ),
 ]
 Before = Annotated[

@@ -84,12 +84,22 @@ class Screen:
 
     def command(self, *arguments: object) -> str:
         """Show the ledger's command with these arguments, ready to paste; returns it on one line."""
-        words = shlex.join(str(argument) for argument in arguments)
-        whole = f"{self._prefix} {words}"
+        words = [shlex.quote(str(argument)) for argument in arguments]
+        whole = " ".join((self._prefix, *words))
+        lines = [f"  {whole}"] if len(whole) + 2 <= self._width else [f"  {self._prefix}", *self._broken(words)]
         # Never wrapped by the console: a line end inside a word would break what is pasted.
-        shown = f"  {whole}" if len(whole) + 2 <= self._width else f"  {self._prefix} \\\n    {words}"
-        self._console.print(Text(shown, style="green"), soft_wrap=True)
+        self._console.print(Text(" \\\n".join(lines), style="green"), soft_wrap=True)
         return whole
+
+    def _broken(self, words: Sequence[str]) -> list[str]:
+        """The words on lines that leave room for the shell's sign of continuation."""
+        lines = [f"    {words[0]}"]
+        for word in words[1:]:
+            if len(lines[-1]) + len(word) + 3 <= self._width:
+                lines[-1] += f" {word}"
+            else:
+                lines.append(f"      {word}")
+        return lines
 
     def busy(self, what: str) -> AbstractContextManager[object]:
         """Shows on a terminal that something is going on."""
@@ -110,7 +120,7 @@ def _prefix(home: Path) -> str:
     if Settings(home=home).dsn is not None:
         # The demo never touches a configured server; its commands must not either.
         words = ["env", "-u", "CARBON_LEDGER_DSN", *words]
-    return shlex.join(words)
+    return " ".join(words)
 
 
 def _program() -> str:

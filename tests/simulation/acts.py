@@ -19,7 +19,7 @@ from domain import crediting
 from domain.behavior import Behavior, parse_behavior
 from domain.behavior import Refusal as RowRefusal
 from tests.simulation.comparing import counts_of
-from tests.simulation.law import Decision, Outcome, Run
+from tests.simulation.law import Decision, Outcome, Refused, Run
 from tests.simulation.model import Model
 from tests.simulation.plain import Release, Report, Version
 from tests.simulation.stage import Act, Refusal, Turn, Writer, plainly
@@ -48,10 +48,14 @@ def publish(name: str) -> Act:
             writer.step = step
             act(writer.book, name, by)
 
-    def on_model(model: Model, answer: Any, turn: Turn) -> None:
+    def on_model(model: Model, answer: Any, turn: Turn) -> Any:
         for step, act in enumerate((model.review, model.certify, model.publish)):
             turn(step)
-            act(name)
+            try:
+                act(name)
+            except Refused as refused:
+                return answer if isinstance(answer, Refusal) and answer.code in refused.codes else refused.codes
+        return None
 
     return Act(f"publish {name}", ledger, on_model)
 
@@ -115,9 +119,7 @@ def approve_withdrawal(name: str, by: str, *, leave_gap: bool) -> Act:
     def ledger(writer: Writer) -> None:
         methodologies.approve_withdrawal(writer.book, name, by, leave_gap=leave_gap)
 
-    return plainly(
-        f"withdraw {name}", ledger, lambda model: model.approve_withdrawal(name, by, leave_gap=leave_gap)
-    )
+    return plainly(f"withdraw {name}", ledger, lambda model: model.approve_withdrawal(name, by, leave_gap=leave_gap))
 
 
 def plan(terms: Terms) -> Act:

@@ -37,7 +37,7 @@ class Code:
 
 def draw_codes(rng: Random) -> list[Code]:
     """One or two behaviors, the first with one or two codes."""
-    codes = []
+    codes: list[Code] = []
     for behavior in ("travel.metro", "living.power")[: rng.choice((1, 1, 2))]:
         offset = rng.choice(OFFSETS)
         for number in range(rng.choice((1, 1, 2)) if not codes else 1):
@@ -159,6 +159,8 @@ def draw_report(
 def altered(rng: Random, first: Report, line: int) -> Report:
     """The same reference again: equal content, differently written, or not equal."""
     again = first._replace(line=line)
+    if first.quantity in MALFORMED:
+        return again
     return rng.choice(
         (
             again,

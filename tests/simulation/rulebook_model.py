@@ -46,16 +46,20 @@ class RulebookModel:
     # -- methodologies and decisions -----------------------------------------------------------------------------
 
     def draft(self, version: Version) -> None:
+        refuse_if(version_exists=version.name in self.versions)
         self.versions[version.name] = version
         self._advance(version.name, "drafted", "MethodologyDrafted")
 
     def review(self, name: str) -> None:
+        refuse_if(wrong_state=self.states[name] != "drafted")
         self._advance(name, "reviewed", "MethodologyReviewed")
 
     def certify(self, name: str) -> None:
+        refuse_if(wrong_state=self.states[name] != "reviewed")
         self._advance(name, "certified", "MethodologyCertified")
 
     def publish(self, name: str) -> None:
+        refuse_if(wrong_state=self.states[name] != "certified")
         self._advance(name, "published", "MethodologyPublished")
         self.published.append(name)
         self.moved[self.versions[name].behavior] = self.size

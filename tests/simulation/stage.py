@@ -10,14 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
+from itertools import zip_longest
 from typing import Any, NamedTuple, cast
+from uuid import UUID
 
 from application.book import Book
 from application.crediting import Crediting
 from application.ports.journal import Head, Journal
 from application.ports.keys import Keys
 from domain.errors import Rejected
-from tests.simulation.comparing import Disagreement, agree
+from domain.events.account import AccountOpened
+from domain.events.base import Recorded
+from tests.simulation.comparing import Disagreement, agree, fact_of
 from tests.simulation.law import Refused
 from tests.simulation.model import Model
 
@@ -107,7 +111,9 @@ class Turn:
         if left.act is None:
             raise Stopped
         earlier = deepcopy(self._model)
-        agree(f"meanwhile {left.act.name}", left.answer, left.act.model(self._model, left.answer, Turn(self._model, None)))
+        agree(
+            f"meanwhile {left.act.name}", left.answer, left.act.model(self._model, left.answer, Turn(self._model, None))
+        )
         return earlier
 
     def close(self) -> None:
@@ -157,13 +163,15 @@ def answer_of(act: Act, writer: Writer) -> Any:
 
 
 class Stage:
-    """The ledger's processes and the model."""
+    """The ledger's processes and the model. ``recorded``: the whole log as the ledger has it."""
 
     def __init__(self, journal: Journal, keys: Keys, model: Model) -> None:
         self.journal = journal
         self.keys = keys
         self.model = model
         self.writers = [Writer(journal, keys), Writer(journal, keys)]
+        self.recorded: list[Recorded] = []
+        self.refs: dict[UUID, str] = {}
 
     def perform(self, act: Act, by: int, *, calls: int = 0, others: Act | None = None) -> bool:
         """Do an act on both sides; before the ``calls``-th call of the journal others do theirs, or the process dies.
@@ -187,12 +195,25 @@ class Stage:
             answer = None
         writer.journal.interrupt(0, None)
         killed = bool(happened) and happened[0].act is None
-        turn = Turn(self.model, happened[0] if happened else None)
+        before = len(self.recorded)
+        self._read()
         try:
+            turn = Turn(self.model, happened[0] if happened else None)
             expected = act.model(self.model, answer, turn)
             turn.close()
         except Stopped:
-            return True
+            expected = None
+        for each, fact in zip_longest(self.recorded[before:], self.model.log[before:]):
+            booked = None if each is None else fact_of(each, self.refs.get(each.stream, ""))
+            agree(f"log after {act.name}", booked, fact)
         if not killed:
             agree(act.name, answer, expected)
         return killed
+
+    def _read(self) -> None:
+        """What the ledger recorded since the last look."""
+        for each in self.journal.log(len(self.recorded), self.journal.head().size):
+            self.recorded.append(each)
+            if isinstance(each.event, AccountOpened):
+                self.refs[each.stream] = each.personal.account_ref
+                self.model.ids[each.personal.account_ref] = each.stream

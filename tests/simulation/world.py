@@ -9,19 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from random import Random
-from typing import Any
 
-from application import initializing, queries
+from application import initializing
 from application.book import Book
 from application.ports.journal import Journal
 from application.ports.keys import Keys
 from application.ports.views import Views
-from application.replaying import replay
-from domain.account import Account
-from domain.events.account import AccountOpened
 from tests.simulation import acts, drawing
 from tests.simulation.acts import File, Terms
-from tests.simulation.comparing import agree, broken_caps, fact_of
+from tests.simulation.final import compare_books
 from tests.simulation.model import Model
 from tests.simulation.plain import Report, Version, instant_us
 from tests.simulation.stage import Act, Stage
@@ -46,7 +42,6 @@ class World:
         self.stage = Stage(journal, keys, self.model)
         self.files: list[File] = []
         self.reports: list[tuple[str, Report]] = []
-        self.seen = 0
         self.kills = self.interruptions = 0
 
     def run(self, steps: int) -> None:
@@ -54,7 +49,6 @@ class World:
         self._advance()
         initializing.open_book(Book(self.journal, self.keys), clock="simulated")
         self.model.record("BookOpened")
-        self._compare_log()
         for act in self._beginning():
             self._do(act)
         for _ in range(steps):
@@ -66,7 +60,7 @@ class World:
         if self.rng.random() < 0.8:
             for run in self.model.pending():
                 self._do(acts.apply(run.id))
-        self.compare_all()
+        compare_books(self.stage, self.views, self.rng)
 
     def _advance(self) -> None:
         days = self.rng.choice((0, 0, 0, 1, 1, 2, 9, 20, 33))
@@ -76,14 +70,12 @@ class World:
 
     def _do(self, act: Act) -> None:
         self.stage.perform(act, self.rng.randrange(2))
-        self._compare_log()
 
     def _do_interrupted(self, act: Act) -> None:
         others = None if self.rng.random() < 0.25 else self._draw()
         killed = self.stage.perform(act, self.rng.randrange(2), calls=self.rng.randrange(1, 13), others=others)
         self.kills += killed
         self.interruptions += not killed
-        self._compare_log()
 
     # -- drawing -------------------------------------------------------------------------------------------------
 
@@ -133,10 +125,9 @@ class World:
 
     def _draw_rows(self) -> list[Report]:
         rng, rows = self.rng, list[Report]()
-        partner = ""
         for line in range(1, rng.choice((2, 3, 5, 9))):
             if self.reports and rng.random() < 0.15:
-                partner, first = rng.choice(self.reports)
+                _, first = rng.choice(self.reports)
                 rows.append(drawing.altered(rng, first, line))
                 continue
             ref, account = f"r{len(self.reports)}", rng.choice(self.accounts)
@@ -230,11 +221,3 @@ class World:
     def _draw_publication(self) -> Act | None:
         drafted = [name for name, state in self.model.states.items() if state == "drafted"]
         return acts.publish(self.rng.choice(drafted)) if drafted else None
-
-    # -- comparing -----------------------------------------------------------------------------------------------
-
-    def _compare_log(self) -> None:
-        ...
-
-    def compare_all(self) -> None:
-        ...

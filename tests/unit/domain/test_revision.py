@@ -129,7 +129,7 @@ def test_credits_of_another_code_are_out_of_scope_even_on_days_of_the_run() -> N
     world.credited(trip("t2", at="2026-01-11T00:00:00+08:00"))
     run = world.plan(two, "2026-01-01")
     world.approve_run(run)
-    assert in_scope(world, run) == [4]
+    assert in_scope(world, run) == [5]
     world.apply_run(run)
     assert world.history().balances() == {METRO: 140_000}
 
