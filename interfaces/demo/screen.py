@@ -120,7 +120,7 @@ def _prefix(home: Path) -> str:
     if Settings(home=home).dsn is not None:
         # The demo never touches a configured server; its commands must not either.
         words = ["env", "-u", "CARBON_LEDGER_DSN", *words]
-    return " ".join(words)
+    return shlex.join(words)
 
 
 def _program() -> str:

@@ -292,11 +292,16 @@ def import_file(file: File, batch_rows: int, *, opens_accounts: bool) -> Act:
         intake = book.open_intake(file.partner, file.digest, opens_accounts=opens_accounts)
         outcomes: list[Outcome] = []
         starts = range(0, len(file.reports), batch_rows)
+        earlier, used = None, 0
         for step, start in enumerate(starts, start=1):
             batch = file.reports[start : start + batch_rows]
+            fired = turn(step)
+            if fired is not None:
+                earlier = fired
             forced = {}
-            earlier = turn(step)
-            if earlier is not None:
+            if earlier is not None and used < 2:
+                # Refused on the book as it was before others acted: this batch, or the next, which is decided ahead.
+                used += 1
                 before = earlier.credit(intake, batch, {})
                 given = {index: refused.get(report.line) for index, report in enumerate(batch)}
                 forced = {i: code for i, code in given.items() if code is not None and before[i].answer == code}

@@ -36,8 +36,12 @@ class Killed(BaseException):
     """The process is gone; nothing of it runs on. Not an Exception, so that no handler holds it up."""
 
 
+class Outage(Exception):
+    """The journal could not be reached. The process lives on and is used again."""
+
+
 class Stopped(Exception):
-    """The model has come to where the ledger was killed."""
+    """The model has come to where the ledger stopped."""
 
 
 class Interruptible:
@@ -87,11 +91,11 @@ class Writer:
 
 
 class Meanwhile(NamedTuple):
-    """What others did during an act: at which log size and step, which act and its answer (None = a kill)."""
+    """What happened during an act, at which log size and step: an act of others and its answer, or a failure."""
 
     size: int
     step: int
-    act: Act | None
+    act: Act | type[BaseException]
     answer: Any
 
 
@@ -105,11 +109,14 @@ class Turn:
     def __call__(self, step: int | None = None) -> Model | None:
         """The model as it was before the others acted, if they did so here. Raises Stopped."""
         left = self._left
-        if left is None or left.size != self._model.size or step not in (None, left.step):
+        if left is None or left.size != self._model.size:
+            return None
+        if isinstance(left.act, type):
+            raise Stopped
+        # A batch is decided while the one before is appended: then the ledger is a step ahead.
+        if step not in (None, left.step, left.step - 1):
             return None
         self._left = None
-        if left.act is None:
-            raise Stopped
         earlier = deepcopy(self._model)
         agree(
             f"meanwhile {left.act.name}", left.answer, left.act.model(self._model, left.answer, Turn(self._model, None))
@@ -173,28 +180,28 @@ class Stage:
         self.recorded: list[Recorded] = []
         self.refs: dict[UUID, str] = {}
 
-    def perform(self, act: Act, by: int, *, calls: int = 0, others: Act | None = None) -> bool:
-        """Do an act on both sides; before the ``calls``-th call of the journal others do theirs, or the process dies.
+    def perform(self, act: Act, by: int, *, calls: int = 0, others: Act | type[BaseException] = Killed) -> str:
+        """Do an act on both sides; before the ``calls``-th call of the journal others do theirs, or the act fails.
 
-        Returns whether it was killed. Raises Disagreement.
+        Returns "" or the failure. Raises Disagreement.
         """
         writer, happened = self.writers[by], list[Meanwhile]()
 
         def meanwhile() -> None:
             size, step = self.journal.head().size, writer.step
-            if others is None:
-                happened.append(Meanwhile(size, step, None, None))
-                raise Killed
+            if isinstance(others, type):
+                raise others
             happened.append(Meanwhile(size, step, others, answer_of(others, self.writers[1 - by])))
 
         writer.journal.interrupt(calls, meanwhile if calls else None)
         try:
-            answer = answer_of(act, writer)
-        except Killed:
-            self.writers[by] = Writer(self.journal, self.keys)
-            answer = None
+            answer, failure = answer_of(act, writer), ""
+        except (Killed, Outage) as error:
+            answer, failure = None, type(error).__name__
+            happened = [Meanwhile(self.journal.head().size, 0, type(error), None)]
         writer.journal.interrupt(0, None)
-        killed = bool(happened) and happened[0].act is None
+        if failure == "Killed":
+            self.writers[by] = Writer(self.journal, self.keys)
         before = len(self.recorded)
         self._read()
         try:
@@ -206,9 +213,9 @@ class Stage:
         for each, fact in zip_longest(self.recorded[before:], self.model.log[before:]):
             booked = None if each is None else fact_of(each, self.refs.get(each.stream, ""))
             agree(f"log after {act.name}", booked, fact)
-        if not killed:
+        if not failure:
             agree(act.name, answer, expected)
-        return killed
+        return failure
 
     def _read(self) -> None:
         """What the ledger recorded since the last look."""

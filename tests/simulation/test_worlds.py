@@ -11,6 +11,7 @@ import pytest
 from application import crediting, revising
 from domain import revision
 from infrastructure.memory import MemoryJournal, MemoryKeys, MemoryViews
+from tests.simulation.appending import EarlyAppends, LateAppends
 from tests.simulation.world import World
 
 LONG = os.environ.get("CARBON_LEDGER_LONG") == "1"
@@ -36,6 +37,7 @@ def world(seed: int, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(revising, "_LINES_PER_APPEND", (1, 3, 5_000)[seed // 3 % 3])
     whole = revision.revision_events
     monkeypatch.setattr(revision, "revision_events", partial(whole, lines_per_event=lines_per_event))
+    monkeypatch.setattr(crediting, "ThreadPoolExecutor", (LateAppends, EarlyAppends)[seed % 2])
     clock = ToldClock()
     journal = MemoryJournal(clock)
     return World(seed, journal, MemoryKeys(), MemoryViews(journal, page=7), clock.tell, lines_per_event)

@@ -6,6 +6,7 @@ every balance at every position, replay, views, heads and the cap invariant are 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -20,7 +21,7 @@ from tests.simulation.acts import File, Terms
 from tests.simulation.final import compare_books
 from tests.simulation.model import Model
 from tests.simulation.plain import Report, Version, instant_us
-from tests.simulation.stage import Act, Stage
+from tests.simulation.stage import Act, Killed, Outage, Stage
 
 PARTNERS = ("metro-co", "bike-co")
 ACTORS = ("ann", "bob", "bob", "bob")
@@ -42,7 +43,7 @@ class World:
         self.stage = Stage(journal, keys, self.model)
         self.files: list[File] = []
         self.reports: list[tuple[str, Report]] = []
-        self.kills = self.interruptions = 0
+        self.happened: Counter[str] = Counter()
 
     def run(self, steps: int) -> None:
         """Set up the book, live through ``steps`` acts, compare everything. Raises Disagreement."""
@@ -72,10 +73,9 @@ class World:
         self.stage.perform(act, self.rng.randrange(2))
 
     def _do_interrupted(self, act: Act) -> None:
-        others = None if self.rng.random() < 0.25 else self._draw()
-        killed = self.stage.perform(act, self.rng.randrange(2), calls=self.rng.randrange(1, 13), others=others)
-        self.kills += killed
-        self.interruptions += not killed
+        others = self.rng.choice((Killed, Outage, self._draw(), self._draw(), self._draw(), self._draw()))
+        failure = self.stage.perform(act, self.rng.randrange(2), calls=self.rng.randrange(1, 13), others=others)
+        self.happened[failure or "others acted"] += 1
 
     # -- drawing -------------------------------------------------------------------------------------------------
 
