@@ -116,13 +116,14 @@ def grant_consent(
 
 
 def withdraw_consent(book: Book, account_ref: str, by: str, reason: str, consent: int | None = None) -> Acted:
-    """Withdraw one consent, or the newest active one. Raises Rejected ``consent_unknown``."""
+    """Withdraw one consent, or every active one. Raises Rejected ``consent_unknown``."""
 
-    def decide(account: Account) -> Event:
-        newest = account.consents[-1].version if account.consents else 0
-        return rules.withdraw_consent(account, newest if consent is None else consent, by, reason)
+    def decide(_: Rulebook, account: Account) -> tuple[list[Event], None]:
+        active = [each.version for each in account.consents] or [0]
+        named = active if consent is None else [consent]
+        return [rules.withdraw_consent(account, each, by, reason) for each in named], None
 
-    return _act(book, account_ref, decide)
+    return _append(book, account_id(book, account_ref), decide)[0]
 
 
 def freeze(book: Book, account_ref: str, by: str, reason: str) -> Acted:

@@ -164,7 +164,7 @@ class Crediting:
         """Decide a batch on what is known; heads are remembered as they will be. Raises ``_StaleKnowledge``."""
         head = self._journal.head()
         rules = self._rules
-        if rules is None or rules.rulebook.position != head.rulebook_position:
+        if rules is None or rules.position != head.rulebook_position:
             rules = self._rules = Rules(self._book.rulebook(head.rulebook_position))
         rows = [row for row in keyed if isinstance(row, Row)]
         known: Mapping[bytes, Known] = {}
@@ -182,7 +182,7 @@ class Crediting:
             for key, account in accounts.items()
             if account.version // SNAPSHOT_EVERY > before.get(key, 0) // SNAPSHOT_EVERY
         ]
-        append = Append(batch.events, rules.rulebook.position, batch.refs, batch.openings, snapshots)
+        append = Append(batch.events, rules.position, batch.refs, batch.openings, snapshots)
         refs = frozenset(ref for ref, _ in batch.refs)
         return _Decided(keyed, outcomes, append if batch.events else None, head.size, len(batch.openings), refs)
 

@@ -64,7 +64,13 @@ class Duplicate(NamedTuple):
 
 Outcome: TypeAlias = Credited | Duplicate | Refusal
 
-STATE_CODES = frozenset({"account_unknown", "account_frozen", "account_closed", "no_consent"})
+STATE_CODES = frozenset(
+    {
+        *("account_unknown", "account_frozen", "account_closed", "no_consent"),
+        # The first failure is the answer, and these come after the account's: a newer head may fail before them.
+        *("no_applicable_methodology", "no_factor_for_region"),
+    }
+)
 """Refusals that rest on an account's head; only given on a head that was just read."""
 
 

@@ -31,10 +31,14 @@ class Valued(msgspec.Struct, gc=False):
 
 
 class Rules:
-    """The rulebook as crediting asks it, with look-ups kept per (behavior, region)."""
+    """The rulebook as crediting asks it, with look-ups kept per (behavior, region).
+
+    ``position``: the rulebook position that they stand for; the rulebook itself may go on while they are kept.
+    """
 
     def __init__(self, rulebook: Rulebook) -> None:
         self.rulebook = rulebook
+        self.position = rulebook.position
         self.runs = [(run, scope_of(rulebook, run)) for run in rulebook.pending_runs()]
         self._tables: dict[tuple[str, str], tuple[int, LookUp, Method] | None] = {}
 

@@ -31,7 +31,7 @@ SNAPSHOT_TOPIC = "carbon.account.snapshot.v1"
 PAGE = 5_000
 _SERVER_SETTINGS = "-c statement_timeout=0 -c lock_timeout=60s -c idle_in_transaction_session_timeout=300s"
 
-# Both answer by the place of the account among those asked for: making a UUID for each row would cost as much as the row.
+# Both answer by the account's place among those asked for: making a UUID for each row would cost as much as the row.
 _HEADS = """
 SELECT i.place - 1, s.state FROM unnest(%s::uuid[]) WITH ORDINALITY AS i(id, place) CROSS JOIN LATERAL (
     SELECT state FROM journal.ledger_snapshots
@@ -93,13 +93,14 @@ def open_datastore(conninfo: str) -> PostgresDatastore:
         connect_timeout=30,
         idle_in_transaction_session_timeout=300,
     )
-    # The library takes five parameters; whatever else the DSN says (sslmode, certificates) must not get lost.
+    # The library takes five parameters; whatever else the DSN says (sslmode, certificates) must not get lost, and its
+    # settings win over ours.
     kwargs = datastore.pool.kwargs
     assert isinstance(kwargs, dict)
     for empty in [key for key, value in kwargs.items() if value == ""]:
         del kwargs[empty]
     options = str(parts.pop("options", "") or "")
-    kwargs.update({**parts, "options": f"{options} {_SERVER_SETTINGS}".strip()})
+    kwargs.update({**parts, "options": f"{_SERVER_SETTINGS} {options}".strip()})
     return datastore
 
 

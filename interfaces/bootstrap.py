@@ -51,17 +51,19 @@ def open_ledger(settings: Settings) -> Iterator[Ledger]:
         yield Ledger(book, PostgresViews(journal.datastore, journal), server_version, clock)
 
 
-def initialize(settings: Settings, *, with_catalogue: bool = True, simulated: bool = False) -> str:
+def initialize(settings: Settings, *, with_catalogue: bool = True, simulated_start_us: int | None = None) -> str:
     """Make the home, the database, the keys, the genesis event and the catalogue; returns the server version.
+
+    ``simulated_start_us``: the book tells its times, beginning with this instant (microseconds since 1970).
 
     Running it again finishes what was interrupted and changes nothing else.
     """
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _journal(settings) as (journal, server_version):
         book = Book(journal, _pepper(settings.home, is_new_book=journal.head().size == 0))
-        if simulated:
-            _simulate(journal)
-        initializing.open_book(book, clock="simulated" if simulated else "system")
+        if simulated_start_us is not None:
+            _simulate(journal).tell(simulated_start_us)
+        initializing.open_book(book, clock="system" if simulated_start_us is None else "simulated")
         if with_catalogue:
             initializing.load_catalogue(book, catalogue.documents())
     return server_version

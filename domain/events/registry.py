@@ -87,7 +87,7 @@ def decode(topic: str, state: bytes) -> tuple[Event, Personal | None]:
         )
     try:
         stored = decoder.decode(state)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Corrupt("undecodable_event", f"{topic}: {error}", remedy="restore the row from a backup") from error
     event: Event = stored.facts
     while (lift := UPCASTS.get(event.TOPIC)) is not None:

@@ -72,12 +72,13 @@ def grant(
 
 @command(app, "withdraw", example='consent withdraw ann-01 --reason "by letter" --by branch-7')
 def withdraw(cli: Cli, account: AccountRef, by: By, reason: Reason, consent: ConsentNumber = None) -> Answer:
-    """Record that a person no longer allows it. What was credited stays."""
+    """Record that a person no longer allows it: every active consent, or one. What was credited stays."""
     with cli.ledger() as ledger:
         acted = accounts.withdraw_consent(ledger.book, account, by, reason, consent)
+    what = "all consent" if consent is None else f"consent {consent}"
     return Answer(
         {"account_id": str(acted.account_id), "position": acted.position},
-        [heading(f"a consent of account {account} is withdrawn"), facts([("position", acted.position)])],
+        [heading(f"{what} of account {account} is withdrawn"), facts([("position", acted.position)])],
     )
 
 

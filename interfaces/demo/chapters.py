@@ -201,8 +201,7 @@ def the_history_is_recomputed(stage: Stage) -> dict[str, Any]:
 
 def _withdraw_consent(stage: Stage) -> None:
     stage.tell("2022-02-20T12:00:00+08:00")
-    for consent in stage.account(town.WITHDREW).consents:
-        accounts.withdraw_consent(stage.ledger.book, town.WITHDREW, "holder", "moved away", consent["consent"])
+    accounts.withdraw_consent(stage.ledger.book, town.WITHDREW, "holder", "moved away")
 
 
 def _show_imports(stage: Stage, files: Sequence[town.MonthFile], results: Sequence[ImportResult]) -> None:

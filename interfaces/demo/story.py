@@ -16,6 +16,7 @@ from typing import Any
 from rich.console import Console
 
 from domain.errors import Rejected
+from domain.instants import instant_of
 from interfaces.bootstrap import Settings, initialize, open_ledger
 from interfaces.demo import chapters, town
 from interfaces.demo.screen import Screen, kg, ledger_command
@@ -25,6 +26,7 @@ DEFAULT_HOME = Path(".carbon-ledger-demo")
 """Where the demo goes when the user names no folder."""
 
 _FIRST_FILES = 4
+_BEGINNING = "2021-11-01T00:00:00+08:00"
 
 
 def run_demo(home: Path, *, console: Console) -> dict[str, Any]:
@@ -40,7 +42,7 @@ def run_demo(home: Path, *, console: Console) -> dict[str, Any]:
     screen = Screen(console, home)
     screen.title("carbon-ledger demo: one small town, four grid factors, no number lost")
     with screen.busy("making a database and a book in the demo's home"):
-        server_version = initialize(settings, simulated=True)
+        server_version = initialize(settings, simulated_start_us=instant_of(_BEGINNING))
     folder = home / "town"
     folder.mkdir()
     files = town.month_files()

@@ -39,10 +39,10 @@ def draw_codes(rng: Random) -> list[Code]:
     """One or two behaviors, the first with one or two codes."""
     codes: list[Code] = []
     for behavior in ("travel.metro", "living.power")[: rng.choice((1, 1, 2))]:
-        offset = rng.choice(OFFSETS)
+        offset, usual = rng.choice(OFFSETS), rng.choice(("km", "km", "trip"))
         for number in range(rng.choice((1, 1, 2)) if not codes else 1):
             name = f"{behavior.split('.')[1].upper()}-{number}"
-            unit = rng.choice(("km", "km", "trip"))
+            unit = usual if rng.random() < 0.8 else "trip"
             codes.append(Code(name, behavior, unit, rng.choice((0, 1, 3)), offset))
     return codes
 

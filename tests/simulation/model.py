@@ -179,11 +179,12 @@ class Model(RulebookModel):
         account.consents.append(Consent(account.version, scope, start, end, direct))
 
     def withdraw_consent(self, ref: str) -> None:
-        """The newest active one."""
+        """Every active one."""
         active = [consent for consent in self._existing(ref).consents if consent.active]
         refuse_if(consent_unknown=not active)
-        active[-1].active = False
-        self.record("ConsentWithdrawn", ref, active[-1].version)
+        for consent in active:
+            consent.active = False
+            self.record("ConsentWithdrawn", ref, consent.version)
 
     def freeze(self, ref: str) -> None:
         self._set(ref, "frozen", "AccountFrozen", "open")

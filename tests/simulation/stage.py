@@ -210,9 +210,10 @@ class Stage:
             turn.close()
         except Stopped:
             expected = None
+        answers = "" if failure else f", answered {answer} and {expected}"
         for each, fact in zip_longest(self.recorded[before:], self.model.log[before:]):
             booked = None if each is None else fact_of(each, self.refs.get(each.stream, ""))
-            agree(f"log after {act.name}", booked, fact)
+            agree(f"log after {act.name}{answers}", booked, fact)
         if not failure:
             agree(act.name, answer, expected)
         return failure

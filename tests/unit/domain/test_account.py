@@ -135,10 +135,10 @@ def test_a_consent_covers_from_its_first_instant_up_to_but_not_at_its_last() -> 
 
 def test_a_consent_is_withdrawn_once_and_the_account_remembers_that_the_person_spoke() -> None:
     account = opened(consent())
-    assert not account.withdrawn
+    assert account.withdrawn is False
     assert refusal(rules.withdraw_consent, account, 9, "ann", "no") == ("consent_unknown", "consent")
     account.apply(3, rules.withdraw_consent(account, 2, "ann", "no"))
-    assert account.withdrawn
+    assert Account.from_snapshot(ID, account.snapshot()).withdrawn
     assert refusal(rules.withdraw_consent, account, 2, "ann", "no") == ("consent_unknown", "consent")
 
 

@@ -45,9 +45,7 @@ STEPS: dict[str, Callable[[Rulebook, str], NewEvent | tuple[NewEvent, Any]]] = {
     "certify": lambda rulebook, name: methodology.certify(rulebook, name, "carl"),
     "publish": lambda rulebook, name: methodology.publish(rulebook, name, "paul"),
     "propose-withdrawal": lambda rulebook, name: methodology.propose_withdrawal(rulebook, name, "alice"),
-    "approve-withdrawal": lambda rulebook, name: methodology.approve_withdrawal(
-        rulebook, name, "bob", leave_gap=True
-    ),
+    "approve-withdrawal": lambda rulebook, name: methodology.approve_withdrawal(rulebook, name, "bob", leave_gap=True),
 }
 
 ALLOWED = {

@@ -448,7 +448,12 @@ def test_the_digest_of_a_plan_follows_its_report() -> None:
 
 def test_the_impact_adds_up_accounts_credits_and_masses() -> None:
     impact = Impact()
-    impact.add([events.RevisedLine(3, "2026-01-05", "5", "4", "4", ""), events.RevisedLine(4, "2026-01-05", "1", None, "0", "x")])
+    impact.add(
+        [
+            events.RevisedLine(3, "2026-01-05", "5", "4", "4", ""),
+            events.RevisedLine(4, "2026-01-05", "1", None, "0", "x"),
+        ]
+    )
     impact.add([events.RevisedLine(3, "2026-01-05", "5", "5", "5", "")])
     assert impact.as_dict() == {
         "accounts": 2,
@@ -474,7 +479,5 @@ def test_a_completed_run_names_the_root_over_all_its_lines_by_account() -> None:
 
 def events_json(lines_: list[events.RevisedLine]) -> bytes:
     """The lines as the format writes them: arrays in field order."""
-    rows = [
-        f'[{x.credit},"{x.day}","{x.before_mg}","{x.computed_mg}","{x.credited_mg}","{x.reason}"]' for x in lines_
-    ]
+    rows = [f'[{x.credit},"{x.day}","{x.before_mg}","{x.computed_mg}","{x.credited_mg}","{x.reason}"]' for x in lines_]
     return f"[{','.join(rows)}]".encode()

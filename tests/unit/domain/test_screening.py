@@ -30,7 +30,12 @@ def town(**changes: Any) -> World:
     return world
 
 
-WRONG_IN_EVERY_WAY = {"at": "2020-01-01T00:00:00", "unit": "mi", "quantity": "-0.0001", "behavior": "travel.rocket"}
+WRONG_IN_EVERY_WAY: dict[str, Any] = {
+    "at": "2020-01-01T00:00:00",
+    "unit": "mi",
+    "quantity": "-0.0001",
+    "behavior": "travel.rocket",
+}
 
 RIGHT_ONE_BY_ONE: list[tuple[dict[str, Any], str]] = [
     ({}, "unknown_behavior"),

@@ -423,9 +423,7 @@ def replayed(log: list[Recorded], until: int | None = None) -> Replayed:
     runs = approved_runs(rulebook, upto)
     accounts = {stream: AccountReplay(rulebook, runs, stream, upto) for stream in sorted(streams)}
     balances = {stream: account.run(streams[stream]) for stream, account in accounts.items()}
-    lines = sorted(
-        f"{stream},{behavior},{mg}\n" for stream, sums in balances.items() for behavior, mg in sums.items()
-    )
+    lines = sorted(f"{stream},{behavior},{mg}\n" for stream, sums in balances.items() for behavior, mg in sums.items())
     mismatches = [mismatch for account in accounts.values() for mismatch in account.mismatches]
     digest = sm3_hex("".join(lines).encode())
     return Replayed(mismatches, balances, digest, sum(account.credits for account in accounts.values()), accounts)
