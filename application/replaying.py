@@ -18,7 +18,7 @@ from domain.digest import MerkleRoot, new_sm3
 from domain.events.base import Recorded
 from domain.events.intake import IntakeOpened
 from domain.events.registry import ACCOUNT_TOPICS
-from domain.replay import AccountReplay, Mismatch, approved_runs
+from domain.replay import AccountReplay, Mismatch, approved_runs, check_rulebook
 from domain.revision import Impact, lines_entry
 from domain.streams import BOOK, stream_id
 
@@ -71,6 +71,7 @@ def replay(book: Book, until: int | None = None, progress: Callable[[int], None]
     totals = {run.id: _RunTotals() for run, _ in runs}
     result = ReplayResult(upto)
     result.events = _check_positions(book, upto, result)
+    result.report(*check_rulebook(rulebook))
     intakes = _intakes(book, upto)
     digest = new_sm3()
     for stream, recorded in book.journal.streams(ACCOUNT_TOPICS, upto):
@@ -90,6 +91,7 @@ def replay(book: Book, until: int | None = None, progress: Callable[[int], None]
         if run.completed is not None and run.completed_position <= upto:
             result.revisions += 1
             _check_totals(run.id, run.completed, run.completed_position, totals[run.id], result)
+    _check_refs(book, upto, result)
     result.digest = digest.hexdigest()
     result.seconds = time.monotonic() - started
     return result
@@ -108,6 +110,13 @@ def _check_positions(book: Book, upto: int, result: ReplayResult) -> int:
     if upto and (count, first, last) != (upto, 1, upto):
         result.report(Mismatch(BOOK, 0, last, "positions", f"{count} events from {first} to {last}", f"1 to {upto}"))
     return count
+
+
+def _check_refs(book: Book, upto: int, result: ReplayResult) -> None:
+    """Each credit holds one reference: a removed one would let the same behavior be credited again."""
+    taken = book.journal.count_refs(upto)
+    if taken != result.credits:
+        result.report(Mismatch(BOOK, 0, upto, "references", str(taken), f"{result.credits}, one for each credit"))
 
 
 def _intakes(book: Book, upto: int) -> dict[int, str]:

@@ -88,10 +88,11 @@ def overlap(one: Period, other: Period) -> Period | None:
 
 
 def changes_of_hand(
-    before: Sequence[Decision], after: Sequence[Decision], region: str, period: Period
+    before: Sequence[Decision], after: Sequence[Decision], region: str, period: Period, *, also_unvalued: bool = False
 ) -> list[ChangeOfHand]:
     """Every (region, period) inside the given ones whose winner differs between two sets of decisions.
 
+    A winner without a parameter row there values nothing and counts as None, unless ``also_unvalued``.
     Each region that any decision or parameter row names below ``region`` is listed by itself, since it can differ
     from its parent;
     all others behave like the nearest named one.
@@ -107,7 +108,9 @@ def changes_of_hand(
             cuts.update(d.valuer.breakpoints())
         days = sorted(c for c in cuts if period.start <= c < period.end)
         for start, end in zip(days, [*days[1:], period.end], strict=True):
-            was, now = _valuing(old.on(start), place, start), _valuing(new.on(start), place, start)
+            was, now = old.on(start), new.on(start)
+            if not also_unvalued:
+                was, now = _valuing(was, place, start), _valuing(now, place, start)
             if was is not now:
                 changes.append(ChangeOfHand(place, Period(start, end), was, now))
     return _joined(changes)

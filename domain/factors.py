@@ -7,6 +7,7 @@ statistic, region, data year, unit, source, page, document digest and grade.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -57,10 +58,15 @@ def load(rulebook: Rulebook, document: Any, by: str) -> NewEvent:
         factor_set=file.factor_set,
         release=file.release,
         rows=tuple(file.rows),
-        digest=sm3_hex(msgspec.json.encode(file.rows)),
+        digest=digest_of(file.rows),
         by=check_actor(by),
     )
     return rulebook.record("factor_set", file.factor_set, event)
+
+
+def digest_of(rows: Sequence[FactorRow]) -> str:
+    """SM3 of the rows as JSON, in their order."""
+    return sm3_hex(msgspec.json.encode(rows))
 
 
 def _check_rows(rows: list[FactorRow]) -> None:

@@ -15,7 +15,9 @@ from uuid import UUID
 
 import msgspec
 
+from domain import factors
 from domain.account import Account
+from domain.digest import sm3_hex
 from domain.errors import Corrupt
 from domain.events import account as events
 from domain.events.base import Recorded
@@ -24,6 +26,7 @@ from domain.kernel.caps import CapUse, credit_one
 from domain.kernel.valuation import RULE
 from domain.revision import Scope, lines_for, scope_of
 from domain.rulebook import RevisionRun, Rulebook
+from domain.streams import stream_id
 from domain.values import civil_day, day_number, day_text
 
 
@@ -219,6 +222,27 @@ def approved_runs(rulebook: Rulebook, until: int) -> list[tuple[RevisionRun, Sco
         for run in rulebook.revisions.values()
         if run.approved is not None and run.approved <= until
     ]
+
+
+def check_rulebook(rulebook: Rulebook) -> list[Mismatch]:
+    """What in the rulebook contradicts itself: digests, and acts that two or three people must share (DESIGN 3)."""
+    found: list[Mismatch] = []
+
+    def expect(kind: str, name: str, what: str, booked: object, recomputed: object) -> None:
+        if booked != recomputed:
+            found.append(Mismatch(stream_id(kind, name), 0, 0, what, str(booked), str(recomputed)))
+
+    for name, version in rulebook.methodologies.items():
+        actors = [actor for actor in (version.drafter, version.reviewer, version.certifier) if actor]
+        expect("methodology", name, "digest", version.digest, sm3_hex(version.document.encode()))
+        expect("methodology", name, "different actors", len(set(actors)), len(actors))
+    for (name, release), event in rulebook.releases.items():
+        expect("factor_set", name, f"digest of release {release}", event.digest, factors.digest_of(event.rows))
+    for proposal in rulebook.proposals.values():
+        expect("decision", proposal.id, "approved by its proposer", proposal.approver == proposal.by, False)
+    for run in rulebook.revisions.values():
+        expect("revision", run.id, "approved by its planner", run.approver == run.by, False)
+    return found
 
 
 def _without_lines(facts: events.FactorRevised) -> events.FactorRevised:

@@ -292,11 +292,14 @@ def complete(rulebook: Rulebook, run: RevisionRun, impact: Impact, lines_root: s
 
 def _refuse_other_code(rulebook: Rulebook, run: RevisionRun) -> None:
     code = rulebook.methodologies[run.methodology].method.code
-    for change in changes_by(rulebook, run):
+    before = rulebook.decisions(run.behavior)
+    after = [*before, rulebook.decision_from(run, NEVER - 1)]
+    # By look-up alone: a decision holds its region and days also where its version has no value for them.
+    for change in changes_of_hand(before, after, run.region, run.period, also_unvalued=True):
         if change.before is not None and change.before.method.code != code:
             raise Rejected(
                 "other_code",
-                f"{describe(change)} is valued by {change.before.methodology}",
+                f"{describe(change)} belongs to {change.before.methodology}",
                 field="methodology",
                 remedy="a revision stays within its code; change codes with a forward decision",
             )

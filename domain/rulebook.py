@@ -76,6 +76,7 @@ class RevisionRun:
     plan_digest: str
     by: str
     approved: int | None = None
+    approver: str = ""
     completed: events.RevisionCompleted | None = None
     completed_position: int = NEVER
 
@@ -177,7 +178,7 @@ class Rulebook:
         )
 
     def _revision_approved(self, event: events.RevisionApproved, position: int) -> None:
-        run = replace(self.revisions[event.revision], approved=position)
+        run = replace(self.revisions[event.revision], approved=position, approver=event.by)
         self.revisions[event.revision] = run
         self._decide(self.decision_from(run, position))
 

@@ -22,7 +22,7 @@ import psycopg
 
 from domain.errors import Unavailable
 from infrastructure.embedded import process
-from infrastructure.embedded.binaries import find_binaries
+from infrastructure.embedded.binaries import Binaries, find_binaries
 from infrastructure.embedded.launch import make_startable, open_database, refuse_or_return
 from infrastructure.embedded.locks import FileLock
 from infrastructure.embedded.place import Place, client_folder, home_errors, prepare_folder, remove_link, settle
@@ -127,6 +127,7 @@ class EmbeddedPostgres:
         deadline = time.monotonic() + self._patience
         words = ""
         launched_at: int | None = None  # size of the log then
+        programs: Binaries | None = None
         pause = _PAUSE_SECONDS
         while time.monotonic() < deadline:
             if place.run.exists() and process.is_listening(client_folder(place.run)):
@@ -134,17 +135,18 @@ class EmbeddedPostgres:
                     return open_database(place)
                 except psycopg.OperationalError as error:
                     words = str(error)
-                    if error.sqlstate is not None or "authentication failed" in words:
+                    if _is_final(error):
                         raise self.explain(error) or error from error
             elif not self._child_lives() and process.live_server(place) is None:
                 if launched_at is not None and self._child is not None:
                     words = refuse_or_return(place, self._child.returncode, read_tail(place.log, start=launched_at))
-                programs = make_startable(place, self._binaries)
-                if launched_at is None:
+                if programs is None:
+                    programs = make_startable(place, self._binaries)
                     deadline = time.monotonic() + self._patience  # creating the cluster took its own time
                 launched_at = size_of(place.log)
-                process.clear_traces(place)
                 self._child = process.spawn(place, programs)
+                if self._child is None:
+                    words = "processes of an earlier server are still at work"
             time.sleep(pause)
             pause = min(1.2 * pause, _LONGEST_PAUSE_SECONDS)  # every refused attempt is a line in the log
         raise Unavailable(
@@ -188,3 +190,10 @@ class EmbeddedPostgres:
 
     def _child_lives(self) -> bool:
         return self._child is not None and self._child.poll() is None
+
+
+def _is_final(error: psycopg.OperationalError) -> bool:
+    """Whether trying again is no use: not while the server comes up or goes down (57P..), or does not say."""
+    if error.sqlstate is None:
+        return "authentication failed" in str(error)
+    return not error.sqlstate.startswith("57P")

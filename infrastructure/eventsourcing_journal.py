@@ -204,6 +204,9 @@ class EventsourcingJournal:
         count, first, last = self._fetch(query, (upto,))[0]
         return count, first, last
 
+    def count_refs(self, upto: int) -> int:
+        return int(self._fetch("SELECT count(*) FROM journal.behavior_refs WHERE position <= %s", (upto,))[0][0])
+
     def position_at(self, instant_us: int) -> int:
         # Both columns rise together: the index on the instant gives the answer without looking at older commits.
         query = (

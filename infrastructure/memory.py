@@ -166,6 +166,10 @@ class MemoryJournal:
         count = max(0, min(upto, self._head.size))
         return count, min(1, count), count
 
+    def count_refs(self, upto: int) -> int:
+        with self._visible:
+            return sum(1 for position in self._refs.values() if position <= upto)
+
     def position_at(self, instant_us: int) -> int:
         with self._visible:
             index = bisect_right(self._commit_instants, instant_us)

@@ -107,6 +107,9 @@ class Journal(Protocol):
     def span(self, upto: int) -> tuple[int, int, int]:
         """How many events stand at positions up to ``upto``, and the first and last of these positions (0 if none)."""
 
+    def count_refs(self, upto: int) -> int:
+        """How many references are taken by credits at positions up to ``upto``."""
+
     def position_at(self, instant_us: int) -> int:
         """Log size as it was known at an instant: the last position recorded at or before it."""
 

@@ -1,7 +1,8 @@
 """File locks that the kernel releases when their holder dies, however it dies.
 
 Keeps: each lock is an open file of its own, so two users inside one process count as two; a child made by ``fork``
-shares its parent's lock and never lets go of it.
+shares its parent's lock and never lets go of it; a lock handed to a started program is held until it and all its
+children are gone.
 Leaves to others: what the locks protect.
 """
 
@@ -39,12 +40,24 @@ class FileLock:
         self._take(fcntl.LOCK_EX, seconds)
 
     def try_exclude(self) -> bool:
-        """Turn a held shared lock into an exclusive one if nobody else shares it; if not, the lock is lost."""
+        """Take the lock alone if that is possible at once; if not, a shared lock that was held is lost."""
+        if not self.held:
+            self._open()
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            self.release()
             return False
         return True
+
+    def fileno(self) -> int:
+        """The open file, to be inherited by a program that shall hold the lock."""
+        return self._file
+
+    def hand_over(self) -> None:
+        """Leave the lock to the program that inherited the file."""
+        os.close(self._file)
+        self._file = -1
 
     def release(self) -> None:
         """Let go; in a forked child only the child's copy of the file is closed."""
@@ -56,10 +69,13 @@ class FileLock:
         os.close(self._file)
         self._file = -1
 
-    def _take(self, kind: int, seconds: float) -> None:
+    def _open(self) -> None:
         self.release()
         self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         self._process = os.getpid()
+
+    def _take(self, kind: int, seconds: float) -> None:
+        self._open()
         deadline = time.monotonic() + seconds
         while True:
             try:

@@ -1,7 +1,8 @@
 """The server as an operating system process: is it alive, start it, stop it.
 
 Keeps: a process id from a file is believed only after the kernel confirms that it is this cluster's server; a zombie
-is dead; a started server outlives Ctrl-C and the process that started it.
+is dead; a started server outlives Ctrl-C and the process that started it; no server is started while any process of
+an earlier one lives, because all of them hold ``server.lock``.
 Leaves to others: who decides to start or stop (``infrastructure.embedded_postgres``).
 """
 
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from infrastructure.embedded.account import clean_environment
 from infrastructure.embedded.binaries import Binaries
+from infrastructure.embedded.locks import FileLock
 from infrastructure.embedded.place import SOCKET_NAME, Place
 
 _LOG_LIMIT_BYTES = 4_000_000
@@ -47,14 +49,29 @@ def clear_traces(place: Place) -> None:
     """Remove what a killed server left. Only after ``live_server`` found none.
 
     PostgreSQL itself would take a zombie or a reused process id in these files for a living server. Its other guard,
-    the shared memory that surviving children hold, stays in force.
+    the shared memory that surviving children hold, stays in force for servers that were started by hand.
     """
     for left in (place.data / "postmaster.pid", place.run / SOCKET_NAME, place.run / f"{SOCKET_NAME}.lock"):
         left.unlink(missing_ok=True)
 
 
-def spawn(place: Place, binaries: Binaries) -> subprocess.Popen[bytes]:
-    """Start the server in a session of its own, its messages appended to the log."""
+def spawn(place: Place, binaries: Binaries) -> subprocess.Popen[bytes] | None:
+    """Start the server in a session of its own, its messages appended to the log.
+
+    None: processes of an earlier server are still alive, or the server was started a moment ago by somebody who died
+    since; there is nothing to do but wait.
+    """
+    lock = FileLock(place.folder / "server.lock")
+    if not lock.try_exclude():
+        return None
+    try:
+        clear_traces(place)
+        return _spawn(place, binaries, lock.fileno())
+    finally:
+        lock.hand_over()
+
+
+def _spawn(place: Place, binaries: Binaries, lock: int) -> subprocess.Popen[bytes]:
     account = place.account
     with open(os.open(place.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600), "ab") as log:
         return subprocess.Popen(
@@ -64,6 +81,7 @@ def spawn(place: Place, binaries: Binaries) -> subprocess.Popen[bytes]:
             stderr=log,
             env=clean_environment(),
             cwd="/",
+            pass_fds=(lock,),
             start_new_session=True,
             umask=0o077,
             user=account.uid if account.dropped else None,

@@ -30,6 +30,9 @@ _COPY_EVENTS = (
     "COPY journal.ledger_events (originator_id, originator_version, topic, state, notification_id)"
     " FROM STDIN (FORMAT BINARY)"
 )
+_COPY_SNAPSHOTS = (
+    "COPY journal.ledger_snapshots (originator_id, originator_version, topic, state) FROM STDIN (FORMAT BINARY)"
+)
 _COPY_REFS = "COPY journal.behavior_refs (ref, position) FROM STDIN (FORMAT BINARY)"
 _COPY_OPENINGS = "COPY journal.account_refs (account_key, account_id) FROM STDIN (FORMAT BINARY)"
 _COPY_START = b"PGCOPY\n\xff\r\n\0" + bytes(8)
@@ -158,19 +161,17 @@ def _lock(cursor: Cursor[Any]) -> tuple[Head, int]:
     return Head(row[0], row[1], row[2]), row[3]
 
 
+def _row(columns: int, stream: UUID, version: int, topic: str, state: bytes) -> bytes:
+    """The first four columns of a row in PostgreSQL's binary COPY format."""
+    name = topic.encode()
+    head = _EVENT.pack(columns, 16, stream.bytes, 8, version, len(name))
+    return b"".join((head, name, _LENGTH.pack(len(state)), state))
+
+
 def _event_rows(rows: Sequence[tuple[UUID, int, str, bytes]], first: int) -> Iterator[bytes]:
-    topics: dict[str, bytes] = {}
-    for position, (stream, version, topic, state) in enumerate(rows, start=first):
-        name = topics.get(topic)
-        if name is None:
-            name = topics[topic] = topic.encode()
-        yield (
-            _EVENT.pack(5, 16, stream.bytes, 8, version, len(name))
-            + name
-            + _LENGTH.pack(len(state))
-            + state
-            + _POSITION.pack(8, position)
-        )
+    for position, row in enumerate(rows, start=first):
+        yield _row(5, *row)
+        yield _POSITION.pack(8, position)
 
 
 def _copy(cursor: Cursor[Any], statement: str, rows: Iterator[bytes]) -> None:
@@ -179,8 +180,9 @@ def _copy(cursor: Cursor[Any], statement: str, rows: Iterator[bytes]) -> None:
 
 
 def _replace_snapshots(cursor: Cursor[Any], snapshots: Sequence[tuple[UUID, int, str, bytes]]) -> None:
-    cursor.executemany("DELETE FROM journal.ledger_snapshots WHERE originator_id = %s", [(s[0],) for s in snapshots])
-    cursor.executemany("INSERT INTO journal.ledger_snapshots VALUES (%s, %s, %s, %s)", snapshots)
+    streams = [stream for stream, _, _, _ in snapshots]
+    cursor.execute("DELETE FROM journal.ledger_snapshots WHERE originator_id = ANY(%s)", (streams,))
+    _copy(cursor, _COPY_SNAPSHOTS, (_row(4, *snapshot) for snapshot in snapshots))
 
 
 def _moved(error: psycopg.errors.UniqueViolation) -> RefTaken | StreamMoved | Corrupt:

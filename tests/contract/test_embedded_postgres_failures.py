@@ -16,11 +16,14 @@ import psycopg
 import pytest
 
 from domain.errors import Unavailable
-from infrastructure.embedded import safety
-from infrastructure.embedded.process import shorten_log
+from infrastructure.embedded import process, safety
+from infrastructure.embedded.binaries import Binaries
+from infrastructure.embedded.place import Place
+from infrastructure.embedded.process import shorten_log, spawn
 from infrastructure.embedded_postgres import EmbeddedPostgres, check_server_settings, explain, find_binaries
 from tests.contract.embedded_postgres_tools import (
     IS_ROOT,
+    as_user,
     children_of,
     embedded,
     kill_servers_below,
@@ -63,6 +66,11 @@ def refusal(home: Path, **options: object) -> Unavailable:
         embedded(home, **options).start()
     assert caught.value.remedy
     return caught.value
+
+
+def starts(use: EmbeddedPostgres) -> int:
+    """How often a server has been started here, as its log tells."""
+    return use.log.read_text().count("LOG:  starting PostgreSQL")
 
 
 def test_after_kill_9_of_the_whole_tree_every_committed_row_is_there(home: Path) -> None:
@@ -123,26 +131,45 @@ def test_a_server_that_is_killed_while_it_starts_is_started_again(home: Path) ->
     use.stop()
 
 
+def test_a_server_whose_starter_was_killed_at_once_is_not_started_twice(home: Path) -> None:
+    use = embedded(home)
+    before = len(use.log.read_text())
+
+    def start_and_die(place: Place, programs: Binaries) -> subprocess.Popen[bytes] | None:
+        spawn(place, programs)
+        os.kill(os.getpid(), signal.SIGKILL)
+        return None
+
+    with pytest.MonkeyPatch.context() as patched, pytest.raises(AssertionError, match="died"):
+        patched.setattr(process, "spawn", start_and_die)
+        as_user(os.geteuid(), os.getegid(), use.start)
+    assert query(use.start(), "SELECT count(*) FROM ledger") == 0
+    use.stop()
+    told = use.log.read_text()[before:]
+    assert told.count("LOG:  starting PostgreSQL") == 1
+    assert "already exists" not in told
+
+
 def test_a_child_that_outlived_its_killed_server_is_waited_for(home: Path) -> None:
     with embedded(home) as conninfo:
-        server = running_server(home)
+        use = embedded(home)
+        server, before = running_server(home), starts(use)
         with psycopg.connect(conninfo, autocommit=True) as conn:
             session = conn.info.backend_pid
             os.kill(session, signal.SIGSTOP)
             os.kill(server, signal.SIGKILL)
             answers: list[str] = []
-            restart = embedded(home)
-            starting = threading.Thread(target=lambda: answers.append(restart.start()))
+            starting = threading.Thread(target=lambda: answers.append(use.start()))
             starting.start()
             try:
-                log = home / "postgres" / "server.log"
-                wait_until(lambda: "pre-existing shared memory block" in log.read_text(), "two servers on one folder")
+                starting.join(1)
                 assert answers == []
+                assert starts(use) == before
             finally:
                 os.kill(session, signal.SIGCONT)
                 starting.join()
         assert query(answers[0], "SELECT count(*) FROM ledger") == 0
-        restart.stop()
+        use.stop()
 
 
 def test_an_interrupted_creation_leaves_nothing_in_the_way(fresh_home: Path) -> None:

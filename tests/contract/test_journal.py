@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -293,10 +294,11 @@ def _rows_touched(conn: psycopg.Connection[Any], query: str, params: list[Any]) 
 
 
 def _drop_connections(conninfo: str, spare: int = 0) -> None:
-    """The server ends every connection to the database but ours (and one to spare)."""
+    """The server ends every connection to the database but ours (and one to spare), all at once."""
+    others = "FROM pg_stat_activity WHERE datname = current_database() AND pid NOT IN (pg_backend_pid(), %s)"
     with psycopg.connect(conninfo, autocommit=True) as conn:
-        conn.execute(
-            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid NOT IN (pg_backend_pid(), %s)",
-            (spare,),
-        )
+        pids = [row[0] for row in conn.execute(f"SELECT pid {others}".encode(), (spare,))]
+        conn.execute("SELECT pg_terminate_backend(pid) FROM unnest(%s::int[]) AS pid", (pids,))
+        gone = f"SELECT count(*) = 0 {others} AND pid = ANY(%s)".encode()
+        while conn.execute(gone, (spare, pids)).fetchone() != (True,):
+            time.sleep(0.01)

@@ -113,8 +113,8 @@ class Turn:
             return None
         if isinstance(left.act, type):
             raise Stopped
-        # A batch is decided while the one before is appended: then the ledger is a step ahead.
-        if step not in (None, left.step, left.step - 1):
+        # A batch is decided while the one before is appended, and some acts look once more afterwards.
+        if step is not None and abs(step - left.step) > 1:
             return None
         self._left = None
         earlier = deepcopy(self._model)

@@ -215,7 +215,8 @@ class World:
         return self.history_of(self.account_id(account_ref))
 
     def history_of(self, account_id: UUID) -> AccountHistory:
-        return AccountHistory().extend(self.streams[account_id])
+        """What is recorded of the account; nothing where it is only being opened."""
+        return AccountHistory().extend(self.streams.get(account_id, []))
 
     def open_account(self, account_ref: str, account_id: UUID, kind: str = "individual") -> None:
         self.append(NewEvent(account_id, 1, *account_rules.open_account(kind, account_ref)))

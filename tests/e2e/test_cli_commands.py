@@ -1,0 +1,257 @@
+"""Every command of DESIGN 7: what it answers, by which keys, with which exit code."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from domain.digest import sm3_hex
+from interfaces.bootstrap import Settings
+from tests.e2e.cli_tools import COMMANDS, METRO, CommandLine, methodology
+
+FORMATS = Path(__file__).resolve().parents[2] / "docs" / "formats.md"
+
+DESIGN_KEYS = {
+    "methodology import": "code version state digest",
+    "methodology show": "code version state digest",
+    "factors import": "factor_set release rows digest",
+    "applicability propose": "decision_id position",
+    "applicability approve": "decision_id position",
+    "account open": "account_id position",
+    "account freeze": "account_id position",
+    "consent grant": "account_id position",
+    "behaviors import": "intake_id read credited duplicates rejected rejected_by_code credited_mg accounts_opened "
+    "position seconds",
+    "behaviors reverse": "position reversed_mg",
+    "account show": "account_id credited_mg by_behavior position",
+    "account statement": "account_id credited_mg by_behavior position",
+    "account explain": "account_id credited_mg by_behavior position",
+    "totals": "accounts credits credited_mg by_behavior position digest",
+    "revision plan": "revision_id plan_digest accounts changed_accounts credits before_mg after_mg delta_mg state",
+    "revision approve": "revision_id plan_digest accounts changed_accounts credits before_mg after_mg delta_mg state",
+    "revision apply": "revision_id plan_digest accounts changed_accounts credits before_mg after_mg delta_mg state",
+    "revision status": "revision_id plan_digest accounts changed_accounts credits before_mg after_mg delta_mg state",
+    "replay": "events credits revisions mismatches credited_mg digest seconds",
+    "views rebuild": "views rows digest equal",
+    "views check": "views rows digest equal",
+}
+"""What scripts may depend on, whatever else an answer says."""
+
+OWN_TESTS = {"init", "demo"}
+"""These two make books; test_cli_process and test_demo run them."""
+
+
+def documented_keys() -> dict[str, set[str]]:
+    rows = re.findall(r"(?m)^\| `([a-z -]+)` \| (`.*`) \|$", FORMATS.read_text("utf-8"))
+    return {command: set(re.findall(r"`([a-z_]+)`", keys)) for command, keys in rows if command in COMMANDS}
+
+
+def tell_a_story_with_every_command(cli: CommandLine) -> None:
+    cli("account", "open", "zoe")
+    cli.consent("zoe")
+    cli("consent", "withdraw", "zoe", "--by", "branch", "--reason", "by letter")
+    cli.credit(METRO, "b1,ann,cycling.shared_bike,2019-03-01T09:15:00+08:00,3.1,km,CN-440300")
+    cli("account", "show", "ann")
+    cli("account", "statement", "ann")
+    cli("account", "explain", "ann", "t1")
+    for step in ("freeze", "unfreeze"):
+        cli("account", step, "ann", "--by", "alice", "--reason", "a check")
+    cli("behaviors", "reverse", "ann", "t1", "--reason", "refunded", "--by", "alice")
+    cli("revision", "plan", "CYCLING-SHARED@2", "--from", "2019-01-01", "--to", "2020-01-01", "--by", "alice")
+    cli("revision", "approve", "R1", "--by", "bob")
+    cli("revision", "status", "R1")
+    cli("revision", "apply", "R1")
+    parameters = {"saving": {"unit": "g/km", "factor_set": "TEST-SET"}}
+    cli("factors", "import", cli.json_file(factor_release()), "--by", "alice")
+    cli("factors", "list")
+    name = cli.publish(methodology(parameters=parameters))
+    cli.decide(name, "open", "open", "--release", "TEST-SET=1")
+    cli("methodology", "propose-withdrawal", name, "--by", "ann")
+    cli("methodology", "approve-withdrawal", name, "--by", "bob", "--leave-gap")
+    for listing in (("methodology", "list"), ("applicability", "list"), ("methodology", "show", name)):
+        cli(*listing)
+    cli("account", "close", "zoe", "--by", "alice", "--reason", "left")
+    for audit in (("totals",), ("replay",), ("views", "rebuild"), ("views", "check")):
+        cli(*audit)
+
+
+def factor_release() -> dict[str, object]:
+    row = {
+        "statistic": "average",
+        "region": "CN",
+        "data_year": 2022,
+        "value": "0.5",
+        "unit": "g/km",
+        "source": "a test",
+        "page": None,
+        "document_sm3": None,
+        "grade": "C",
+    }
+    return {"factor_set": "TEST-SET", "release": 1, "rows": [row]}
+
+
+def test_every_command_answers_with_exactly_the_documented_keys(cli: CommandLine) -> None:
+    tell_a_story_with_every_command(cli)
+    assert set(cli.seen) == set(COMMANDS) - OWN_TESTS
+    documented = documented_keys()
+    assert {command: documented.get(command) for command in cli.seen} == cli.seen
+    assert {command: set(keys.split()) - cli.seen[command] for command, keys in DESIGN_KEYS.items()} == {
+        command: set() for command in DESIGN_KEYS
+    }
+
+
+def test_every_answer_is_also_told_to_people_without_json(cli: CommandLine) -> None:
+    cli.credit(METRO)
+    for arguments, shown in (
+        (("totals",), "889.200 g"),
+        (("account", "show", "ann"), "889.200 g"),
+        (("account", "statement", "ann"), "travel.metro"),
+        (("account", "explain", "ann", "t1"), "quantity * (baseline - project)"),
+        (("methodology", "list"), "TRAVEL-METRO@1"),
+        (("methodology", "show", "TRAVEL-METRO@1"), "DB11/T 3043-2024"),
+        (("applicability", "list"), "TRAVEL-METRO@1"),
+        (("factors", "list"), "no releases"),
+        (("replay",), "the history is what it was"),
+        (("views", "check"), "the views are what the log says"),
+        (("views", "rebuild"), "nothing changed"),
+    ):
+        ran = cli.run(*arguments)
+        assert (ran.code, ran.stderr) == (0, ""), arguments
+        assert shown in ran.stdout, arguments
+        assert "\x1b" not in ran.stdout, arguments
+        assert not any(line != line.rstrip() for line in ran.stdout.splitlines()), arguments
+
+
+def test_masses_are_strings_of_whole_milligrams(cli: CommandLine) -> None:
+    cli.credit(METRO)
+    totals = cli("totals")
+    assert (totals["credited_mg"], totals["by_behavior"]) == ("889200", {"travel.metro": "889200"})
+    assert cli("account", "show", "ann")["by_behavior"] == {"travel.metro": "889200"}
+    assert cli("replay")["credited_mg"] == "889200"
+
+
+def test_totals_replay_and_views_check_print_one_digest_for_one_log(cli: CommandLine) -> None:
+    cli.credit(METRO, "t2,bob,travel.bus,2026-03-01T08:15:00+08:00,1,trip,")
+    earlier = cli("totals")
+    cli("behaviors", "reverse", "bob", "t2", "--reason", "refunded", "--by", "alice")
+    later = cli("totals")
+    assert later["digest"] != earlier["digest"]
+    assert cli("replay")["digest"] == cli("views", "check")["digest"] == later["digest"]
+    then = ("--until", str(earlier["position"]))
+    assert cli("replay", *then)["digest"] == earlier["digest"]
+    assert cli("totals", "--at-position", str(earlier["position"])) == earlier
+
+
+def test_totals_by_reference_do_not_depend_on_the_random_account_ids(cli: CommandLine) -> None:
+    cli.credit(METRO, "t2,bob,travel.bus,2026-03-01T08:15:00+08:00,1,trip,")
+    lines = "ann,travel.metro,889200\nbob,travel.bus,80000\n"
+    assert cli("totals", "--by-ref")["digest"] == sm3_hex(lines.encode())
+
+
+def test_json_and_home_are_understood_before_and_after_the_command(cli: CommandLine) -> None:
+    expected = cli.run("totals", "--json")
+    home = str(cli.settings.home)
+    for arguments in (
+        ("--json", "totals"),
+        ("--home", home, "--json", "totals"),
+        ("totals", "--json", "--home", home),
+        ("--home", "/nowhere", "totals", "--home", home, "--json"),
+    ):
+        assert cli.run(*arguments) == expected
+    assert cli.run("methodology", "--json", "list") == cli.run("methodology", "list", "--json")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("nonsense",),
+        ("totals", "--nonsense"),
+        ("totals", "extra"),
+        ("totals", "--at-position", "-1"),
+        ("totals", "--at-position", "many"),
+        ("behaviors", "import"),
+        ("behaviors", "import", "x.csv", "--partner", "no spaces"),
+        ("behaviors", "import", "x.csv", "--partner", "x" * 65),
+        ("account", "show", "ann", "--known-at", "2026-03-01"),
+        ("account", "show", "ann", "--known-at", "2026-03-01T08:15:00"),
+        ("account", "show", "ann", "--known-at", "2026-03-01T08:15:00Z", "--at-position", "1"),
+        ("account", "show", "ann", "--occurred-before", "2026-W09-1"),
+        ("account", "freeze", "ann", "--by", " x", "--reason", "y"),
+        ("account", "freeze", "ann", "--by", "x", "--reason", " "),
+        ("account", "freeze", "ann", "--by", "\udcff", "--reason", "y"),
+        ("account", "show", "\udcff"),
+        ("applicability", "propose", "X@1", "--from", "2026-02-30", "--to", "open", "--by", "x"),
+        ("applicability", "propose", "X@1", "--from", "2018-W40-1", "--to", "open", "--by", "x"),
+        ("applicability", "propose", "X@1", "--from", "open", "--to", "open", "--by", "x", "--release", "A"),
+        (
+            "revision",
+            "plan",
+            "X@1",
+            "--from",
+            "open",
+            "--to",
+            "open",
+            "--by",
+            "x",
+            "--release",
+            "A=1",
+            "--release",
+            "A=2",
+        ),
+        ("revision", "plan", "X@1", "--from", "open", "--to", "open"),
+        ("replay", "--kernel", "other"),
+        ("views", "rebuild", "nonsense"),
+        ("methodology",),
+        (),
+    ],
+)
+def test_wrong_usage_exits_with_two_before_anything_is_opened(
+    arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CARBON_LEDGER_DSN", "host=nowhere.invalid")
+    cli = CommandLine(Settings(home=tmp_path), tmp_path)
+    assert cli.refused(*arguments, code=2) == "usage"
+    assert cli.run(*arguments).code == 2
+
+
+REFUSED = [
+    (("behaviors", "import", "missing.csv"), "file_not_found"),
+    (("behaviors", "reverse", "ann", "t9", "--reason", "x", "--by", "y"), "credit_unknown"),
+    (("behaviors", "reverse", "ann", "t1", "--reason", "x", "--by", "y", "--partner", "other"), "credit_unknown"),
+    (("account", "open", "ann"), "account_exists"),
+    (("account", "open", " ann"), "account_ref_malformed"),
+    (("account", "open", "new", "--kind", "robot"), "kind_unknown"),
+    (("account", "show", "nobody"), "account_unknown"),
+    (("account", "show", "ann", "--at-position", "3"), "account_unknown"),
+    (("account", "show", "ann", "--at-position", "999999"), "position_unknown"),
+    (("account", "statement", "nobody"), "account_unknown"),
+    (("account", "explain", "ann", "t9"), "credit_unknown"),
+    (("account", "unfreeze", "ann", "--by", "x", "--reason", "y"), "account_not_frozen"),
+    (("consent", "withdraw", "ann", "--by", "x", "--reason", "y", "--consent", "77"), "consent_unknown"),
+    (("consent", "grant", "ann", "--terms", "1", "--evidence", "no.pdf", "--by", "x"), "evidence_not_found"),
+    (("totals", "--at-position", "999999"), "position_unknown"),
+    (("replay", "--until", "999999"), "position_unknown"),
+    (("revision", "status", "R9"), "revision_unknown"),
+    (("revision", "approve", "R9", "--by", "x"), "revision_unknown"),
+    (("revision", "apply", "R9"), "revision_unknown"),
+    (("applicability", "approve", "D99", "--by", "x"), "decision_unknown"),
+    (("methodology", "show", "NO@1"), "methodology_unknown"),
+    (("methodology", "import", "missing.json", "--by", "x"), "file_not_found"),
+    (("factors", "import", "missing.json", "--by", "x"), "file_not_found"),
+]
+
+
+def test_what_the_rules_refuse_exits_with_one_and_names_a_remedy(cli: CommandLine) -> None:
+    cli.credit(METRO)
+    before = cli("totals")
+    assert [(arguments, cli.refused(*arguments)) for arguments, _ in REFUSED] == REFUSED
+    assert cli("totals") == before
+
+
+def test_a_refusal_is_told_to_people_on_stderr_with_its_code_and_remedy(cli: CommandLine) -> None:
+    ran = cli.run("account", "show", "nobody")
+    assert (ran.code, ran.stdout) == (1, "")
+    assert ran.stderr.splitlines()[0] == "rejected: account_unknown [account_ref]"
+    assert "remedy: open it with `account open`" in ran.stderr
