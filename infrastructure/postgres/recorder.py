@@ -77,7 +77,7 @@ class JournalRecorder(PostgresApplicationRecorder):
             appended = self.append(rows)  # type: ignore[arg-type]
         except StreamMoved as error:
             raise IntegrityError(str(error)) from error
-        return range(appended.first, appended.last + 1)
+        return list(range(appended.first, appended.last + 1))
 
     @contextmanager
     def exclusive(self) -> Iterator[Head]:

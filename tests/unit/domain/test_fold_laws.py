@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.account import CLOSING_DAYS, Account
@@ -201,7 +201,6 @@ def credited_by_hand(days: list[int], computed: list[int]) -> list[int]:
     return credited
 
 
-@settings(max_examples=40)
 @given(st.lists(st.tuples(DAYS | EDGES.map(day_number), st.integers(1, 2000)), min_size=1, max_size=30), st.data())
 def test_late_rows_of_closed_years_are_capped_as_if_no_year_had_ever_closed(
     rows: list[tuple[int, int]], data: st.DataObject
