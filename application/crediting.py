@@ -92,6 +92,15 @@ class Crediting:
 
         A batch is yielded when it is durable. Where deciding ahead would need what is not durable yet, it waits.
         """
+        try:
+            yield from self._credit_in_turn(intake, batches)
+        except BaseException:
+            self._forget_all()
+            raise
+
+    def _credit_in_turn(
+        self, intake: Intake, batches: Iterable[Sequence[Behavior | Refusal]]
+    ) -> Iterator[CreditedBatch]:
         with _quick_handover(), ThreadPoolExecutor(1, thread_name_prefix="append") as appender:
             before: tuple[_Decided, Future[Appended]] | None = None
             for rows in batches:
@@ -146,6 +155,9 @@ class Crediting:
                 self._forget(keyed)
             except Moved as moved:
                 self._lost(keyed, moved)
+            except BaseException:
+                self._forget_all()
+                raise
             tries += 1
 
     def _lost(self, keyed: Sequence[Row | Refusal], moved: Moved) -> None:
@@ -228,6 +240,11 @@ class Crediting:
         while len(self._accounts) > _CACHE_LIMIT:
             # Oldest first; an account in use is soon read again.
             del self._accounts[next(iter(self._accounts))]
+
+    def _forget_all(self) -> None:
+        """After a failure nobody knows what was recorded: heads as they would have been must not be built on."""
+        self._accounts.clear()
+        self._in_flight = None
 
     def _forget(self, keyed: Sequence[Row | Refusal]) -> None:
         for row in keyed:

@@ -316,7 +316,7 @@ def _markdown_table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -
 PAGES = {"events.md": events_page, "cli.md": cli_page}
 
 
-def stale(folder: Path = DOCS) -> list[str]:
+def stale(folder: Path) -> list[str]:
     """Names of the documents that do not say what the code says."""
     return [name for name, page in PAGES.items() if not _is_fresh(folder / name, page())]
 
@@ -328,7 +328,7 @@ def _is_fresh(path: Path, text: str) -> bool:
 def main(arguments: list[str]) -> int:
     """Write the documents, or with ``--check`` name the stale ones; returns the exit code."""
     if arguments == ["--check"]:
-        names = stale()
+        names = stale(DOCS)
         for name in names:
             print(f"docs/{name} is stale: run `make docs`", file=sys.stderr)
         return 1 if names else 0

@@ -49,8 +49,10 @@ def explained(explain: Callable[[BaseException], Unavailable | None]) -> Iterato
     """Raise what ``explain`` makes of a failure of the server or the disk; let the rest pass."""
     try:
         yield
-    except (psycopg.Error, PersistenceError, OSError) as error:
-        understood = explain(error)
+    except (psycopg.Error, PersistenceError, OSError, Unavailable) as error:
+        # The pool, which has no log of the server, can only tell that a connection was lost: ask again what it met.
+        met = error.__cause__ if isinstance(error, Unavailable) else error
+        understood = None if met is None else explain(met)
         if understood is None:
             raise
         raise understood from error

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 
 from domain.errors import Unavailable
 from infrastructure.embedded import process
@@ -64,6 +65,14 @@ def temporary_home(name: str = "home") -> Iterator[Path]:
         shutil.rmtree(top)
 
 
+@contextlib.contextmanager
+def copied_home(made: Path) -> Iterator[Path]:
+    """A home of one's own, copied because that is faster than making it."""
+    with temporary_home() as copy:
+        subprocess.run(["cp", "-a", made, copy], check=True)
+        yield copy
+
+
 def kill_servers_below(top: Path) -> None:
     """Only what is proven to be a server of a home in this folder."""
     for pid_file in top.rglob("postmaster.pid"):
@@ -75,6 +84,14 @@ def kill_servers_below(top: Path) -> None:
 
 def embedded(home: Path, **options: Any) -> EmbeddedPostgres:
     return EmbeddedPostgres(home, **{"patience_seconds": PATIENCE, **options})
+
+
+def refusal(home: Path, **options: Any) -> Unavailable:
+    """What the person is told who tries to start here."""
+    with pytest.raises(Unavailable) as caught:
+        embedded(home, **options).start()
+    assert caught.value.remedy
+    return caught.value
 
 
 def query(conninfo: str, statement: str) -> Any:

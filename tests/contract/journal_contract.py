@@ -130,6 +130,7 @@ def everything(journal: Journal, *, accounts: list[UUID], refs: list[bytes], key
         journal.find_accounts(keys),
         journal.position_at(START_US * 2),
         journal.recorded_at(range(1, size + 100)),
+        journal.count_refs(size + 100),
         journal.rulebook_events(0, journal.head().rulebook_position),
     ]
 
@@ -421,6 +422,12 @@ class JournalContract:
         assert list(known) == [ref]
         assert known[ref] == (account, 3, 3, credited(account, 3, mg=5).event, credited(account, 3).personal)
         assert journal.find_accounts([b"x" * 16, key, ref]) == {key: account}
+
+    def test_taken_references_are_counted_up_to_a_position(self, journal: Journal) -> None:
+        account = uuid4()
+        put(journal, opened(account), credited(account, 2), refs=[(b"a" * 16, 1)])
+        put(journal, credited(account, 3), credited(account, 4), refs=[(b"b" * 16, 0), (b"c" * 16, 1)])
+        assert [journal.count_refs(upto) for upto in range(6)] == [0, 0, 1, 2, 3, 3]
 
     def test_the_rulebook_is_walked_from_the_newest_event_back(self, journal: Journal) -> None:
         chain = []

@@ -22,6 +22,7 @@ from domain.errors import Corrupt, Unavailable
 from domain.events.base import NewEvent
 from infrastructure.eventsourcing_journal import EventsourcingJournal, open_datastore
 from infrastructure.memory import MemoryJournal
+from infrastructure.postgres.opening import explained
 from tests.contract.journal_contract import (
     WAIT,
     JournalContract,
@@ -230,6 +231,19 @@ class TestEventsourcingJournal(JournalContract):
                 put(journal, opened(uuid4()))
             conn.rollback()
             assert put(journal, opened(uuid4())).first == 1
+
+    def test_a_lost_connection_is_explained_once_more_where_the_servers_log_is_known(
+        self, journal: EventsourcingJournal, conninfo: str
+    ) -> None:
+        def with_log(error: BaseException) -> Unavailable | None:
+            return Unavailable("disk_full", "says the log") if isinstance(error, psycopg.OperationalError) else None
+
+        journal.head()
+        _drop_connections(conninfo)
+        with pytest.raises(Unavailable, match="disk_full"), explained(with_log):
+            journal.head()
+        with pytest.raises(Unavailable, match="not_initialized"), explained(with_log):
+            raise Unavailable("not_initialized", "nothing to do with the server")
 
     # Settings
 

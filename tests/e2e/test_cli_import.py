@@ -86,6 +86,8 @@ def test_an_account_without_consent_takes_no_credit(cli: CommandLine) -> None:
     assert cli.credit(METRO, options=())["rejected_by_code"] == {"no_consent": 1}
     cli.consent("ann", "--scope", "travel.bus", "--scope", "travel.metro", "--from", "2026-03-01T09:00:00+08:00")
     assert cli.credit(METRO, options=())["rejected_by_code"] == {"no_consent": 1}
+    cli.consent("ann", "--to", "2026-03-01T08:15:00+08:00")
+    assert cli.credit(METRO, options=())["rejected_by_code"] == {"no_consent": 1}
     number = cli.consent("ann", "--to", "2026-03-01T09:00:00+08:00")["consent"]
     assert cli.credit(METRO, options=())["credited"] == 1
     cli("consent", "withdraw", "ann", "--by", "x", "--reason", "y", "--consent", str(number))

@@ -64,7 +64,10 @@ def town() -> World:
     world.decide(two, "2026-02-01", None, "CN-44", leave_gap=True)
     world.tell("2026-02-10T00:00:00Z")
     world.send(
-        *(trip(f"z{n}", "张三", region=region, at="2026-02-05T10:00:00Z") for n, region in ((3, "CN-440300"), (4, "CN")))
+        *(
+            trip(f"z{n}", "张三", region=region, at="2026-02-05T10:00:00Z")
+            for n, region in ((3, "CN-440300"), (4, "CN"))
+        )
     )
     world.withdraw(two)
     world.send(trip("z5", "张三", region="CN-440300", at="2026-02-06T10:00:00Z"), trip("a1", "ACME 有限公司"))

@@ -50,7 +50,7 @@ def publish(name: str) -> Act:
 
     def on_model(model: Model, answer: Any, turn: Turn) -> Any:
         for step, act in enumerate((model.review, model.certify, model.publish)):
-            turn(step)
+            turn(step - 1, step)  # each act looks once more after it was done
             try:
                 act(name)
             except Refused as refused:
@@ -295,7 +295,7 @@ def import_file(file: File, batch_rows: int, *, opens_accounts: bool) -> Act:
         earlier, used = None, 0
         for step, start in enumerate(starts, start=1):
             batch = file.reports[start : start + batch_rows]
-            fired = turn(step)
+            fired = turn(step, step + 1)  # the next batch is decided while this one is appended
             if fired is not None:
                 earlier = fired
             forced = {}
@@ -306,7 +306,7 @@ def import_file(file: File, batch_rows: int, *, opens_accounts: bool) -> Act:
                 given = {index: refused.get(report.line) for index, report in enumerate(batch)}
                 forced = {i: code for i, code in given.items() if code is not None and before[i].answer == code}
             outcomes += book.credit(intake, batch, forced)
-        turn(len(starts) + 1)
+        turn()
         counts = counts_of([outcome.answer for outcome in outcomes])
         book.close_intake(intake, counts)
         answers = {r.line: o.answer for r, o in zip(file.reports, outcomes, strict=True) if o.answer not in SETTLED}
@@ -343,7 +343,7 @@ def send(file: File, *, opens_accounts: bool, closes: bool) -> Act:
                 i: o.answer for i, o in enumerate(answer) if o.answer not in SETTLED and before[i].answer == o.answer
             }
         outcomes = book.credit(intake, file.reports, forced)
-        turn(2)
+        turn()
         if closes:
             book.close_intake(intake, counts_of([outcome.answer for outcome in outcomes]))
         return outcomes

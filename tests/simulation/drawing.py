@@ -100,7 +100,7 @@ def draw_version(rng: Random, code: Code, number: int, around: date, factor_sets
         formula=formula,
         rounding=rng.choice(("down", "half_even", "half_up")),
         offset_minutes=code.offset_minutes,
-        late_days=rng.choice((20, 90, 400, 1000, 1000)),
+        late_days=rng.choice((20, 400, 1000, 1000, 1000, 1000)),
         caps=caps,
     )
 
@@ -166,6 +166,7 @@ def altered(rng: Random, first: Report, line: int) -> Report:
             again,
             again._replace(quantity=first.quantity + ("0" if "." in first.quantity else ".00")),
             again._replace(quantity="3" if first.quantity != "3" else "2"),
+            again._replace(quantity="500"),
             again._replace(region="CN-31" if first.region != "CN-31" else ""),
             again._replace(account_ref=first.account_ref + "x"),
         )

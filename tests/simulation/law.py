@@ -40,6 +40,9 @@ class Fact(NamedTuple):
     subject: str
     details: tuple[Any, ...] = ()
 
+    def __deepcopy__(self, _: object) -> Fact:
+        return self
+
 
 @dataclass(eq=False)
 class Decision:

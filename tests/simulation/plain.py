@@ -57,6 +57,9 @@ class Version:
     late_days: int
     caps: tuple[Cap, ...]
 
+    def __deepcopy__(self, _: object) -> Version:
+        return self
+
     @property
     def name(self) -> str:
         return f"{self.code}@{self.number}"
@@ -131,6 +134,9 @@ class Report(NamedTuple):
     quantity: str
     unit: str
     region: str
+
+    def __deepcopy__(self, _: object) -> Report:
+        return self
 
     @property
     def instant(self) -> datetime | None:

@@ -106,15 +106,17 @@ class Turn:
         self._model = model
         self._left = meanwhile
 
-    def __call__(self, step: int | None = None) -> Model | None:
-        """The model as it was before the others acted, if they did so here. Raises Stopped."""
+    def __call__(self, *steps: int) -> Model | None:
+        """The model as it was before the others acted, if they did so here (``steps`` of the ledger; none = any).
+
+        Raises Stopped.
+        """
         left = self._left
         if left is None or left.size != self._model.size:
             return None
         if isinstance(left.act, type):
             raise Stopped
-        # A batch is decided while the one before is appended, and some acts look once more afterwards.
-        if step is not None and abs(step - left.step) > 1:
+        if steps and left.step not in steps:
             return None
         self._left = None
         earlier = deepcopy(self._model)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 
@@ -98,8 +99,8 @@ class World:
         approved = 0
         for version in versions:
             if version.number == 1:
-                start, end = (None, None) if rng.random() < 0.7 else drawing.draw_period(rng, today)
-                region = "*" if rng.random() < 0.7 else self._place()
+                start, end = (None, None) if rng.random() < 0.85 else drawing.draw_period(rng, today)
+                region = "*" if rng.random() < 0.85 else self._place()
                 terms = Terms(version, start, end, region, self._releases(version, (1, 2)))
                 approved += 1
                 begin += [acts.propose(terms, leave_gap=rng.random() < 0.5), acts.approve(f"D{approved}", "bob")]
@@ -125,9 +126,9 @@ class World:
 
     def _draw_rows(self) -> list[Report]:
         rng, rows = self.rng, list[Report]()
-        for line in range(1, rng.choice((2, 3, 5, 9))):
+        for line in range(1, rng.choice((3, 5, 9, 13))):
             if self.reports and rng.random() < 0.15:
-                _, first = rng.choice(self.reports)
+                _, first = rng.choice(self.reports[-3:] if rng.random() < 0.5 else self.reports)
                 rows.append(drawing.altered(rng, first, line))
                 continue
             ref, account = f"r{len(self.reports)}", rng.choice(self.accounts)
@@ -196,6 +197,8 @@ class World:
         if runs and rng.random() < 0.05:
             return acts.apply(rng.choice(list(runs)))
         terms = self._draw_terms()
+        if terms is not None and rng.random() < 0.6:
+            terms = replace(terms, start=None if rng.random() < 0.7 else terms.start, end=None, region="*")
         return None if terms is None else acts.plan(terms)
 
     def _draw_reversal(self) -> Act | None:
@@ -206,15 +209,15 @@ class World:
 
     def _draw_account_act(self) -> Act:
         rng, ref = self.rng, self.rng.choice(self.accounts)
-        doing = rng.choice(("freeze", "unfreeze", "unfreeze", "close", "open", "grant", "grant", "withdraw"))
+        doing = rng.choice(("freeze", "unfreeze", "unfreeze", "unfreeze", "close", "open", "grant", "withdraw"))
         if doing == "open":
             return acts.open_account(ref)
         if doing == "withdraw":
             return acts.withdraw_consent(ref)
         if doing == "grant":
             scope = rng.choice((("*",), (self.codes[0].behavior,), ("travel.metro", "living.power")))
-            start = None if rng.random() < 0.5 else self.now - timedelta(days=rng.choice((3, 30, 365)))
-            end = None if rng.random() < 0.6 else self.now + timedelta(days=rng.choice((-1, 2, 30)))
+            start = None if rng.random() < 0.7 else self.now - timedelta(days=rng.choice((3, 30, 365)))
+            end = None if rng.random() < 0.7 else self.now + timedelta(days=rng.choice((-1, 2, 30)))
             return acts.grant(ref, scope, start, end)
         return acts.set_status(ref, doing if doing != "close" or rng.random() < 0.3 else "unfreeze")
 

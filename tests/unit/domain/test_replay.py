@@ -10,9 +10,10 @@ import pytest
 
 from domain import account as account_rules
 from domain.events import account as events
+from domain.events import rulebook
 from domain.events.base import Recorded
 from domain.replay import AccountReplay
-from tests.unit.domain.documents import count_cap, day_cap, metro, open_row, power
+from tests.unit.domain.documents import count_cap, day_cap, factor_row, metro, open_row, power, release
 from tests.unit.domain.worlds import World, replayed, saving, trip
 
 METRO = "travel.metro"
@@ -426,6 +427,30 @@ def test_a_credit_reversed_twice_is_found() -> None:
     done = world.replayed(world.altered(world.size, credit=3))
     found = {(m.what, m.booked, m.recomputed) for m in done.mismatches}
     assert found == {("reversal", "credit 3", "reversed before"), ("reversed_mg", "100000", "0")}
+
+
+# -- the rulebook ------------------------------------------------------------------------------------------------
+
+ALTERED_RULEBOOK: list[tuple[type[Any], dict[str, Any], str]] = [
+    (rulebook.MethodologyDrafted, {"digest": "0" * 64}, "digest"),
+    (rulebook.MethodologyDrafted, {"by": "rita"}, "different actors"),
+    (rulebook.MethodologyCertified, {"by": "dora"}, "different actors"),
+    (rulebook.FactorReleaseLoaded, {"digest": "0" * 64}, "digest of release 1"),
+    (rulebook.DecisionApproved, {"by": "alice"}, "approved by its proposer"),
+    (rulebook.RevisionApproved, {"by": "alice"}, "approved by its planner"),
+]
+
+
+@pytest.mark.parametrize(("kind", "changes", "what"), ALTERED_RULEBOOK)
+def test_a_rulebook_that_contradicts_itself_is_found(kind: type[Any], changes: dict[str, Any], what: str) -> None:
+    world = town()
+    world.load(release(1, factor_row("0.5")))
+    world.credited(trip("t1"))
+    world.revise(TWO)
+    world.draft(metro(3, "1"))
+    done = world.replayed(world.altered(position(world, kind), **changes))
+    assert done.found == [(0, what)]
+    assert done.digest == world.replayed().digest
 
 
 # -- what cannot be read -----------------------------------------------------------------------------------------

@@ -12,7 +12,8 @@ from domain.account import Account
 from domain.digest import MerkleRoot, sm3_hex
 from domain.events import account as events
 from domain.events.rulebook import RevisionApproved
-from domain.revision import Impact
+from domain.methodology import describe
+from domain.revision import Impact, changes_by
 from tests.unit.domain.documents import count_cap, day_cap, factor_row, metro, open_row, power, release
 from tests.unit.domain.refusals import refusal
 from tests.unit.domain.worlds import World, booked_lines, saving, trip
@@ -143,6 +144,16 @@ def test_a_run_does_not_take_days_that_another_code_values() -> None:
     assert refusal(world.plan, two, "2026-01-01", "2026-02-02") == ("other_code", "methodology")
     assert refusal(world.plan, two, "2026-02-01", None, "CN") == ("other_code", "methodology")
     world.plan(two, "2026-01-01", "2026-02-01")
+
+
+def test_days_that_another_code_holds_without_a_value_for_them_are_not_free_either() -> None:
+    world = World("2025-12-01T00:00:00Z")
+    world.introduce(metro(1, [open_row("100", "CN")], code="RIVAL"), "2026-01-01")
+    two = world.publish(metro(2, "40"))
+    world.tell("2026-03-01T00:00:00Z")
+    assert refusal(world.plan, two, "2026-01-01", None, "US") == ("other_code", "methodology")
+    assert refusal(world.plan, two, "2026-01-01") == ("other_code", "methodology")
+    world.plan(two, None, "2026-01-01")
 
 
 def test_a_planned_run_sees_what_it_would_take_if_it_were_approved_now() -> None:
@@ -422,6 +433,21 @@ def test_the_approval_of_a_run_is_the_decision_of_later_credits() -> None:
     assert world.credited(trip("t1"), trip("t2", at="2026-02-20T00:00:00Z")) == [40_000, 100_000]
     decisions = [each.event.decision for each in world.streams[world.account_id()][2:]]
     assert decisions == ["R1", "D1"]
+
+
+def test_a_plan_tells_what_its_approval_would_take_over() -> None:
+    world = World("2025-12-01T00:00:00Z")
+    world.introduce(metro(1, "100"), "2026-01-01")
+    world.decide("TRAVEL-METRO@1", "2026-01-01", None, "CN-44")
+    two = world.publish(metro(2, [open_row("40", "CN")]))
+    world.tell("2026-03-01T00:00:00Z")
+    run = world.rulebook.revisions[world.plan(two, "2026-01-15", "2026-02-01")]
+    told = [(describe(c), c.before and c.before.id, c.after and c.after.id) for c in changes_by(world.rulebook, run)]
+    # The province keeps its own decision; outside China the new version has no value, which leaves a gap.
+    assert told == [
+        ("region * from 2026-01-15 to 2026-02-01", "D1", None),
+        ("region CN from 2026-01-15 to 2026-02-01", "D1", "R1"),
+    ]
 
 
 def test_a_withdrawal_between_plan_and_approval_is_noticed() -> None:

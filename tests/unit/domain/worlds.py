@@ -28,7 +28,7 @@ from domain.events.registry import encode, recorded
 from domain.events.rulebook import BookOpened, RevisionCompleted
 from domain.history import AccountHistory
 from domain.instants import instant_of, instant_text
-from domain.replay import AccountReplay, Mismatch, approved_runs
+from domain.replay import AccountReplay, Mismatch, approved_runs, check_rulebook
 from domain.revision import LINES_PER_EVENT, Impact
 from domain.rulebook import Rulebook
 from domain.screening import Rules
@@ -347,7 +347,19 @@ class World:
             lines = revisions.lines_for(self.history_of(stream), scope)
             if lines:
                 impact.add(lines)
-        self.act(revisions.plan(self.rulebook, run, start, end, impact.as_dict()))
+        report = {
+            "methodology": name,
+            "from": start,
+            "to": end,
+            "region": region,
+            "releases": releases or {},
+            "as_of": run.as_of,
+            "left_out": revisions.left_out(self.rulebook, run),
+            "changes": [methodology.describe(change) for change in revisions.changes_by(self.rulebook, run)],
+            "not_valued": impact.not_valued,
+            **impact.as_dict(),
+        }
+        self.act(revisions.plan(self.rulebook, run, start, end, report))
         return run.id
 
     def approve_run(self, run: str, by: str = "bob") -> None:
@@ -425,6 +437,7 @@ def replayed(log: list[Recorded], until: int | None = None) -> Replayed:
     accounts = {stream: AccountReplay(rulebook, runs, stream, upto) for stream in sorted(streams)}
     balances = {stream: account.run(streams[stream]) for stream, account in accounts.items()}
     lines = sorted(f"{stream},{behavior},{mg}\n" for stream, sums in balances.items() for behavior, mg in sums.items())
-    mismatches = [mismatch for account in accounts.values() for mismatch in account.mismatches]
+    mismatches = check_rulebook(rulebook)
+    mismatches += [mismatch for account in accounts.values() for mismatch in account.mismatches]
     digest = sm3_hex("".join(lines).encode())
     return Replayed(mismatches, balances, digest, sum(account.credits for account in accounts.values()), accounts)

@@ -1,0 +1,205 @@
+"""docs/BENCHMARKS.md from what was measured: pure, so that it can be tested.
+
+Keeps: a ratio is formed within a round, between neighbors in time, and only then is the median taken; a bar counts as
+met by that median. What could not be measured, and what is not built yet, is named. Everything from the marker line
+on belongs to people and is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Final, NamedTuple
+
+MARKER: Final = "<!-- notes -->"
+FLAT: Final = 1.25
+"""Memory is called flat when four times the book takes at most this many times the memory."""
+
+
+class Rate(NamedTuple):
+    """Rows handled in a measured time."""
+
+    rows: int
+    seconds: float
+
+    @property
+    def per_second(self) -> float:
+        return self.rows / self.seconds
+
+
+class Memory(NamedTuple):
+    """Peak memory in bytes of the same work on a book and on one four times its size."""
+
+    work: str
+    small_bytes: int
+    large_bytes: int
+
+
+Round = Mapping[str, Rate]
+"""Path (a key of ``PATHS``) -> its rate; a path that could not be measured is absent."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One run. ``facts``: name and value of what it was measured on and with; ``remarks``: what to know besides."""
+
+    facts: Sequence[tuple[str, str]]
+    rounds: Sequence[Round]
+    memory: Sequence[Memory]
+    memory_rows: tuple[int, int]
+    remarks: Sequence[str] = field(default_factory=list)
+
+
+PATHS: Final[Mapping[str, str]] = {
+    "credit": "crediting a CSV file, end to end",
+    "credit_duplicates": "the same, 1 % of the rows credited before",
+    "copy": "binary COPY of the event rows those two wrote (the baseline)",
+    "stock_loaded": "stock `eventsourcing`, batch save, accounts in memory",
+    "stock_cold": "stock `eventsourcing`, batch save, accounts loaded first",
+    "stock_single": "stock `eventsourcing`, one behavior at a time",
+    "umadb": "umadb server, the same bytes, no condition",
+    "umadb_conditional": "umadb server, every reference must be new",
+    "project": "views following the log",
+    "read": "the log through a raw binary cursor",
+    "rebuild": "rebuild of all views",
+    "replay": "replay with the reference kernel",
+}
+"""What is measured, in the order of the tables."""
+
+
+class Bar(NamedTuple):
+    """``path`` as a multiple of ``against``, and what DESIGN 8 asks for (None: nothing)."""
+
+    says: str
+    path: str
+    against: str
+    least: float | None
+    percent: bool = False
+
+
+BARS: Final = (
+    Bar("crediting / binary COPY", "credit", "copy", 0.50, percent=True),
+    Bar("crediting / stock batch save, loaded", "credit", "stock_loaded", 5),
+    Bar("crediting / stock batch save, cold", "credit", "stock_cold", 20),
+    Bar("crediting / stock one at a time", "credit", "stock_single", 80),
+    Bar("crediting with 1 % duplicates / without", "credit_duplicates", "credit", 0.70, percent=True),
+    Bar("view rebuild / raw cursor read", "rebuild", "read", 0.50, percent=True),
+    Bar("crediting / umadb, no condition", "credit", "umadb", None),
+    Bar("crediting / umadb, new references only", "credit", "umadb_conditional", None),
+    Bar("replay (reference kernel) / raw cursor read", "replay", "read", None, percent=True),
+)
+
+NOT_BUILT: Final = (
+    ("crediting, sealed and proven / binary COPY", "≥ 35 %"),
+    ("replay, fast kernel / reference kernel", "≥ 60x"),
+    ("replay, fast kernel / Parquet decode, time", "≤ 3x"),
+)
+
+_INTRODUCTION = """# Benchmarks
+
+<!-- Made by `make bench`: everything above the line "notes" is written anew by each run. -->
+
+Every path does its work once in each round, so that all of them meet the same minutes of the machine. **Compare only
+within a run**: the ratios mean something, events per second are those of one machine on one day. A ratio is formed
+in each round; the table shows the median and, in brackets, the least and the greatest. The bars are those of the
+design, and a bar is met by the median. Every measurement is a process of its own; starting Python and connecting do
+not count, the digest of the file does. What each path does exactly is said in `benchmarks/`.
+"""
+
+
+def render(measured: Measured) -> str:
+    """The generated part of the document, up to and without the marker."""
+    facts = _table(("", ""), [(name, value) for name, value in measured.facts])
+    parts = [
+        _INTRODUCTION,
+        "## Against the bars\n",
+        _table(("ratio", "median (least to greatest)", "bar", "met"), _bars(measured)),
+        "## Events per second\n",
+        _table(("path", "events a round", "median (least to greatest)"), _rates(measured.rounds)),
+        "## Memory\n",
+        _memory_words(*measured.memory_rows),
+        _table(("work", "book", "4 x book", "ratio", "flat"), [_memory_row(each) for each in measured.memory]),
+        "## Rounds\n",
+        _table(
+            ("events/s", *(f"round {number}" for number in range(1, len(measured.rounds) + 1))),
+            _each_round(measured.rounds),
+        ),
+        "## Measured on and with\n",
+        facts,
+        *(["## Remarks\n", "".join(f"- {remark}\n" for remark in measured.remarks)] if measured.remarks else []),
+    ]
+    return "\n".join(parts)
+
+
+def with_notes(generated: str, former: str) -> str:
+    """The document: the generated part, then the former document's notes."""
+    _, marker, notes = former.partition(MARKER)
+    return f"{generated}\n{MARKER}{notes if marker else chr(10)}"
+
+
+def ratios(rounds: Sequence[Round], path: str, against: str) -> list[float]:
+    """The ratio of two rates in every round that has both."""
+    return [each[path].per_second / each[against].per_second for each in rounds if path in each and against in each]
+
+
+def _bars(measured: Measured) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = []
+    for bar in BARS:
+        found = ratios(measured.rounds, bar.path, bar.against)
+        asked = "none" if bar.least is None else f"≥ {_ratio(bar.least, bar)}"
+        if not found:
+            rows.append((bar.says, "not measured", asked, ""))
+            continue
+        shown = f"**{_ratio(median(found), bar)}** ({_ratio(min(found), bar)} to {_ratio(max(found), bar)})"
+        rows.append((bar.says, shown, asked, "" if bar.least is None else _yes(median(found) >= bar.least)))
+    rows += [(says, "not built yet", asked, "") for says, asked in NOT_BUILT]
+    return rows
+
+
+def _ratio(value: float, bar: Bar) -> str:
+    if bar.percent:
+        return f"{100 * value:.0f} %"
+    return f"{value:.0f}x" if value >= 20 or value == round(value) else f"{value:.1f}x"
+
+
+def _rates(rounds: Sequence[Round]) -> list[tuple[str, ...]]:
+    rows = []
+    for path, says in PATHS.items():
+        found = [each[path] for each in rounds if path in each]
+        if found:
+            speeds = [rate.per_second for rate in found]
+            shown = f"**{median(speeds):,.0f}** ({min(speeds):,.0f} to {max(speeds):,.0f})"
+            rows.append((says, f"{median(rate.rows for rate in found):,.0f}", shown))
+        else:
+            rows.append((says, "", "not measured"))
+    return rows
+
+
+def _each_round(rounds: Sequence[Round]) -> list[tuple[str, ...]]:
+    return [
+        (says, *(f"{each[path].per_second:,.0f}" if path in each else "" for each in rounds))
+        for path, says in PATHS.items()
+    ]
+
+
+def _memory_words(small: int, large: int) -> str:
+    return (
+        f"Peak memory of the whole process on a book of {small:,} behaviors of {small // 10:,} people, and on one of"
+        f" {large:,} of {large // 10:,}.\nIt is called flat when the larger book takes at most {FLAT} times as much.\n"
+    )
+
+
+def _memory_row(each: Memory) -> tuple[str, ...]:
+    ratio = each.large_bytes / each.small_bytes
+    sizes = (f"{size / 2**20:,.0f} MiB" for size in (each.small_bytes, each.large_bytes))
+    return (each.work, *sizes, f"{ratio:.2f}", _yes(ratio <= FLAT))
+
+
+def _yes(met: bool) -> str:
+    return "yes" if met else "**no**"
+
+
+def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    lines = [header, tuple("---" for _ in header), *rows]
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
