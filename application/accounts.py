@@ -14,11 +14,12 @@ from application.book import Book
 from application.ports.journal import Append, Moved
 from domain import account as rules
 from domain.account import Account
+from domain.actors import check_actor, check_reason
 from domain.errors import Rejected
 from domain.events import account as events
 from domain.events.base import Event, NewEvent
 from domain.history import AccountHistory
-from domain.instants import instant_of
+from domain.instants import instant_of, instant_text
 from domain.revision import pending_revision, scope_of
 from domain.rulebook import Rulebook
 
@@ -99,10 +100,10 @@ def grant_consent(
         scope=scope,
         terms_version=terms_version,
         basis="direct",
-        valid_from=valid_from,
-        valid_to=valid_to,
+        valid_from=None if bounds[0] is None else instant_text(bounds[0]),
+        valid_to=None if bounds[1] is None else instant_text(bounds[1]),
         evidence=evidence,
-        asserter=by,
+        asserter=check_actor(by),
     )
 
     def decide(account: Account) -> Event:
@@ -174,8 +175,8 @@ def reverse(book: Book, account_ref: str, source_ref: str, by: str, reason: str,
             behavior=facts.behavior,
             day=facts.day,
             reversed_mg=str(worth),
-            reason=reason,
-            by=by,
+            reason=check_reason(reason),
+            by=check_actor(by),
         )
         return [*owed, reversal], worth
 

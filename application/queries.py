@@ -189,7 +189,7 @@ def _valuation(rulebook: Rulebook, credit: Credit, index: int, times: dict[int, 
         "formula": version.method.formula_text,
         "rounding": version.method.rounding,
         "methodology_digest": version.digest,
-        "decided_by": [source.by],
+        "decided_by": [source.by, source.approver],
         "releases": source.releases,
         "parameters": [
             {"name": name, "region": row.region, "value": row.value.value, "scale": row.value.scale}

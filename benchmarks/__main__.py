@@ -33,7 +33,7 @@ def main(argv: Sequence[str]) -> int:
         _parser().error(f"at least 1 round of {_FEWEST_ROWS} rows")
     # A finally block must run when the process is asked to end: the server stops in one.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    measured = measure(sizes, options.folder, ["python -m benchmarks", *(argv if options.folder is None else [])])
+    measured = measure(sizes, options.folder)
     generated = render(measured)
     print(generated)
     output = options.output or (None if options.quick else _REPORT)
@@ -44,9 +44,10 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def measure(sizes: Sizes, folder: Path | None, command: Sequence[str]) -> Measured:
+def measure(sizes: Sizes, folder: Path | None) -> Measured:
     """The whole run, in a temporary home below ``folder``."""
     with temporary_home(folder) as home, ExitStack() as stack:
+        command = f"python -m benchmarks --rounds {sizes.rounds} --rows {sizes.rows}"
         facts = describe(home.conninfo, home.folder, command)
         bench = Bench(home, sizes, "")
         try:

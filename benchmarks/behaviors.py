@@ -31,4 +31,5 @@ def _row(source: random.Random, seed: int, number: int, accounts: int) -> str:
     account = source.randrange(accounts)
     day, second = source.randint(1, 28), source.randrange(86_400)
     clock = f"{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}"
-    return f"gen:{seed}/{number},person-{account:07d},{behavior},2025-03-{day:02d}T{clock}+08:00,{quantity},{unit},CN-440300\n"
+    when = f"2025-03-{day:02d}T{clock}+08:00"
+    return f"gen:{seed}/{number},person-{account:07d},{behavior},{when},{quantity},{unit},CN-440300\n"

@@ -8,13 +8,14 @@ before the clock starts; packing them by hand is part of it. Nothing is checked,
 from __future__ import annotations
 
 import struct
-import time
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 import psycopg
 from psycopg import Connection, ServerCursor
+
+from benchmarks.stopwatch import Stopwatch, untimed
 
 Row = tuple[UUID, int, str, bytes, int]
 
@@ -38,28 +39,26 @@ def create(target: str) -> dict[str, Any]:
     """The table that rows are copied into."""
     with psycopg.connect(target, autocommit=True) as conn:
         conn.execute(_TABLE)
-    return {"rows": 0, "seconds": 0}
+    return untimed()
 
 
 def copy(source: str, target: str, after: int, upto: int, batch_rows: int) -> dict[str, Any]:
     """Copy the events at positions (after, upto] from the log into the table."""
     rows = log_rows(source, after, upto)
-    with psycopg.connect(target, autocommit=True) as conn:
-        started = time.perf_counter()
+    with psycopg.connect(target, autocommit=True) as conn, Stopwatch() as watch:
         for start in range(0, len(rows), batch_rows):
             _copy_batch(conn, rows[start : start + batch_rows])
-        return {"rows": len(rows), "seconds": time.perf_counter() - started}
+    return watch.answer(len(rows))
 
 
 def read(conninfo: str) -> dict[str, Any]:
     """The whole log through a binary cursor, in log order, as Python values that nobody looks at."""
     count = 0
-    with psycopg.connect(conninfo) as conn, ServerCursor(conn, "log") as cursor:
-        started = time.perf_counter()
+    with psycopg.connect(conninfo) as conn, ServerCursor(conn, "log") as cursor, Stopwatch() as watch:
         cursor.execute(f"SELECT {_COLUMNS} FROM journal.ledger_events ORDER BY notification_id".encode(), binary=True)
         while page := cursor.fetchmany(_READ_PAGE):
             count += len(page)
-        return {"rows": count, "seconds": time.perf_counter() - started}
+    return watch.answer(count)
 
 
 def log_rows(conninfo: str, after: int, upto: int) -> list[Row]:

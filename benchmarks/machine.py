@@ -6,8 +6,7 @@ import os
 import platform
 import re
 import subprocess
-from collections.abc import Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -17,7 +16,7 @@ _PACKAGES = ("carbon-ledger", "eventsourcing", "psycopg", "msgspec", "cryptograp
 _SETTINGS = ("fsync", "synchronous_commit", "wal_sync_method", "full_page_writes", "shared_buffers", "max_wal_size")
 
 
-def describe(conninfo: str, folder: Path, command: Sequence[str]) -> list[tuple[str, str]]:
+def describe(conninfo: str, folder: Path, command: str) -> list[tuple[str, str]]:
     """Names and values, for the head of the report."""
     with psycopg.connect(conninfo) as conn:
         server = conn.info.parameter_status("server_version") or str(conn.info.server_version)
@@ -26,8 +25,8 @@ def describe(conninfo: str, folder: Path, command: Sequence[str]) -> list[tuple[
     python = f"Python {platform.python_version()}"
     packages = [f"{name} {found}" for name in _PACKAGES if (found := _version(name))]
     return [
-        ("command", f"`{' '.join(command)}`"),
-        ("date", datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")),
+        ("command", f"`{command}`"),
+        ("date", datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")),
         ("revision", _revision()),
         ("processors", f"{_processors()} x {_processor_model()}"),
         ("memory", _memory()),

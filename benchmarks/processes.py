@@ -37,6 +37,7 @@ class Done:
 
     rows: int
     seconds: float
+    cpu_seconds: float
     peak_bytes: int
     answer: dict[str, Any]
 
@@ -84,7 +85,7 @@ def run(task: str, arguments: dict[str, Any], files: Path) -> Done:
     if child.returncode != 0:
         raise RuntimeError(f"{task} ended with {child.returncode}")
     found = json.loads(answer.read_bytes())
-    return Done(found["rows"], found["seconds"], peak_bytes, found)
+    return Done(found["rows"], found["seconds"], found["cpu_seconds"], peak_bytes, found)
 
 
 def _wait(child: subprocess.Popen[bytes]) -> int:

@@ -10,7 +10,6 @@ import sys
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks import umadb_rival
 from benchmarks.behaviors import write_file
 from benchmarks.processes import Done, Home, run
 from benchmarks.report import Memory, Rate
@@ -133,7 +132,7 @@ def one_round(bench: Bench, number: int) -> dict[str, Rate]:
             written[path] = bench.credit(bench.speed, bench.sizes.rows, seed + 1, repeat_seed=bench.last_seed)
         rates[path] = _rate(written[path])
         copies.append(bench.copy(written[path]))
-    rates["copy"] = Rate(sum(each.rows for each in copies), sum(each.seconds for each in copies))
+    rates["copy"] = _rate(*copies)
     bench.last_seed = seed
     rates["project"] = _rate(bench.ours("project", bench.speed))
     _stock(bench, seed, rates)
@@ -179,5 +178,7 @@ def _replay(bench: Bench, book: str) -> Done:
     return done
 
 
-def _rate(done: Done) -> Rate:
-    return Rate(done.rows, done.seconds)
+def _rate(*done: Done) -> Rate:
+    return Rate(
+        sum(each.rows for each in done), sum(each.seconds for each in done), sum(each.cpu_seconds for each in done)
+    )

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import csv
 import itertools
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -20,6 +19,9 @@ import psycopg
 from eventsourcing.application import Application
 from eventsourcing.domain import Aggregate, event
 from psycopg.conninfo import conninfo_to_dict
+
+from benchmarks.stopwatch import Stopwatch, untimed
+from benchmarks.unsticking import unstick
 
 SCHEMA = "stock"
 _OPENED_AT_ONCE = 1_000
@@ -65,7 +67,7 @@ def create(conninfo: str) -> dict[str, Any]:
     """The schema; the library makes its tables itself."""
     with psycopg.connect(conninfo, autocommit=True) as conn:
         conn.execute(f"CREATE SCHEMA {SCHEMA}".encode())
-    return {"rows": 0, "seconds": 0}
+    return untimed()
 
 
 def one_by_one(conninfo: str, file: str, rows: int) -> dict[str, Any]:
@@ -73,12 +75,12 @@ def one_by_one(conninfo: str, file: str, rows: int) -> dict[str, Any]:
     credits_of = _read(file, rows)
     with _application(conninfo) as app:
         ids = {ref: account.id for ref, account in _open(app, credits_of).items()}
-        started = time.perf_counter()
-        for ref, arguments in credits_of:
-            account = _get(app, ids[ref])
-            account.credit(**arguments)
-            app.save(account)
-        return {"rows": rows, "seconds": time.perf_counter() - started}
+        with Stopwatch() as watch:
+            for ref, arguments in credits_of:
+                account = _get(app, ids[ref])
+                account.credit(**arguments)
+                app.save(account)
+    return watch.answer(rows)
 
 
 def cold(conninfo: str, file: str, rows: int, batch_rows: int) -> dict[str, Any]:
@@ -86,12 +88,12 @@ def cold(conninfo: str, file: str, rows: int, batch_rows: int) -> dict[str, Any]
     credits_of = _read(file, rows)
     with _application(conninfo) as app:
         ids = {ref: account.id for ref, account in _open(app, credits_of).items()}
-        started = time.perf_counter()
-        for start in range(0, rows, batch_rows):
-            batch = credits_of[start : start + batch_rows]
-            accounts = {ref: _get(app, ids[ref]) for ref in {ref for ref, _ in batch}}
-            _credit_batch(app, accounts, batch)
-        return {"rows": rows, "seconds": time.perf_counter() - started}
+        with Stopwatch() as watch:
+            for start in range(0, rows, batch_rows):
+                batch = credits_of[start : start + batch_rows]
+                accounts = {ref: _get(app, ids[ref]) for ref in {ref for ref, _ in batch}}
+                _credit_batch(app, accounts, batch)
+    return watch.answer(rows)
 
 
 def loaded(conninfo: str, file: str, rows: int, batch_rows: int) -> dict[str, Any]:
@@ -99,14 +101,15 @@ def loaded(conninfo: str, file: str, rows: int, batch_rows: int) -> dict[str, An
     credits_of = _read(file, rows)
     with _application(conninfo) as app:
         accounts = _open(app, credits_of)
-        started = time.perf_counter()
-        for start in range(0, rows, batch_rows):
-            _credit_batch(app, accounts, credits_of[start : start + batch_rows])
-        return {"rows": rows, "seconds": time.perf_counter() - started}
+        with Stopwatch() as watch:
+            for start in range(0, rows, batch_rows):
+                _credit_batch(app, accounts, credits_of[start : start + batch_rows])
+    return watch.answer(rows)
 
 
 @contextmanager
 def _application(conninfo: str) -> Iterator[Application[UUID]]:
+    unstick()
     parts = conninfo_to_dict(conninfo)
     names = {"DBNAME": "dbname", "HOST": "host", "PORT": "port", "USER": "user", "PASSWORD": "password"}
     env = {f"POSTGRES_{name}": str(parts.get(part) or "") for name, part in names.items()}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -53,16 +54,17 @@ def server(folder: Path) -> Iterator[str]:
 
 def append(url: str, source: str, after: int, upto: int, batch_rows: int, conditional: bool) -> dict[str, Any]:
     """Append the ledger's events at positions (after, upto] in batches."""
+    # The parent of all tasks needs this module too, and neither of these.
     import umadb
 
     from benchmarks.copying import log_rows
+    from benchmarks.stopwatch import Stopwatch
 
     rows = [
         (topic, state, [str(stream), _ref(state, position)] if conditional else [str(stream)])
         for stream, _, topic, state, position in log_rows(source, after, upto)
     ]
-    with umadb.Client(url) as client:
-        started = time.perf_counter()
+    with umadb.Client(url) as client, Stopwatch() as watch:
         for start in range(0, len(rows), batch_rows):
             batch = rows[start : start + batch_rows]
             events = [umadb.Event(topic, state, tags) for topic, state, tags in batch]
@@ -71,7 +73,7 @@ def append(url: str, source: str, after: int, upto: int, batch_rows: int, condit
                 items = [umadb.QueryItem(tags=[tags[1]]) for _, _, tags in batch]
                 condition = umadb.AppendCondition(fail_if_events_match=umadb.Query(items=items))
             client.append(events, condition=condition)
-        return {"rows": len(rows), "seconds": time.perf_counter() - started}
+    return watch.answer(len(rows))
 
 
 def _ref(state: bytes, position: int) -> str:
@@ -86,4 +88,6 @@ def _wait_until_listening(process: subprocess.Popen[bytes], port: int, log: Path
             return
         time.sleep(0.05)
     words = log.read_text("utf-8", "replace").strip().splitlines()
-    raise NotRunning(words[-1] if words else f"its server did not listen within {_START_SECONDS} s")
+    # The report names no folder of the machine it was made on.
+    said = re.sub(r"(?:/[^/\s:]+)+/", "", words[-1]) if words else ""
+    raise NotRunning(said or f"its server did not listen within {_START_SECONDS} s")

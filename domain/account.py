@@ -14,6 +14,7 @@ from uuid import UUID
 
 import msgspec
 
+from domain.actors import check_actor, check_reason
 from domain.errors import Rejected
 from domain.events import account as events
 from domain.events.base import Event, Recorded
@@ -198,7 +199,7 @@ def open_account(kind: str, account_ref: str) -> tuple[events.AccountOpened, eve
 def freeze(account: Account, by: str, reason: str) -> events.AccountFrozen:
     """Raises Rejected ``account_frozen``, ``account_closed``."""
     _refuse_status(account, "frozen", "closed")
-    return events.AccountFrozen(by=by, reason=reason)
+    return events.AccountFrozen(by=check_actor(by), reason=check_reason(reason))
 
 
 def unfreeze(account: Account, by: str, reason: str) -> events.AccountUnfrozen:
@@ -206,13 +207,13 @@ def unfreeze(account: Account, by: str, reason: str) -> events.AccountUnfrozen:
     _refuse_status(account, "closed")
     if account.status != "frozen":
         raise Rejected("account_not_frozen", "the account is open", field="account", remedy="nothing to do")
-    return events.AccountUnfrozen(by=by, reason=reason)
+    return events.AccountUnfrozen(by=check_actor(by), reason=check_reason(reason))
 
 
 def close(account: Account, by: str, reason: str) -> events.AccountClosed:
     """Raises Rejected ``account_closed``."""
     _refuse_status(account, "closed")
-    return events.AccountClosed(by=by, reason=reason)
+    return events.AccountClosed(by=check_actor(by), reason=check_reason(reason))
 
 
 def withdraw_consent(account: Account, consent: int, by: str, reason: str) -> events.ConsentWithdrawn:
@@ -224,7 +225,7 @@ def withdraw_consent(account: Account, consent: int, by: str, reason: str) -> ev
             field="consent",
             remedy="`account show` lists the active consents",
         )
-    return events.ConsentWithdrawn(consent=consent, by=by, reason=reason)
+    return events.ConsentWithdrawn(consent=consent, by=check_actor(by), reason=check_reason(reason))
 
 
 def _refuse_status(account: Account, *refused: str) -> None:

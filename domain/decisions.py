@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 
+from domain.actors import check_actor, refuse_same_actor
 from domain.applicability import ChangeOfHand, changes_of_hand, overlap, regions_touch
 from domain.errors import Rejected
 from domain.events.base import NewEvent
 from domain.events.rulebook import DecisionApproved, DecisionProposed
-from domain.methodology import check_actor, find, refuse_during_revision, refuse_gap, refuse_same_actor
+from domain.methodology import find, refuse_during_revision, refuse_gap
 from domain.rulebook import MethodologyVersion, Proposal, Rulebook, period_of
 from domain.values import FIRST_DAY, Period, civil_day, day_text
 

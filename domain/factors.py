@@ -12,11 +12,11 @@ from typing import Any
 
 import msgspec
 
+from domain.actors import check_actor
 from domain.digest import sm3_hex
 from domain.errors import Rejected
 from domain.events.base import NewEvent
 from domain.events.rulebook import FactorReleaseLoaded, FactorRow
-from domain.methodology import check_actor
 from domain.rulebook import Rulebook
 
 _NAME = re.compile(r"[A-Z0-9][A-Z0-9-]{0,63}")

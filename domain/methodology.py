@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 
+from domain.actors import check_actor, refuse_same_actor
 from domain.applicability import NEVER, ChangeOfHand, changes_of_hand, gaps
 from domain.digest import sm3_hex
 from domain.errors import Rejected
@@ -26,20 +27,6 @@ from domain.kernel.method import Method
 from domain.kernel.method_file import method_from_document
 from domain.rulebook import MethodologyVersion, Rulebook
 from domain.values import AFTER_LAST_DAY, FIRST_DAY, Period, day_text
-
-_ACTOR_CHARACTERS = 64
-
-
-def check_actor(actor: str) -> str:
-    """A usable actor name: 1 to 64 printable characters without spaces at the ends.
-
-    Raises Rejected ``actor_malformed``.
-    """
-    if not 0 < len(actor) <= _ACTOR_CHARACTERS or not actor.isprintable() or actor != actor.strip():
-        raise Rejected(
-            "actor_malformed", f"{actor!r} is not an actor name", field="by", remedy="give 1 to 64 printable characters"
-        )
-    return actor
 
 
 def find(rulebook: Rulebook, name: str) -> MethodologyVersion:
@@ -187,15 +174,6 @@ def _in_state(rulebook: Rulebook, name: str, needed: str, to: str) -> Methodolog
             remedy="`methodology show` tells its state; drafted -> reviewed -> certified -> published -> withdrawn",
         )
     return version
-
-
-def refuse_same_actor(by: str, **others: str) -> None:
-    """Raises Rejected ``same_actor`` when ``by`` already acted in one of the roles."""
-    for role, actor in others.items():
-        if by == actor:
-            raise Rejected(
-                "same_actor", f"{by} is already its {role}", field="by", remedy="somebody else has to do this step"
-            )
 
 
 def _check_fixed(rulebook: Rulebook, method: Method) -> None:

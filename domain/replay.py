@@ -22,6 +22,7 @@ from domain.errors import Corrupt
 from domain.events import account as events
 from domain.events.base import Recorded
 from domain.history import AccountHistory
+from domain.instants import instant_of
 from domain.kernel.caps import CapUse, credit_one
 from domain.kernel.valuation import RULE
 from domain.revision import Scope, lines_for, scope_of
@@ -186,10 +187,12 @@ class AccountReplay:
             use.adjust(day_number(line.day), int(line.credited_mg) - int(line.before_mg))
 
     def _check_consent(self, each: Recorded, day: int) -> None:
-        """At civil-day grain, since the exact instant is a personal fact."""
+        """By civil day, since the exact instant is a personal fact; where it is there, the day must be its own."""
         facts: events.BehaviorCredited = each.event
         consent = next((c for c in self._account.consents if c.version == facts.consent), None)
         offset = next((m.method.utc_offset_minutes for m in self._rulebook.published(facts.behavior)), 0)
+        if each.personal is not None and civil_day(instant_of(each.personal.occurred_at), offset) != day:
+            self._report(each, "day", facts.day, "the civil day of the exact instant")
         if consent is None:
             self._report(each, "consent", facts.consent, "no active consent of that version")
         elif not (facts.behavior in consent.scope or "*" in consent.scope):
@@ -236,6 +239,8 @@ def check_rulebook(rulebook: Rulebook) -> list[Mismatch]:
         actors = [actor for actor in (version.drafter, version.reviewer, version.certifier) if actor]
         expect("methodology", name, "digest", version.digest, sm3_hex(version.document.encode()))
         expect("methodology", name, "different actors", len(set(actors)), len(actors))
+        withdrawn_alone = version.withdrawer != "" and version.withdrawer == version.withdrawal_proposer
+        expect("methodology", name, "withdrawn by its proposer", withdrawn_alone, False)
     for (name, release), event in rulebook.releases.items():
         expect("factor_set", name, f"digest of release {release}", event.digest, factors.digest_of(event.rows))
     for proposal in rulebook.proposals.values():

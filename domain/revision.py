@@ -14,6 +14,7 @@ from uuid import UUID
 import msgspec
 
 from domain.account import Account
+from domain.actors import check_actor, refuse_same_actor
 from domain.applicability import NEVER, ChangeOfHand, Decision, LookUp, build_lookup, changes_of_hand
 from domain.decisions import applicable_version, check_region, check_releases, checked_period
 from domain.digest import sm3_hex
@@ -24,7 +25,7 @@ from domain.events.rulebook import RevisionApproved, RevisionCompleted, Revision
 from domain.history import AccountHistory, Credit
 from domain.kernel.caps import CapUse, requantify
 from domain.kernel.valuation import RULE
-from domain.methodology import check_actor, describe, refuse_during_revision, refuse_same_actor
+from domain.methodology import describe, refuse_during_revision
 from domain.rulebook import RevisionRun, Rulebook
 from domain.values import region_chain
 

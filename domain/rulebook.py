@@ -42,6 +42,7 @@ class MethodologyVersion:
     reviewer: str = ""
     certifier: str = ""
     withdrawal_proposer: str = ""
+    withdrawer: str = ""
     published_at: int = 0
     """Log position of its publication, 0 before."""
 
@@ -141,10 +142,10 @@ class Rulebook:
         self._advance(event.methodology, withdrawal_proposer=event.by)
 
     def _withdrawn(self, event: events.MethodologyWithdrawn, position: int) -> None:
-        self._advance(event.methodology, state="withdrawn")
+        self._advance(event.methodology, state="withdrawn", withdrawer=event.by)
         behavior = self.methodologies[event.methodology].method.behavior
         self._decisions[behavior] = [
-            replace(d, ended=position) if d.methodology == event.methodology and d.ended == NEVER else d
+            replace(d, ended=position) if d.methodology == event.methodology else d
             for d in self._decisions.get(behavior, [])
         ]
         self._moved(behavior, position)

@@ -83,7 +83,7 @@ class EmbeddedPostgres:
 
         Raises Unavailable ``server_still_stopping`` when the server takes longer than the patience.
         """
-        with self._guard:
+        with self._guard, home_errors(self._home):
             if self._use is None or self._place is None:
                 return
             if not self._use.held:  # made by fork: the use is our parent's

@@ -74,7 +74,7 @@ def explain(error: BaseException, *, log: str = "") -> Unavailable | None:
 
 def _explain_one(error: BaseException, log: str) -> Unavailable | None:
     if isinstance(error, Unavailable):
-        return error
+        return _with_the_logs_help(error, log)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return _disk_full(str(error))
     if isinstance(error, psycopg.errors.DiskFull):
@@ -92,16 +92,21 @@ def _explain_one(error: BaseException, log: str) -> Unavailable | None:
     if isinstance(error, psycopg.errors.IoError):
         return Unavailable("disk_failed", str(error), remedy="check the disk before going on")
     if _is_lost(error):
-        # What one statement met (ERROR) may be long past; these two end connections.
-        last_words = [line for line in log.splitlines() if "PANIC:" in line or "FATAL:" in line]
-        if mentions_full_disk("\n".join(last_words)):
-            return _disk_full(f"{last_words[-1]} ({error})")
-        return Unavailable(
+        lost = Unavailable(
             "server_lost",
             f"the database does not answer, or no longer: {error}",
             remedy="run the command again; if it fails again, see the server's log",
         )
+        return _with_the_logs_help(lost, log)
     return None
+
+
+def _with_the_logs_help(error: Unavailable, log: str) -> Unavailable:
+    """A lost connection may have been explained already where the log was not at hand."""
+    # What one statement met (ERROR) may be long past; these two end connections.
+    last_words = [line for line in log.splitlines() if "PANIC:" in line or "FATAL:" in line]
+    full = [line for line in last_words if mentions_full_disk(line)]
+    return _disk_full(f"{full[-1]} ({error.message})") if full and error.code == "server_lost" else error
 
 
 def _is_lost(error: BaseException) -> bool:

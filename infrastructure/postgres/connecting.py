@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 from eventsourcing.postgres import PostgresDatastore
 from psycopg import Connection
+from psycopg.errors import DeadlockDetected, IdleInTransactionSessionTimeout, LockNotAvailable
 
 from domain.errors import Unavailable
 from infrastructure.embedded.safety import explain
@@ -27,7 +28,7 @@ def connection(datastore: PostgresDatastore) -> Iterator[Connection[Any]]:
     try:
         with datastore.pool.connection() as conn:
             yield conn
-    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+    except (psycopg.OperationalError, psycopg.InterfaceError, IdleInTransactionSessionTimeout) as error:
         datastore.pool.check()
         understood = _understood(error)
         if understood is None:
@@ -36,12 +37,12 @@ def connection(datastore: PostgresDatastore) -> Iterator[Connection[Any]]:
 
 
 def _understood(error: psycopg.Error) -> Unavailable | None:
-    if isinstance(error, psycopg.errors.LockNotAvailable | psycopg.errors.DeadlockDetected):
+    if isinstance(error, LockNotAvailable | DeadlockDetected):
         return Unavailable(
             "ledger_busy",
             f"others hold what is needed here: {error}",
             remedy="run the command again; if it fails again, look for a transaction that was left open",
         )
-    if isinstance(error, psycopg.InterfaceError):
+    if isinstance(error, psycopg.InterfaceError | IdleInTransactionSessionTimeout):
         return Unavailable("server_lost", f"the database no longer answers: {error}", remedy="run the command again")
     return explain(error)

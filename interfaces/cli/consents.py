@@ -30,7 +30,7 @@ Evidence = Annotated[
 ]
 ConsentNumber = Annotated[
     int | None,
-    typer.Option("--consent", metavar="N", help="Which one, as `account show` numbers them; else the newest.", min=1),
+    typer.Option("--consent", metavar="N", help="Which one, as `account show` numbers them; all without it.", min=1),
 ]
 
 

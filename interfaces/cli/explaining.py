@@ -66,7 +66,7 @@ def _valuation_text(number: int, valuation: dict[str, Any]) -> list[RenderableTy
     )
     pairs = [
         ("version", f"{valuation['methodology']}, digest {valuation['methodology_digest']}"),
-        ("decided by", f"{valuation['by']}, proposed by {', '.join(valuation['decided_by'])}"),
+        ("decided by", f"{valuation['by']}, by {', '.join(valuation['decided_by'])}"),
         ("formula", valuation["formula"]),
         ("values", values),
         ("exact result", valuation["exact"]),

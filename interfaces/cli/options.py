@@ -12,9 +12,9 @@ from typing import Annotated
 
 import typer
 
+from domain.actors import check_actor
 from domain.errors import Rejected
 from domain.instants import instant_of
-from domain.methodology import check_actor
 from domain.values import day_number
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")

@@ -18,9 +18,10 @@ from infrastructure.embedded import process
 from infrastructure.embedded.binaries import Binaries
 from infrastructure.embedded.place import Place
 from infrastructure.embedded.process import spawn
-from infrastructure.embedded_postgres import EmbeddedPostgres
+from infrastructure.embedded_postgres import EmbeddedPostgres, find_binaries
 from tests.contract.embedded_postgres_tools import (
     IS_ROOT,
+    PATIENCE,
     as_user,
     children_of,
     copied_home,
@@ -211,10 +212,21 @@ def test_a_start_while_the_server_still_stops_waits_and_starts_it_again(home: Pa
             assert query(conninfo, "SELECT count(*) FROM ledger") == 1
 
 
-def test_a_server_that_lives_but_lost_its_socket_is_not_started_twice(home: Path) -> None:
+def test_a_server_started_by_hand_is_used_and_never_doubled(home: Path) -> None:
+    data = home / "postgres" / "data"
+    owner = data.stat()
+    other: Any = {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []} if IS_ROOT else {}
     log = home / "postgres" / "server.log"
-    with embedded(home):
-        server, before = running_server(home), log.read_text()
+    with open(log, "ab") as messages:
+        by_hand = subprocess.Popen(
+            [find_binaries() / "postgres", "-D", data], stdout=messages, stderr=messages, **other
+        )
+    wait_until(lambda: server_of(home) == by_hand.pid, "it writes its process id")
+    with embedded(home) as conninfo:
+        assert query(conninfo, "SELECT count(*) FROM ledger") == 0
+        before = log.read_text()
+        # It lives, but cannot be reached any more: clearing its traces would let a second one in.
         (home / "postgres" / "run" / ".s.PGSQL.5432").unlink()
         assert refusal(home, patience_seconds=0.5).code == "server_still_starting"
-        assert (running_server(home), log.read_text()) == (server, before)
+        assert (running_server(home), log.read_text()) == (by_hand.pid, before)
+    assert by_hand.wait(PATIENCE) == 0

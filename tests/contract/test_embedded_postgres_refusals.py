@@ -195,6 +195,9 @@ def test_failures_of_the_server_are_explained(home: Path) -> None:
     with use.log.open("a") as log:
         log.write("PANIC:  could not write to file: No space left on device\n")
     assert told(use, conninfo, "SELECT 1") == "disk_full"
+    explained = use.explain(Unavailable("server_lost", "told by somebody who does not know the log"))
+    assert explained is not None
+    assert explained.code == "disk_full"
     use.start()
     kill_tree(running_server(home))
     assert told(use, conninfo, "SELECT 1") == "server_lost"

@@ -198,6 +198,17 @@ class TestEventsourcingJournal(JournalContract):
         assert (journal.head().size, journal.find_accounts([b"k" * 16])) == (0, {})
         assert put(journal, opened(uuid4())).first == 1
 
+    def test_whoever_holds_the_journal_too_long_loses_it_and_is_told(self, journal: EventsourcingJournal) -> None:
+        def dawdle() -> None:
+            with journal.exclusive():
+                put(journal, opened(uuid4()))
+                journal.recorder._held.conn.execute("SET LOCAL idle_in_transaction_session_timeout = '50ms'")
+                time.sleep(0.3)
+
+        with pytest.raises(Unavailable, match=r"server_lost.*idle-in-transaction"):
+            dawdle()
+        assert put(journal, opened(uuid4())).first == 1
+
     def test_a_writer_that_loses_its_connection_while_waiting_says_so(
         self, journal: EventsourcingJournal, conninfo: str
     ) -> None:

@@ -39,6 +39,8 @@ def import_all(cli: CommandLine) -> dict[str, Any]:
     return {**sums, "rejected_by_code": dict(by_code)}
 
 
+# Half a minute alone; several when other tests share the machine.
+@pytest.mark.timeout(900)
 @needs_data
 def test_real_behaviors_are_credited_revised_and_replayed_to_the_expected_figures(cli: CommandLine) -> None:
     expected = json.loads((SHARED_DATA / "expected.json").read_text("utf-8"))

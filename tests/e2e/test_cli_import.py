@@ -91,7 +91,7 @@ def test_an_account_without_consent_takes_no_credit(cli: CommandLine) -> None:
     number = cli.consent("ann", "--to", "2026-03-01T09:00:00+08:00")["consent"]
     assert cli.credit(METRO, options=())["credited"] == 1
     cli("consent", "withdraw", "ann", "--by", "x", "--reason", "y", "--consent", str(number))
-    later = METRO.replace("t1", "t2").replace("T08", "T07")
+    later = METRO.replace("t1", "t2").replace("08:15:00", "08:20:00")
     assert cli.credit(later, options=(), name="later.csv")["rejected_by_code"] == {"no_consent": 1}
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import pytest
 
 from interfaces.bootstrap import Settings
 from tests.e2e.cli_tools import HEADER, METRO, CommandLine
+from tests.fixtures.ledgers import Server
 
 PROGRAM = str(Path(sys.executable).with_name("carbon-ledger"))
 
@@ -39,8 +42,17 @@ def run(arguments: Sequence[str | bytes], env: dict[str, str], **options: Any) -
     )
 
 
-def test_a_newcomer_makes_a_ledger_on_a_path_with_spaces_and_credits_a_file(tmp_path: Path) -> None:
-    home = tmp_path / "家 of the ledger"
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that the server's own account may pass through, so that all of a ledger is in its home."""
+    made = Path(tempfile.mkdtemp(prefix="carbon-ledger-cli-"))
+    made.chmod(0o711)
+    yield made
+    shutil.rmtree(made)
+
+
+def test_a_newcomer_makes_a_ledger_on_a_path_with_spaces_and_credits_a_file(folder: Path) -> None:
+    home = folder / "家 of the ledger"
     env = environment(CARBON_LEDGER_HOME=str(home))
     made = run(["init", "--json"], env)
     assert made.returncode == 0, made.stderr
@@ -49,17 +61,19 @@ def test_a_newcomer_makes_a_ledger_on_a_path_with_spaces_and_credits_a_file(tmp_
     again = run(["init"], env)
     assert (again.returncode, again.stderr) == (0, b"")
     assert str(home) in again.stdout.decode()
-    (tmp_path / "b.csv").write_text(f"{HEADER}\n{METRO}\n")
-    credited = run(["behaviors", "import", "b.csv", "--open-accounts", "--json"], env, cwd=tmp_path)
+    (folder / "b.csv").write_text(f"{HEADER}\n{METRO}\n")
+    credited = run(["behaviors", "import", "b.csv", "--open-accounts", "--json"], env, cwd=folder)
     assert json.loads(credited.stdout)["credited_mg"] == "889200", credited.stderr
     assert json.loads(run(["totals", "--json"], env).stdout)["accounts"] == 1
 
 
-def test_an_empty_ledger_has_no_methodology(tmp_path: Path) -> None:
-    env = environment()
-    home = ["--home", str(tmp_path / "home")]
-    assert run([*home, "init", "--empty"], env).returncode == 0
-    assert json.loads(run([*home, "methodology", "list", "--json"], env).stdout)["methodologies"] == []
+def test_a_ledger_on_a_server_of_ones_own_may_begin_without_any_methodology(server: Server, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    env = environment(CARBON_LEDGER_HOME=str(home), CARBON_LEDGER_DSN=server.empty_database())
+    made = json.loads(run(["init", "--empty", "--json"], env).stdout)
+    assert made["home"] == str(home)
+    assert not (home / "postgres").exists()
+    assert json.loads(run(["methodology", "list", "--json"], env).stdout)["methodologies"] == []
 
 
 def test_help_needs_no_server_and_little_time(tmp_path: Path) -> None:

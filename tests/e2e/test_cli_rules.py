@@ -152,3 +152,15 @@ def test_a_consent_that_ends_before_it_begins_is_refused(cli: CommandLine) -> No
     grant = ("consent", "grant", "ann", "--terms", "v1", "--by", "b", "--evidence", "0" * 64)
     period = ("--from", "2026-01-02T00:00:00Z", "--to", "2026-01-01T00:00:00Z")
     assert cli.refused(*grant, *period) == "consent_malformed"
+
+
+def test_a_withdrawal_without_a_number_ends_every_consent(cli: CommandLine) -> None:
+    cli("account", "open", "ann")
+    kept, ended = cli.consent("ann")["consent"], cli.consent("ann")["consent"]
+    withdraw = ("consent", "withdraw", "ann", "--by", "branch", "--reason", "by letter")
+    cli(*withdraw, "--consent", str(ended))
+    assert [each["consent"] for each in cli("account", "show", "ann")["consents"]] == [kept]
+    cli.consent("ann")
+    cli(*withdraw)
+    assert cli("account", "show", "ann")["consents"] == []
+    assert cli.refused(*withdraw) == "consent_unknown"

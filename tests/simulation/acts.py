@@ -232,11 +232,12 @@ def reverse(ref: str, partner: str, source_ref: str) -> Act:
 
 @dataclass(frozen=True)
 class File:
-    """A partner's file."""
+    """A partner's file. ``opens_accounts``: whether the partner speaks for people without an account."""
 
     partner: str
     digest: str
     reports: tuple[Report, ...]
+    opens_accounts: bool
 
 
 def parsed(report: Report) -> ParsedRow:
@@ -270,7 +271,7 @@ class _Rejects:
         self.codes[row.refusal.line] = row.refusal.code
 
 
-def import_file(file: File, batch_rows: int, *, opens_accounts: bool) -> Act:
+def import_file(file: File, batch_rows: int) -> Act:
     """A whole file by the import, in batches."""
 
     def ledger(writer: Writer) -> tuple[Any, ...]:
@@ -279,7 +280,7 @@ def import_file(file: File, batch_rows: int, *, opens_accounts: bool) -> Act:
             writer.book,
             _Source(file, writer),
             file.partner,
-            opens_accounts=opens_accounts,
+            opens_accounts=file.opens_accounts,
             rejects=rejects,
             batch_rows=batch_rows,
         )
@@ -289,13 +290,13 @@ def import_file(file: File, batch_rows: int, *, opens_accounts: bool) -> Act:
     def model(book: Model, answer: Any, turn: Turn) -> tuple[Any, ...]:
         refused = answer[2] if answer is not None else {}
         turn(0)
-        intake = book.open_intake(file.partner, file.digest, opens_accounts=opens_accounts)
+        intake = book.open_intake(file.partner, file.digest, opens_accounts=file.opens_accounts)
         outcomes: list[Outcome] = []
         starts = range(0, len(file.reports), batch_rows)
         earlier, used = None, 0
         for step, start in enumerate(starts, start=1):
             batch = file.reports[start : start + batch_rows]
-            fired = turn(step, step + 1)  # the next batch is decided while this one is appended
+            fired = turn(step - 1, step, step + 1)  # the next batch is decided while this one is appended
             if fired is not None:
                 earlier = fired
             forced = {}
@@ -315,12 +316,12 @@ def import_file(file: File, batch_rows: int, *, opens_accounts: bool) -> Act:
     return Act(f"import {file.digest} {[r.line for r in file.reports]} by {batch_rows}", ledger, model)
 
 
-def send(file: File, *, opens_accounts: bool, closes: bool) -> Act:
+def send(file: File, *, closes: bool) -> Act:
     """A request: one batch, by a process that keeps accounts in its cache."""
 
     def ledger(writer: Writer) -> list[Outcome]:
         intake = open_intake(
-            writer.book, file.partner, file.digest, len(file.reports), "request", opens_accounts=opens_accounts
+            writer.book, file.partner, file.digest, len(file.reports), "request", opens_accounts=file.opens_accounts
         )
         writer.step = 1
         rows = [parsed(report) for report in file.reports]
@@ -334,9 +335,9 @@ def send(file: File, *, opens_accounts: bool, closes: bool) -> Act:
 
     def model(book: Model, answer: Any, turn: Turn) -> list[Outcome]:
         turn(0)
-        intake = book.open_intake(file.partner, file.digest, opens_accounts=opens_accounts)
+        intake = book.open_intake(file.partner, file.digest, opens_accounts=file.opens_accounts)
         forced: dict[int, str] = {}
-        earlier = turn(1)
+        earlier = turn(0, 1)
         if earlier is not None:
             before = earlier.credit(intake, file.reports, {})
             forced = {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import pytest
@@ -30,7 +30,7 @@ from domain import (
 from domain.account import Account
 from domain.applicability import Decision
 from domain.events import account as events
-from domain.events.base import Recorded
+from domain.events.base import Event, Recorded
 from domain.history import AccountHistory, Credit
 from domain.kernel import caps
 from domain.kernel.caps import CapUse
@@ -42,8 +42,12 @@ from domain.values import Period
 Plant = Callable[[pytest.MonkeyPatch], None]
 
 
+def _fold(patch: pytest.MonkeyPatch, table: dict[Any, Any], event: type[Event], wrong: Callable[..., None]) -> None:
+    patch.setitem(table, event, wrong)
+
+
 def _in_time_order(patch: pytest.MonkeyPatch) -> None:
-    right = revision.requantify
+    right = caps.requantify
 
     def wrong(limits: Any, days: Sequence[int], computed: Sequence[int | None], outside: CapUse) -> list[int]:
         order = sorted(range(len(days)), key=lambda row: days[row])
@@ -54,7 +58,7 @@ def _in_time_order(patch: pytest.MonkeyPatch) -> None:
 
 
 def _outside_not_charged(patch: pytest.MonkeyPatch) -> None:
-    right = revision.requantify
+    right = caps.requantify
     patch.setattr(revision, "requantify", lambda limits, days, computed, _: right(limits, days, computed, CapUse()))
 
 
@@ -65,7 +69,7 @@ def _reversed_not_charged(patch: pytest.MonkeyPatch) -> None:
         right(self, each)
         self.credits[each.event.credit].mass = 0
 
-    patch.setitem(history._APPLY, events.BehaviorReversed, wrong)
+    _fold(patch, history._APPLY, events.BehaviorReversed, wrong)
 
 
 def _reversal_frees_its_count(patch: pytest.MonkeyPatch) -> None:
@@ -214,7 +218,7 @@ def _revision_frees_nothing(patch: pytest.MonkeyPatch) -> None:
         if event.last:
             self.revised.setdefault(event.methodology.partition("@")[0], []).append(event.revision)
 
-    patch.setitem(account._APPLY, events.FactorRevised, wrong)
+    _fold(patch, account._APPLY, events.FactorRevised, wrong)
 
 
 def _late_rows_of_a_batch(patch: pytest.MonkeyPatch) -> None:
@@ -232,7 +236,7 @@ def _heads_survive_a_lost_race(patch: pytest.MonkeyPatch) -> None:
 
 
 def _withdrawn_consent_counts(patch: pytest.MonkeyPatch) -> None:
-    patch.setitem(account._APPLY, events.ConsentWithdrawn, lambda *_: None)
+    _fold(patch, account._APPLY, events.ConsentWithdrawn, lambda *_: None)
 
 
 def _partner_speaks_for_the_person(patch: pytest.MonkeyPatch) -> None:
@@ -295,43 +299,50 @@ def _plans_never_stale(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Rulebook, "behavior_position", lambda *_: 0)
 
 
-MUTANTS: Mapping[str, Plant] = {
-    "caps in time order": _in_time_order,
-    "out-of-scope credits not charged first": _outside_not_charged,
-    "reversed credits not charged in a revision": _reversed_not_charged,
-    "a reversal gives back its count": _reversal_frees_its_count,
-    "scope ignores the region": _scope_without_region,
-    "scope includes reversed credits": _scope_with_reversed,
-    "credits do not wait for a pending run": _pending_run_ignored,
-    "reversals do not wait for a pending run": _pending_run_ignored_by_reversal,
-    "decisions do not wait for a pending run": _decision_waits_for_nobody,
-    "closed period end": _closed_period_end,
-    "the older decision wins": _older_decision_wins,
-    "every region is everywhere": _region_always_everywhere,
-    "regions have no parents": _nearest_region_only,
-    "a withdrawn decision goes on": _withdrawn_goes_on,
-    "a withdrawal undoes the past": _withdrawal_undoes_the_past,
-    "caps consumed by computed mg": _wrong_credit(_by_computed_mg),
-    "no count caps": _wrong_credit(_without_counts),
-    "a zero credit uses no count": _wrong_credit(_zero_uses_no_count),
-    "only the first cap counts": _wrong_credit(_first_cap_only),
-    "a negative credit gives room": _wrong_credit(_negative_gives_room),
-    "months of thirty days": _months_of_thirty_days,
-    "civil days in UTC": _day_in_utc,
-    "closed years are forgotten": _closed_years_forgotten,
-    "unchanged credits get no line": _only_changes_are_lines,
-    "a revision leaves the caps as they were": _revision_frees_nothing,
-    "older years without the batch at hand": _late_rows_of_a_batch,
-    "kept heads are believed": _kept_heads_are_believed,
-    "heads survive a failed append": _heads_survive_a_lost_race,
-    "withdrawn consent counts": _withdrawn_consent_counts,
-    "a partner speaks for the person": _partner_speaks_for_the_person,
-    "any content is a duplicate": _any_content_is_a_duplicate,
-    "look-ups outlive the rulebook": _rules_stand_for_a_book_that_goes_on,
-    "older years without the batch in flight": _history_without_the_batch_in_flight,
-    "references in flight count as free": _refusals_without_the_batch_in_flight,
-    "a forward decision reaches back": _forward_reaches_back,
-    "gaps are left in silence": _gaps_are_left,
-    "runs take days from other codes": _runs_take_other_codes,
-    "a stale plan is approved": _plans_never_stale,
+class Mutant(NamedTuple):
+    """``seen_in``: a world that sees it, to begin the search with."""
+
+    plant: Plant
+    seen_in: int
+
+
+MUTANTS: Mapping[str, Mutant] = {
+    "caps in time order": Mutant(_in_time_order, 2),
+    "out-of-scope credits not charged first": Mutant(_outside_not_charged, 4),
+    "reversed credits not charged in a revision": Mutant(_reversed_not_charged, 1),
+    "a reversal gives back its count": Mutant(_reversal_frees_its_count, 1),
+    "scope ignores the region": Mutant(_scope_without_region, 7),
+    "scope includes reversed credits": Mutant(_scope_with_reversed, 1),
+    "credits do not wait for a pending run": Mutant(_pending_run_ignored, 1),
+    "reversals do not wait for a pending run": Mutant(_pending_run_ignored_by_reversal, 1),
+    "decisions do not wait for a pending run": Mutant(_decision_waits_for_nobody, 1),
+    "closed period end": Mutant(_closed_period_end, 1),
+    "the older decision wins": Mutant(_older_decision_wins, 1),
+    "every region is everywhere": Mutant(_region_always_everywhere, 6),
+    "regions have no parents": Mutant(_nearest_region_only, 9),
+    "a withdrawn decision goes on": Mutant(_withdrawn_goes_on, 16),
+    "a withdrawal undoes the past": Mutant(_withdrawal_undoes_the_past, 16),
+    "caps consumed by computed mg": Mutant(_wrong_credit(_by_computed_mg), 1),
+    "no count caps": Mutant(_wrong_credit(_without_counts), 1),
+    "a zero credit uses no count": Mutant(_wrong_credit(_zero_uses_no_count), 1),
+    "only the first cap counts": Mutant(_wrong_credit(_first_cap_only), 1),
+    "a negative credit gives room": Mutant(_wrong_credit(_negative_gives_room), 2),
+    "months of thirty days": Mutant(_months_of_thirty_days, 1),
+    "civil days in UTC": Mutant(_day_in_utc, 1),
+    "closed years are forgotten": Mutant(_closed_years_forgotten, 1),
+    "unchanged credits get no line": Mutant(_only_changes_are_lines, 1),
+    "a revision leaves the caps as they were": Mutant(_revision_frees_nothing, 1),
+    "older years without the batch at hand": Mutant(_late_rows_of_a_batch, 1),
+    "kept heads are believed": Mutant(_kept_heads_are_believed, 15),
+    "heads survive a failed append": Mutant(_heads_survive_a_lost_race, 93),
+    "withdrawn consent counts": Mutant(_withdrawn_consent_counts, 10),
+    "a partner speaks for the person": Mutant(_partner_speaks_for_the_person, 10),
+    "any content is a duplicate": Mutant(_any_content_is_a_duplicate, 1),
+    "look-ups outlive the rulebook": Mutant(_rules_stand_for_a_book_that_goes_on, 1),
+    "older years without the batch in flight": Mutant(_history_without_the_batch_in_flight, 12),
+    "references in flight count as free": Mutant(_refusals_without_the_batch_in_flight, 18),
+    "a forward decision reaches back": Mutant(_forward_reaches_back, 1),
+    "gaps are left in silence": Mutant(_gaps_are_left, 57),
+    "runs take days from other codes": Mutant(_runs_take_other_codes, 1),
+    "a stale plan is approved": Mutant(_plans_never_stale, 18),
 }

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from application.book import Book
 from application.crediting import Crediting
-from application.ports.journal import Head, Journal
+from application.ports.journal import Append, Appended, Head, Journal
 from application.ports.keys import Keys
 from domain.errors import Rejected
 from domain.events.account import AccountOpened
@@ -44,26 +44,42 @@ class Stopped(Exception):
     """The model has come to where the ledger stopped."""
 
 
+class Point(NamedTuple):
+    """Before the ``nth``-th call of ``name`` ("" = any), or when a batch was ``appended``."""
+
+    name: str
+    nth: int
+
+
+NOWHERE = Point("", 0)
+
+
 class Interruptible:
-    """A journal before one of whose calls something else happens, once."""
+    """A journal before one of whose calls, or just after an append, something else happens, once."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._calls = 0
+        self._at = NOWHERE
         self._meanwhile: Callable[[], None] | None = None
         self._held = False
 
-    def interrupt(self, calls: int, meanwhile: Callable[[], None] | None) -> None:
-        """Before the ``calls``-th call from now on; None = never."""
-        self._calls, self._meanwhile = calls, meanwhile
+    def interrupt(self, at: Point, meanwhile: Callable[[], None] | None) -> None:
+        """From now on, at the point."""
+        self._at, self._meanwhile = at, meanwhile
 
     def __getattr__(self, name: str) -> Any:
-        self._tick()
+        self._reach(name)
         return getattr(self._journal, name)
+
+    def append(self, batch: Append) -> Appended:
+        self._reach("append")
+        appended = self._journal.append(batch)
+        self._reach("appended")
+        return appended
 
     @contextmanager
     def exclusive(self) -> Iterator[Head]:
-        self._tick()
+        self._reach("exclusive")
         with self._journal.exclusive() as head:
             self._held = True
             try:
@@ -71,11 +87,11 @@ class Interruptible:
             finally:
                 self._held = False
 
-    def _tick(self) -> None:
-        if self._meanwhile is None or self._held:
+    def _reach(self, name: str) -> None:
+        if self._meanwhile is None or self._held or self._at.name not in ("", name):
             return
-        self._calls -= 1
-        if self._calls <= 0:
+        self._at = self._at._replace(nth=self._at.nth - 1)
+        if self._at.nth == 0:
             meanwhile, self._meanwhile = self._meanwhile, None
             meanwhile()
 
@@ -182,8 +198,8 @@ class Stage:
         self.recorded: list[Recorded] = []
         self.refs: dict[UUID, str] = {}
 
-    def perform(self, act: Act, by: int, *, calls: int = 0, others: Act | type[BaseException] = Killed) -> str:
-        """Do an act on both sides; before the ``calls``-th call of the journal others do theirs, or the act fails.
+    def perform(self, act: Act, by: int, *, at: Point = NOWHERE, others: Act | type[BaseException] = Killed) -> str:
+        """Do an act on both sides; where the journal is ``at``, others do theirs, or the act fails.
 
         Returns "" or the failure. Raises Disagreement.
         """
@@ -195,13 +211,13 @@ class Stage:
                 raise others
             happened.append(Meanwhile(size, step, others, answer_of(others, self.writers[1 - by])))
 
-        writer.journal.interrupt(calls, meanwhile if calls else None)
+        writer.journal.interrupt(at, None if at == NOWHERE else meanwhile)
         try:
             answer, failure = answer_of(act, writer), ""
         except (Killed, Outage) as error:
             answer, failure = None, type(error).__name__
             happened = [Meanwhile(self.journal.head().size, 0, type(error), None)]
-        writer.journal.interrupt(0, None)
+        writer.journal.interrupt(NOWHERE, None)
         if failure == "Killed":
             self.writers[by] = Writer(self.journal, self.keys)
         before = len(self.recorded)

@@ -1,53 +1,66 @@
-"""Random worlds on the journal in memory, against the model (DESIGN 3)."""
+"""Random worlds on the journal in memory, act by act against the model (DESIGN 3)."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from functools import partial
+from collections import Counter
+from itertools import chain
 
 import pytest
 
-from application import crediting, revising
-from domain import revision
-from infrastructure.memory import MemoryJournal, MemoryKeys, MemoryViews
-from tests.simulation.appending import EarlyAppends, LateAppends
-from tests.simulation.world import World
+from domain.errors import Corrupt
+from domain.events.account import BehaviorCredited, FactorRevised
+from tests.simulation.comparing import Disagreement
+from tests.simulation.mutants import MUTANTS
+from tests.simulation.small_worlds import small_world
 
 LONG = os.environ.get("CARBON_LEDGER_LONG") == "1"
+WORLDS = 6_000 if LONG else 300
+CHUNK = 25
+ACTS = 24
 
 
-@dataclass
-class ToldClock:
-    """A clock that shows what it was told."""
-
-    us: int = 0
-
-    def __call__(self) -> int:
-        return self.us
-
-    def tell(self, us: int) -> None:
-        self.us = us
-
-
-def world(seed: int, monkeypatch: pytest.MonkeyPatch) -> World:
-    """A world on a book in memory. Small limits, so that a small book meets them."""
-    lines_per_event = (1, 2, 10_000)[seed % 3]
-    monkeypatch.setattr(crediting, "SNAPSHOT_EVERY", (2, 3, 100)[seed % 3])
-    monkeypatch.setattr(revising, "_LINES_PER_APPEND", (1, 3, 5_000)[seed // 3 % 3])
-    whole = revision.revision_events
-    monkeypatch.setattr(revision, "revision_events", partial(whole, lines_per_event=lines_per_event))
-    monkeypatch.setattr(crediting, "ThreadPoolExecutor", (LateAppends, EarlyAppends)[seed % 2])
-    clock = ToldClock()
-    journal = MemoryJournal(clock)
-    return World(seed, journal, MemoryKeys(), MemoryViews(journal, page=7), clock.tell, lines_per_event)
-
-
-def test_x(monkeypatch: pytest.MonkeyPatch) -> None:
-    for seed in range(int(os.environ.get("N", "100"))):
-        with monkeypatch.context() as m:
+@pytest.mark.parametrize("first", range(0, WORLDS, CHUNK))
+def test_ledger_and_model_agree_on_every_act_of_random_worlds(first: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    for seed in range(first, first + CHUNK):
+        with monkeypatch.context() as patch:
             try:
-                world(seed, m).run(24)
-            except BaseException as e:
-                e.add_note(f"seed {seed}")
+                small_world(seed, patch).run(ACTS)
+            except (AssertionError, Corrupt) as error:
+                error.add_note(f"seed {seed}")
                 raise
+
+
+def test_the_worlds_are_dense_where_the_rules_meet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A comparison of empty worlds would prove nothing."""
+    seen: Counter[str] = Counter()
+    for seed in range(20):
+        with monkeypatch.context() as patch:
+            world = small_world(seed, patch)
+            world.run(ACTS)
+            seen.update(world.happened)
+            for each in world.stage.recorded:
+                event = each.event
+                seen[type(event).__name__] += 1
+                if isinstance(event, BehaviorCredited):
+                    seen["cut by a cap"] += int(event.credited_mg) < int(event.computed_mg)
+                if isinstance(event, FactorRevised):
+                    seen["changed lines"] += sum(line.before_mg != line.credited_mg for line in event.lines)
+                    seen["equal lines"] += sum(line.before_mg == line.credited_mg for line in event.lines)
+    least = {"BehaviorCredited": 400, "cut by a cap": 100, "FactorRevised": 60, "changed lines": 30, "equal lines": 60}
+    least |= {"RevisionCompleted": 10, "BehaviorReversed": 8, "Killed": 5, "Outage": 5, "others acted": 60}
+    assert {what: seen[what] for what, count in least.items() if seen[what] < count} == {}
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_the_worlds_see_a_mistake_planted_in_the_ledger(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    mutant = MUTANTS[name]
+    for seed in chain([mutant.seen_in], range(200)):
+        with monkeypatch.context() as patch:
+            world = small_world(seed, patch)
+            mutant.plant(patch)
+            try:
+                world.run(ACTS)
+            except (Disagreement, Corrupt):
+                return
+    pytest.fail(f"200 worlds did not see: {name}")

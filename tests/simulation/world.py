@@ -22,7 +22,7 @@ from tests.simulation.acts import File, Terms
 from tests.simulation.final import compare_books
 from tests.simulation.model import Model
 from tests.simulation.plain import Report, Version, instant_us
-from tests.simulation.stage import Act, Killed, Outage, Stage
+from tests.simulation.stage import Act, Killed, Outage, Point, Stage
 
 PARTNERS = ("metro-co", "bike-co")
 ACTORS = ("ann", "bob", "bob", "bob")
@@ -75,7 +75,9 @@ class World:
 
     def _do_interrupted(self, act: Act) -> None:
         others = self.rng.choice((Killed, Outage, self._draw(), self._draw(), self._draw(), self._draw()))
-        failure = self.stage.perform(act, self.rng.randrange(2), calls=self.rng.randrange(1, 13), others=others)
+        name = self.rng.choice(("", "", "append", "append", "appended"))
+        at = Point(name, self.rng.randrange(1, 4 if name else 13))
+        failure = self.stage.perform(act, self.rng.randrange(2), at=at, others=others)
         self.happened[failure or "others acted"] += 1
 
     # -- drawing -------------------------------------------------------------------------------------------------
@@ -127,8 +129,8 @@ class World:
     def _draw_rows(self) -> list[Report]:
         rng, rows = self.rng, list[Report]()
         for line in range(1, rng.choice((3, 5, 9, 13))):
-            if self.reports and rng.random() < 0.15:
-                _, first = rng.choice(self.reports[-3:] if rng.random() < 0.5 else self.reports)
+            if self.reports and rng.random() < 0.2:
+                first = rng.choice(rows[-4:]) if rows and rng.random() < 0.6 else rng.choice(self.reports)[1]
                 rows.append(drawing.altered(rng, first, line))
                 continue
             ref, account = f"r{len(self.reports)}", rng.choice(self.accounts)
@@ -139,24 +141,20 @@ class World:
             self.reports.append((PARTNERS[0], row))
         return rows
 
-    def _draw_file(self) -> Act:
+    def _draw_or_repeat(self, repeat: float) -> File:
         rng = self.rng
-        if self.files and rng.random() < 0.25:
-            file = rng.choice(self.files)
-        else:
-            partner = PARTNERS[0] if rng.random() < 0.9 else PARTNERS[1]
-            file = File(partner, f"{len(self.files):064x}", tuple(self._draw_rows()))
-            self.files.append(file)
-        return acts.import_file(file, rng.choice((1, 2, 4, 9)), opens_accounts=rng.random() < 0.9)
+        if self.files and rng.random() < repeat:
+            return rng.choice(self.files)
+        partner = PARTNERS[0] if rng.random() < 0.95 else PARTNERS[1]
+        file = File(partner, f"{len(self.files):064x}", tuple(self._draw_rows()), rng.random() < 0.85)
+        self.files.append(file)
+        return file
+
+    def _draw_file(self) -> Act:
+        return acts.import_file(self._draw_or_repeat(0.25), self.rng.choice((1, 2, 4, 9)))
 
     def _draw_request(self) -> Act:
-        rng = self.rng
-        if self.files and rng.random() < 0.15:
-            file = rng.choice(self.files)
-        else:
-            file = File(PARTNERS[0], f"{len(self.files):064x}", tuple(self._draw_rows()))
-            self.files.append(file)
-        return acts.send(file, opens_accounts=rng.random() < 0.8, closes=rng.random() < 0.7)
+        return acts.send(self._draw_or_repeat(0.15), closes=self.rng.random() < 0.7)
 
     def _place(self) -> str:
         return self.rng.choice(["*", "*", "CN", *(region for region in self.regions if region)])
@@ -205,6 +203,9 @@ class World:
         if not self.reports:
             return None
         partner, report = self.rng.choice(self.reports)
+        if self.model.taken and self.rng.random() < 0.8:
+            (partner, _), credit = self.rng.choice(list(self.model.taken.items()))
+            report = credit.report
         return acts.reverse(report.account_ref, partner, report.source_ref)
 
     def _draw_account_act(self) -> Act:

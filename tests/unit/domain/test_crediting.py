@@ -300,15 +300,16 @@ def test_late_rows_of_closed_years_find_the_room_that_their_year_really_has() ->
     ]
 
 
-def test_after_late_rows_a_kept_head_equals_the_stream() -> None:
+@pytest.mark.parametrize("years", [(2023, 2025, 2024), (2023, 2023), (2025, 2026)])
+def test_a_kept_head_equals_the_stream_after_early_and_after_late_rows(years: tuple[int, ...]) -> None:
     world = town(caps=[day_cap("250", "year")])
     for year in (2023, 2024, 2025):
         world.credited(trip(f"t{year}", at=f"{year}-05-05T08:00:00Z"))
     kept = {key_of("account", "ann"): world.head()}
-    rows = [trip(f"late{year}", at=f"{year}-06-05T08:00:00Z") for year in (2023, 2025, 2024)]
+    rows = [trip(f"r{n}", at=f"{year}-02-05T08:00:00Z") for n, year in enumerate(years)]
     batch = Batch(Rules(world.rulebook), world.intake(), kept, world.history_of)
     keyed: list[Row | Refusal] = [Row(row, key_of(row.source_ref), key_of("account", "ann")) for row in rows]
-    assert codes(batch.decide(keyed, {}, world.now_us)) == ["credited"] * 3
+    assert codes(batch.decide(keyed, {}, world.now_us)) == ["credited"] * len(years)
     world.append(*batch.events)
     assert kept[key_of("account", "ann")].snapshot() == world.head().snapshot()
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from domain import methodology
+from domain.actors import check_actor, check_reason
 from domain.digest import sm3_hex
 from domain.events.base import NewEvent
 from domain.rulebook import Rulebook
@@ -85,7 +86,12 @@ def test_an_actor_has_a_printable_name(actor: str) -> None:
 
 @pytest.mark.parametrize("actor", ["a", "张三", "Ann B. Lee", "x" * 64, "ann@bank"])
 def test_a_printable_name_without_outer_spaces_is_an_actor(actor: str) -> None:
-    assert methodology.check_actor(actor) == actor
+    assert check_actor(actor) == actor
+
+
+@pytest.mark.parametrize("reason", ["", "  ", "x" * 501, "two\nlines"])
+def test_a_reason_that_says_nothing_or_too_much_is_refused(reason: str) -> None:
+    assert refusal(check_reason, reason) == ("reason_malformed", "reason")
 
 
 def test_a_version_number_is_used_once() -> None:

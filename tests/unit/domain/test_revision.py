@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -76,6 +77,19 @@ def test_a_credit_recorded_after_the_approval_is_out_of_scope() -> None:
     assert [line[0] for line in lines(world, run)] == [3, 4]
     world.apply_run(run)
     assert world.complete(run).credits == 2
+
+
+def test_the_very_next_event_after_the_approval_is_already_out_of_scope() -> None:
+    world = town()
+    world.open_account("ben", UUID(int=2))
+    world.grant("ben")
+    run, intake = world.plan(TWO), world.intake()
+    world.approve_run(run)
+    world.credit(intake, [trip("b1", "ben")])
+    (credit,) = world.history("ben").credits.values()
+    assert credit.position == (world.rulebook.revisions[run].approved or 0) + 1
+    assert in_scope(world, run, "ben") == []
+    assert credit.worth == 40_000
 
 
 def test_a_more_specific_region_keeps_its_own_credits_and_the_plan_says_so() -> None:
@@ -324,6 +338,20 @@ def test_many_lines_continue_in_parts_and_count_only_when_the_last_is_there() ->
     world.apply_run(run)
     assert world.complete(run).credits == 5
     assert world.replayed().mismatches == []
+
+
+def test_an_event_holds_ten_thousand_lines_and_not_one_more() -> None:
+    world = town()
+    run = world.rulebook.revisions[world.plan(TWO)]
+    line = events.RevisedLine(3, "2026-01-05", "1", "1", "1", "")
+    parts = revision.revision_events(run, [line] * 20_001)
+    assert [(part.part, len(part.lines), part.last) for part in parts] == [
+        (1, 10_000, False),
+        (2, 10_000, False),
+        (3, 1, True),
+    ]
+    assert [part.last for part in revision.revision_events(run, [line] * 10_000)] == [True]
+    assert revision.revision_events(run, []) == []
 
 
 def test_an_account_without_lines_gets_no_event() -> None:

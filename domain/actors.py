@@ -1,0 +1,44 @@
+"""Who does something, and why: names and reasons that are recorded for ever.
+
+Keeps: both are printable text of bounded length; two-person acts are done by two.
+"""
+
+from __future__ import annotations
+
+from domain.errors import Rejected
+
+MAX_ACTOR_CHARACTERS = 64
+MAX_REASON_CHARACTERS = 500
+
+
+def check_actor(actor: str) -> str:
+    """A usable actor name: 1 to 64 printable characters without spaces at the ends.
+
+    Raises Rejected ``actor_malformed``.
+    """
+    if not 0 < len(actor) <= MAX_ACTOR_CHARACTERS or not actor.isprintable() or actor != actor.strip():
+        raise Rejected(
+            "actor_malformed", f"{actor!r} is not an actor name", field="by", remedy="give 1 to 64 printable characters"
+        )
+    return actor
+
+
+def check_reason(reason: str) -> str:
+    """A usable reason: 1 to 500 printable characters. Raises Rejected ``reason_malformed``."""
+    if not reason.strip() or len(reason) > MAX_REASON_CHARACTERS or not reason.isprintable():
+        raise Rejected(
+            "reason_malformed",
+            "the reason is empty, too long or not printable",
+            field="reason",
+            remedy=f"say why in 1 to {MAX_REASON_CHARACTERS} characters on one line",
+        )
+    return reason
+
+
+def refuse_same_actor(by: str, **others: str) -> None:
+    """Raises Rejected ``same_actor`` when ``by`` already acted in one of the roles."""
+    for role, actor in others.items():
+        if by == actor:
+            raise Rejected(
+                "same_actor", f"{by} is already its {role}", field="by", remedy="somebody else has to do this step"
+            )

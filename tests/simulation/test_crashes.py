@@ -1,0 +1,238 @@
+"""Kill -9 of the whole tree, ledger and PostgreSQL, at random moments: nothing acknowledged is lost, nothing doubled.
+
+Each world has its own home with its own server. A writer process says on a pipe what was acknowledged; then writer,
+postmaster and backends are killed at once. Afterwards the same commands are simply run again, as an operator would.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from application import queries, replaying, revising
+from application.importing import ImportResult, import_behaviors
+from interfaces.bootstrap import Ledger, Settings, behavior_file, initialize, open_ledger
+from tests.contract.embedded_postgres_tools import copied_home, kill_tree, server_of, temporary_home
+
+LONG = os.environ.get("CARBON_LEDGER_LONG") == "1"
+KILLS_OF_IMPORTS = 150 if LONG else 18
+KILLS_OF_REVISIONS = 150 if LONG else 14
+ROWS, BATCH_ROWS, ACCOUNTS = 1_200, 10, 60
+Work = tuple[str, Sequence[object]]
+"""What a writer process does: import or apply, and its arguments."""
+SOURCE = Path(__file__).resolve().parents[2]
+
+_WRITER = """
+import json, sys
+from pathlib import Path
+from application import revising
+from application.importing import import_behaviors
+from interfaces.bootstrap import Settings, behavior_file, open_ledger
+
+act, home, *arguments = sys.argv[1:]
+def tell(**said):
+    print(json.dumps(said), flush=True)
+with open_ledger(Settings(home=Path(home), dsn=None)) as ledger:
+    tell(ready=True)
+    if act == "import":
+        file, batch_rows, partner = arguments
+        done = lambda r: tell(position=r.position)
+        source = behavior_file(Path(file))
+        result = import_behaviors(
+            ledger.book, source, partner, opens_accounts=True, progress=done, batch_rows=int(batch_rows))
+        tell(done=[result.read, result.credited, result.duplicates, result.rejected, result.credited_mg])
+    else:
+        revising._LINES_PER_APPEND = 5
+        done = revising.apply(ledger.book, *arguments, progress=lambda accounts: tell(accounts=accounts))
+        tell(done=[done.accounts, done.after_mg, done.lines_root])
+"""
+
+
+@dataclass
+class Writer:
+    """A process that writes and says what was acknowledged."""
+
+    process: subprocess.Popen[str]
+    said: list[dict[str, object]] = field(default_factory=list)
+
+    def listen(self) -> None:
+        """Read what it says, to its end; a line that the kill cut off was not said."""
+        assert self.process.stdout is not None
+        self.said += [json.loads(line) for line in self.process.stdout if line.endswith("\n")]
+
+    def last(self, key: str) -> object | None:
+        return next((said[key] for said in reversed(self.said) if key in said), None)
+
+
+def start(act: str, home: Path, arguments: Sequence[object]) -> Writer:
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
+    environment.pop("CARBON_LEDGER_DSN", None)
+    command = [sys.executable, "-c", _WRITER, act, str(home), *map(str, arguments)]
+    return Writer(
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
+        )
+    )
+
+
+def kill_everything(home: Path, writers: Sequence[Writer]) -> None:
+    """The writers' process groups and the server with all its children."""
+    for writer in writers:
+        if writer.process.poll() is None:
+            os.killpg(writer.process.pid, signal.SIGKILL)
+    server = server_of(home)
+    if server is not None:
+        kill_tree(server)
+    for writer in writers:
+        writer.listen()
+        writer.process.wait()
+
+
+def finish(writer: Writer) -> None:
+    writer.listen()
+    assert writer.process.wait() == 0, writer.process.stderr.read() if writer.process.stderr else ""
+
+
+def write_behaviors(path: Path, seed: int, rows: int = ROWS, accounts: int = ACCOUNTS) -> Path:
+    """Rides with caps, refused rows and repeated rows; the same seed gives the same file."""
+    chance = random.Random(seed)
+    lines = ["source_ref,account_ref,behavior,occurred_at,quantity,unit,region"]
+    for number in range(rows):
+        ref = number if chance.random() > 0.03 else max(0, number - chance.randint(1, 50))
+        meters = chance.choice((0, 90, 1_500, 7_250, 31_000))
+        month, day = chance.randint(1, 12), chance.randint(1, 28)
+        lines.append(
+            f"{seed}/{ref},person-{seed}-{chance.randrange(accounts)},cycling.shared_bike,"
+            f"2025-{month:02d}-{day:02d}T08:00:00+08:00,{meters // 1000}.{meters % 1000:03d},km,"
+        )
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def outcome(ledger: Ledger) -> tuple[str, int, int]:
+    """What the book says to the outside, and that replay and views agree with it."""
+    totals = queries.totals(ledger.book, ledger.views, by_ref=True)
+    replayed = replaying.replay(ledger.book)
+    assert replayed.mismatches == 0, replayed.details[:5]
+    assert replayed.digest == queries.totals(ledger.book, ledger.views).digest
+    assert all(check.differing == 0 for check in ledger.views.check())
+    return totals.digest, totals.credits, totals.credited_mg
+
+
+def counts(result: ImportResult) -> list[int]:
+    return [result.read, result.credited, result.duplicates, result.rejected, result.credited_mg]
+
+
+@dataclass(frozen=True)
+class Calm:
+    """A home to copy, the files to import into it, and what an undisturbed run makes of them."""
+
+    home: Path
+    files: Sequence[Path]
+    imported: list[list[int]]
+    outcome: tuple[str, int, int]
+
+
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Calm]:
+    """Two files whose people have nothing in common, imported and then revised without a crash."""
+    folder = tmp_path_factory.mktemp("files")
+    files = [write_behaviors(folder / f"{seed}.csv", seed) for seed in (1, 2)]
+    with temporary_home("made") as made:
+        settings = Settings(home=made, dsn=None)
+        initialize(settings)
+        with copied_home(made) as quiet, open_ledger(Settings(home=quiet, dsn=None)) as ledger:
+            imported = [
+                counts(import_behaviors(ledger.book, behavior_file(f), "p", opens_accounts=True)) for f in files
+            ]
+            revising.apply(ledger.book, planned_and_approved(ledger))
+            yield Calm(made, files, imported, outcome(ledger))
+
+
+def planned_and_approved(ledger: Ledger) -> str:
+    plan = revising.plan(ledger.book, "CYCLING-SHARED@2", "2025-03-01", "2025-10-01", "alice")
+    revising.approve(ledger.book, plan.revision_id, "bob")
+    return plan.revision_id
+
+
+def kill_until_done(
+    home: Path, works: Sequence[Work], ends: str, chance: random.Random, at_most: int
+) -> tuple[int, int]:
+    """Run the works together and kill them with the server, until all say ``ends`` or enough kills fell.
+
+    Returns how many kills there were and the greatest position that was acknowledged.
+    """
+    acknowledged, kills, left = 0, 0, list(works)
+    while left and kills < at_most:
+        writers = [start(act, home, arguments) for act, arguments in left]
+        for writer in writers:
+            assert writer.process.stdout is not None
+            writer.process.stdout.readline()
+        time.sleep(chance.uniform(0.0, 0.5))
+        kill_everything(home, writers)
+        kills += 1
+        acknowledged = max([acknowledged, *(int(str(w.last("position") or 0)) for w in writers)])
+        left = [work for work, writer in zip(left, writers, strict=True) if writer.last(ends) is None]
+    return kills, acknowledged
+
+
+def test_imports_killed_again_and_again_end_as_an_undisturbed_run(calm: Calm) -> None:
+    chance, kills = random.Random(7), 0
+    while kills < KILLS_OF_IMPORTS:
+        with copied_home(calm.home) as home:
+            works: list[Work] = [("import", (file, BATCH_ROWS, "p")) for file in calm.files]
+            more, acknowledged = kill_until_done(home, works, "done", chance, 9)
+            kills += more
+            for work, expected in zip(works, calm.imported, strict=True):
+                writer = start(work[0], home, work[1])
+                finish(writer)
+                read, credited, duplicates, rejected, _ = expected
+                closed_before = [read, 0, credited + duplicates, rejected, 0]
+                assert writer.last("done") in (expected, closed_before)
+            with open_ledger(Settings(home=home, dsn=None)) as ledger:
+                assert ledger.book.journal.head().size >= acknowledged
+                revising.apply(ledger.book, planned_and_approved(ledger))
+                assert outcome(ledger) == calm.outcome
+
+
+def test_a_revision_killed_again_and_again_under_a_running_import_ends_as_an_undisturbed_one(calm: Calm) -> None:
+    chance, kills = random.Random(11), 0
+    first, second = calm.files
+    with copied_home(calm.home) as approved:
+        with open_ledger(Settings(home=approved, dsn=None)) as ledger:
+            import_behaviors(ledger.book, behavior_file(first), "p", opens_accounts=True)
+            revision = planned_and_approved(ledger)
+            credits = ledger.book.journal.head().size
+        with copied_home(approved) as quiet, open_ledger(Settings(home=quiet, dsn=None)) as ledger:
+            expected = revising.apply(ledger.book, revision)
+            import_behaviors(ledger.book, behavior_file(second), "p", opens_accounts=True)
+            import_behaviors(ledger.book, behavior_file(first), "again", opens_accounts=True)
+            expected_outcome = outcome(ledger)
+        while kills < KILLS_OF_REVISIONS:
+            with copied_home(approved) as home:
+                # "again" credits the revised people once more, so it meets accounts that are still owed their lines.
+                works: list[Work] = [
+                    ("apply", (revision,)),
+                    ("import", (second, BATCH_ROWS, "p")),
+                    ("import", (first, BATCH_ROWS, "again")),
+                ]
+                more, acknowledged = kill_until_done(home, works[1:] + works[:1], "done", chance, 7)
+                kills += more
+                for work in works:
+                    finish(start(work[0], home, work[1]))
+                with open_ledger(Settings(home=home, dsn=None)) as ledger:
+                    completed = ledger.book.rulebook().revisions[revision].completed
+                    assert completed is not None
+                    assert ledger.book.journal.head().size >= max(acknowledged, credits)
+                    assert (completed.after_mg, completed.lines_root) == (expected.after_mg, expected.lines_root)
+                    assert outcome(ledger) == expected_outcome
