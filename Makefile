@@ -39,10 +39,10 @@ COVERAGE := --cov --cov-report=term
 endif
 
 test: setup ## The tests, in less than 10 minutes on 2 cores, and full branch coverage of domain/
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not long" $(COVERAGE) $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not long" $(COVERAGE) $(ARGS)
 
 test-long: setup ## All tests with big numbers: millions of rows, hundreds of kills (an hour or more)
-	CARBON_LEDGER_LONG=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --timeout 7200 $(ARGS)
+	CARBON_LEDGER_LONG=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --timeout 7200 $(ARGS)
 
 demo: setup ## The whole story on a generated town: credits, a revision, a replay
 	@$(BIN)/carbon-ledger demo $(ARGS)

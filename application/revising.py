@@ -56,8 +56,9 @@ def plan(
 
     Raises Rejected as ``domain.revision.draft_run``; ``plan_stale`` when the rulebook moved while it was worked out.
     """
-    as_of = book.journal.head().size
     rulebook = book.rulebook()
+    # Read after the rulebook: credits as they stand under it, also when a run was completed a moment ago.
+    as_of = book.journal.head().size
     run = rules.draft_run(rulebook, methodology, start, end, region, releases or {}, by, as_of)
     impact = _impact(book, rules.scope_of(rulebook, run), as_of, progress)
     changes, left_out = rules.changes_by(rulebook, run), rules.left_out(rulebook, run)

@@ -157,6 +157,7 @@ def test_a_parquet_file_is_known_by_its_content(tmp_path: Path) -> None:
         (b"\xff" + HEADER.encode() + b",\xff\n" + LINE.encode() + b"\n", "a.csv", "header_malformed"),
         (b"x" * 200_000, "a.csv", "header_malformed"),
         (LINE.encode() + b"\n" + LINE.encode() + b"\n", "a.csv", "missing_column"),
+        (LINE.encode() + b"\n", "A.CSV", "missing_column"),
         (b"\n" + HEADER.encode() + b"\n" + LINE.encode(), "a.csv", "missing_column"),
         (HEADER.replace(",", ";").encode() + b"\n" + LINE.encode(), "a.csv", "missing_column"),
         (HEADER.replace(",", "\t").encode() + b"\n" + LINE.encode(), "a.csv", "missing_column"),

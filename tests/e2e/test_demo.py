@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import shlex
-import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from interfaces.cli.main import main
 from interfaces.demo import chapters, run_demo, story, town
 from interfaces.demo.screen import Screen, kg, ledger_command
 from interfaces.demo.stage import Stage
+from tests.contract.embedded_postgres_tools import temporary_home
 
 FILES_SM3 = "df2b153067fb5779ee7b7cd1684df4747ead2d8f5e940076116ddb9edfe58f61"
 """SM3 over all generated behavior files, one after the other. Changes only when the town is meant to change."""
@@ -36,6 +36,9 @@ ANSWERS = {
     "2023-03-31T00:00:00+08:00": 1_140_600,
     "2024-12-31T00:00:00+08:00": 1_073_200,
 }
+
+# One process makes the demo's home for all tests of this file.
+pytestmark = pytest.mark.xdist_group("demo")
 
 SECONDS = 180
 """The demo takes some 15 s on a small busy machine; this is for a slow one that runs other tests at the same time."""
@@ -51,15 +54,14 @@ class Told:
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
-    home = tmp_path_factory.mktemp("demo") / "a town's ledger"
+def told() -> Iterator[Told]:
     screen = io.StringIO()
-    with pytest.MonkeyPatch.context() as environment:
+    with temporary_home("a town's ledger") as home, pytest.MonkeyPatch.context() as environment:
         # Somebody else's server: the demo must neither need it nor find it.
         environment.setenv("CARBON_LEDGER_DSN", "host=nowhere.invalid dbname=bank")
         answer = run_demo(home, console=Console(file=screen, width=200))
-    yield Told(home, answer, screen.getvalue())
-    shutil.rmtree(home.parent, ignore_errors=True)
+        environment.undo()
+        yield Told(home, answer, screen.getvalue())
 
 
 @pytest.fixture(scope="module")

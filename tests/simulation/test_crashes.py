@@ -24,6 +24,9 @@ from application.importing import ImportResult, import_behaviors
 from interfaces.bootstrap import Ledger, Settings, behavior_file, initialize, open_ledger
 from tests.contract.embedded_postgres_tools import copied_home, kill_tree, server_of, temporary_home
 
+# One process makes the home that all worlds are copied from.
+pytestmark = pytest.mark.xdist_group("crashes")
+
 LONG = os.environ.get("CARBON_LEDGER_LONG") == "1"
 KILLS_OF_IMPORTS = 150 if LONG else 18
 KILLS_OF_REVISIONS = 150 if LONG else 14

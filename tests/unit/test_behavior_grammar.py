@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sized
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -388,7 +389,14 @@ def test_the_columns_of_a_row_read_back_as_the_same_row() -> None:
 
 
 def test_the_remembered_texts_stay_bounded_and_do_not_change_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    tables = (module._numbers, module._shifts, module._names, module._regions, module._dates, module._clocks)
+    tables: list[Sized] = [
+        module._numbers,
+        module._shifts,
+        module._names,
+        module._regions,
+        module._dates,
+        module._clocks,
+    ]
     limit = max(map(len, tables)) + 100
     monkeypatch.setattr(module, "_LIMIT", limit)
     for number in range(2 * limit + 10):
