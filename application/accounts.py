@@ -1,7 +1,7 @@
 """Use cases of one account: open, consent, freeze, close, reverse a credit.
 
-Keeps: an act on one account is decided on its head and refused by the append if the head moved; it is then decided
-again. A reversal first records what a pending revision run owes the account, in the same append (DESIGN 3).
+Keeps: an act on one account is rare and must come through, so it is decided under the append lock. A reversal first
+records what a pending revision run owes the account, in the same append (DESIGN 3).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeVar
 from uuid import UUID, uuid4
 
 from application.book import Book
-from application.ports.journal import Append, Moved
+from application.ports.journal import Append
 from domain import account as rules
 from domain.account import Account
 from domain.actors import check_actor, check_reason
@@ -24,7 +24,6 @@ from domain.revision import pending_revision, scope_of
 from domain.rulebook import Rulebook
 
 T = TypeVar("T")
-_TRIES = 5
 
 
 class Acted(NamedTuple):
@@ -59,8 +58,7 @@ def open_account(book: Book, account_ref: str, kind: str = "individual") -> Acte
         )
     event, personal = rules.open_account(kind, account_ref)
     key, new_id = book.keys.account(account_ref), uuid4()
-    batch = Append([NewEvent(new_id, 1, event, personal)], 0, openings=[(key, new_id)])
-    for _ in range(_TRIES):
+    with book.journal.exclusive() as head:
         if book.journal.find_accounts([key]):
             raise Rejected(
                 "account_exists",
@@ -68,12 +66,8 @@ def open_account(book: Book, account_ref: str, kind: str = "individual") -> Acte
                 field="account_ref",
                 remedy="use the existing account",
             )
-        try:
-            appended = book.journal.append(batch._replace(rulebook_seen=book.journal.head().rulebook_position))
-        except Moved:
-            continue
-        return Acted(new_id, appended.last)
-    raise _busy()
+        opening = Append([NewEvent(new_id, 1, event, personal)], head.rulebook_position, openings=[(key, new_id)])
+        return Acted(new_id, book.journal.append(opening).last)
 
 
 def grant_consent(
@@ -189,17 +183,12 @@ def _act(book: Book, account_ref: str, decide: Callable[[Account], Event]) -> Ac
 
 
 def _append(book: Book, stream: UUID, decide: Callable[[Rulebook, Account], tuple[list[Event], T]]) -> tuple[Acted, T]:
-    for _ in range(_TRIES):
-        rulebook = book.rulebook()
+    with book.journal.exclusive() as head:
+        rulebook = book.rulebook(head.rulebook_position)
         account = book.journal.accounts([stream])[stream]
         decided, answer = decide(rulebook, account)
         new = [NewEvent(stream, account.version + n, event) for n, event in enumerate(decided, start=1)]
-        try:
-            appended = book.journal.append(Append(new, rulebook.position))
-        except Moved:
-            continue
-        return Acted(stream, appended.last), answer
-    raise _busy()
+        return Acted(stream, book.journal.append(Append(new, rulebook.position)).last), answer
 
 
 def _history(book: Book, stream: UUID) -> AccountHistory:
@@ -208,7 +197,3 @@ def _history(book: Book, stream: UUID) -> AccountHistory:
 
 def _consent_malformed(field: str, message: str, remedy: str) -> Rejected:
     return Rejected("consent_malformed", message, field=field, remedy=remedy)
-
-
-def _busy() -> Rejected:
-    return Rejected("account_busy", "others keep writing to this account", field="account", remedy="try again")

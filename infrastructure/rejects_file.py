@@ -85,7 +85,8 @@ class RejectsFile:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # An import that finished between our open and our lock has given this very file its final name.
-            if not os.path.samestat(os.fstat(file.fileno()), os.lstat(self.partial_path)):
+            named = os.path.lexists(self.partial_path)
+            if not named or not os.path.samestat(os.fstat(file.fileno()), os.lstat(self.partial_path)):
                 raise BlockingIOError
             os.fchmod(file.fileno(), 0o600)
             os.ftruncate(file.fileno(), 0)

@@ -99,7 +99,7 @@ class Journal(Protocol):
     def streams(
         self, kind_topics: Sequence[str], upto: int, after: UUID | None = None
     ) -> Iterator[tuple[UUID, list[Recorded]]]:
-        """Every stream that has one of the topics, by stream id, each whole up to log position ``upto``."""
+        """Every stream that has one of the topics, by stream id, with its events of these topics up to ``upto``."""
 
     def log(self, after: int, upto: int, topics: Sequence[str] = ()) -> Iterator[Recorded]:
         """Events with positions in (after, upto], in log order; only some topics when given."""

@@ -138,8 +138,7 @@ def _texts(column: Any) -> list[_Value]:
     try:
         return list(column.to_pylist())
     except UnicodeDecodeError:
-        plain = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
-        return [_decoded(value) for value in plain.cast(pa.large_binary()).to_pylist()]
+        return [_decoded(value) for value in column.cast(pa.large_binary()).to_pylist()]
 
 
 def _decoded(value: bytes | None) -> _Value:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import hashlib
 import json
 import os
@@ -936,6 +937,24 @@ def test_two_imports_cannot_write_one_rejects_file(tmp_path: Path) -> None:
         error = error_of(lambda: RejectsFile(path).__enter__())
         assert error.code == "rejects_file_in_use"
     assert rejected_rows(path) == []
+
+
+@pytest.mark.parametrize("restarted", [True, False])
+def test_an_import_that_ends_just_now_keeps_its_rejects(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, restarted: bool
+) -> None:
+    path = tmp_path / "rejects.csv"
+    partial = tmp_path / "rejects.csv.partial"
+
+    def finish_the_other_first(*_: Any) -> None:
+        partial.write_text("precious")
+        partial.rename(path)
+        if restarted:
+            partial.touch()
+
+    monkeypatch.setattr(fcntl, "flock", finish_the_other_first)
+    assert error_of(lambda: RejectsFile(path).__enter__()).code == "rejects_file_in_use"
+    assert path.read_text() == "precious"
 
 
 def test_rejects_survive_a_file_system_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

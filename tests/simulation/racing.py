@@ -6,7 +6,9 @@ journal; (with ``jitter``) where it only pauses. Whatever a writer does may be r
 
 from __future__ import annotations
 
+import atexit
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,7 +25,7 @@ from application.ports.journal import Append, Appended, Head, Journal
 from application.replaying import replay
 from domain.errors import Rejected
 from domain.events.account import BehaviorCredited
-from interfaces.bootstrap import Ledger, behavior_file
+from interfaces.bootstrap import Ledger, Settings, behavior_file, open_ledger
 from tests.simulation.comparing import broken_caps
 from tests.simulation.race_book import RIDE, VERSIONS, WALK
 
@@ -127,6 +129,11 @@ def pausing_book(ledger: Ledger, pause: Callable[[], None]) -> Book:
     return Book(cast(Journal, Pausing(ledger.book.journal, pause)), ledger.book.keys)
 
 
+def fresh_book(ledger: Ledger) -> Book:
+    """A book without memory of earlier races."""
+    return Book(ledger.book.journal, ledger.book.keys)
+
+
 def draw_rows(rng: Random, count: int, seen: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
     """Rows of few people on few days; some were in another file already, as they were or changed."""
     rows = []
@@ -165,6 +172,34 @@ class Answers:
         """As a sink of refused rows."""
         assert row.refusal.line not in self.refused, "a row was answered twice"
         self.refused[row.refusal.line] = row.refusal.code
+
+
+def jitter(seed: int) -> Callable[[], None]:
+    """A pause of no time, or of a little, as the seed says."""
+    rng, guard = Random(seed), threading.Lock()
+
+    def pause() -> None:
+        with guard:
+            seconds = rng.choice((0, 0, 0, 0.001, 0.004))
+        if seconds:
+            time.sleep(seconds)
+
+    return pause
+
+
+_opened: dict[str, Ledger] = {}
+
+
+def import_in_worker(settings: Settings, path: Path, rows: Sequence[Sequence[str]], batch_rows: int) -> Answers:
+    """An import by a process of its own, which keeps its connections from race to race."""
+    dsn = settings.dsn.get_secret_value() if settings.dsn is not None else ""
+    if dsn not in _opened:
+        opened = open_ledger(settings)
+        _opened[dsn] = opened.__enter__()
+        atexit.register(opened.__exit__, None, None, None)
+    ledger, answers = _opened[dsn], Answers(rows)
+    importer(fresh_book(ledger), path, answers, batch_rows)()
+    return answers
 
 
 def importer(book: Book, path: Path, answers: Answers, batch_rows: int) -> Callable[[], None]:
@@ -259,7 +294,7 @@ _ACTS: Sequence[Callable[[Book, Random, Sequence[Sequence[str]]], None]] = (
 
 def check(ledger: Ledger, answered: Sequence[Answers]) -> None:
     """What must hold after every race: replay, caps, views, and every row answered once."""
-    book, views = Book(ledger.book.journal, ledger.book.keys), ledger.views
+    book, views = fresh_book(ledger), ledger.views
     _apply(book, Random(0), ())
     log = list(book.journal.log(0, book.journal.head().size))
     replayed = replay(book)
