@@ -5,6 +5,8 @@ Keeps: both are printable text of bounded length; two-person acts are done by tw
 
 from __future__ import annotations
 
+import unicodedata
+
 from domain.errors import Rejected
 
 MAX_ACTOR_CHARACTERS = 64
@@ -23,6 +25,11 @@ def check_actor(actor: str) -> str:
     return actor
 
 
+def same_actor(one: str, other: str) -> bool:
+    """Whether two names are one person's: another spelling in capitals or width makes no second person."""
+    return unicodedata.normalize("NFKC", one).casefold() == unicodedata.normalize("NFKC", other).casefold()
+
+
 def check_reason(reason: str) -> str:
     """A usable reason: 1 to 500 printable characters. Raises Rejected ``reason_malformed``."""
     if not reason.strip() or len(reason) > MAX_REASON_CHARACTERS or not reason.isprintable():
@@ -38,7 +45,7 @@ def check_reason(reason: str) -> str:
 def refuse_same_actor(by: str, **others: str) -> None:
     """Raises Rejected ``same_actor`` when ``by`` already acted in one of the roles."""
     for role, actor in others.items():
-        if by == actor:
+        if same_actor(by, actor):
             raise Rejected(
                 "same_actor", f"{by} is already its {role}", field="by", remedy="somebody else has to do this step"
             )

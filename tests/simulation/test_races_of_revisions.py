@@ -16,7 +16,6 @@ import pytest
 
 from application import accounts, revising
 from application.book import Book
-from domain.errors import Rejected
 from domain.events.rulebook import RevisionCompleted
 from interfaces.bootstrap import Ledger
 from tests.fixtures.ledgers import Server
@@ -32,6 +31,7 @@ from tests.simulation.racing import (
     fresh_book,
     importer,
     pausing_book,
+    suppress_expected,
     write_file,
 )
 from tests.simulation.stage import Killed
@@ -70,12 +70,10 @@ class Approved:
         """Reverse and freeze."""
         rng = Random(self.seed)
         for row in rng.sample(self.rows, 5):
-            try:
+            with suppress_expected():
                 accounts.reverse(book, row[1], row[0], "ann", "wrong", PARTNER)
-            except Rejected as refused:
-                if refused.code not in ("credit_unknown", "already_reversed", "account_unknown"):
-                    raise
-        accounts.freeze(book, PEOPLE[0], "ann", "asked")
+        with suppress_expected():
+            accounts.freeze(book, rng.choice(PEOPLE), "ann", "asked")
 
     def apply(self, book: Book) -> None:
         revising.apply(book, self.run)
@@ -155,8 +153,8 @@ def test_the_lines_of_a_revision_depend_only_on_the_log_up_to_its_approval(
     answers = Answers(first)
     book = fresh_book(ledgers[0])
     importer(book, write_file(tmp_path / "first.csv", first), answers, 7)()
-    name, region = rng.choice((("RIDE@2", "*"), ("RIDE@3", "CN"), ("RIDE@3", "*")))
-    run = revising.plan(book, name, rng.choice((None, "2025-01-02")), None, "ann", region=region).revision_id
+    name, start = rng.choice(("RIDE@2", "RIDE@3")), rng.choice((None, "2025-01-01"))
+    run = revising.plan(book, name, start, None, "ann").revision_id
     revising.approve(book, run, "bob")
     race_book.save("approved")
 

@@ -41,7 +41,7 @@ from tests.simulation.racing import (
 )
 
 FACTOR = 10 if os.environ.get("CARBON_LEDGER_LONG") == "1" else 1
-ORDERED, CHUNK = 132 * FACTOR, 12
+ORDERED, CHUNK = 108 * FACTOR, 12
 FREE = 40 * FACTOR
 BY_PROCESSES = 30 * FACTOR
 WRITERS = 4
