@@ -114,8 +114,11 @@ def withdraw_consent(book: Book, account_ref: str, by: str, reason: str, consent
     """Withdraw one consent, or every active one. Raises Rejected ``consent_unknown``."""
 
     def decide(_: Rulebook, account: Account) -> tuple[list[Event], None]:
-        active = [each.version for each in account.consents] or [0]
-        named = active if consent is None else [consent]
+        named = [each.version for each in account.consents] if consent is None else [consent]
+        if not named:
+            raise Rejected(
+                "consent_unknown", "the account has no active consent", field="consent", remedy="nothing to withdraw"
+            )
         return [rules.withdraw_consent(account, each, by, reason) for each in named], None
 
     return _append(book, account_id(book, account_ref), decide)[0]

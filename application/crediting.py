@@ -106,6 +106,9 @@ class Crediting:
             for rows in batches:
                 keyed = self._keyed(intake.partner, rows)
                 decided = self._decide_ahead(intake, keyed)
+                if before is None and decided is not None and decided.append is None:
+                    yield CreditedBatch(decided.outcomes, decided.size, 0)
+                    continue
                 if before is not None:
                     settled = self._settle(intake, *before)
                     if settled is None:

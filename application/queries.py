@@ -26,10 +26,14 @@ from domain.rulebook import Rulebook
 
 
 class Known(NamedTuple):
-    """A position that a question is asked as of. ``provisional``: more may still be recorded before that instant."""
+    """A position that a question is asked as of; ``instant_us``: the instant that it was asked by, if so.
+
+    ``provisional``: more may still be recorded before that instant.
+    """
 
     position: int
     provisional: bool
+    instant_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,18 +72,23 @@ class BookTotals:
         return sum(total.credits for total in self.behaviors)
 
 
-def known_at(book: Book, *, position: int | None = None, instant_us: int | None = None) -> Known:
-    """Resolve a position or an instant; the head when neither is given. Raises Rejected ``position_unknown``."""
+def known_at(
+    book: Book, *, position: int | None = None, instant_us: int | None = None, field: str = "at_position"
+) -> Known:
+    """Resolve a position or an instant; the head when neither is given.
+
+    ``field``: what the caller calls the position. Raises Rejected ``position_unknown``.
+    """
     head: Head = book.journal.head()
     if instant_us is not None:
-        return Known(book.journal.position_at(instant_us), instant_us > head.recorded_us)
+        return Known(book.journal.position_at(instant_us), instant_us > head.recorded_us, instant_us)
     if position is None:
         return Known(head.size, False)
     if not 0 <= position <= head.size:
         raise Rejected(
             "position_unknown",
             f"the log has {head.size} events",
-            field="at_position",
+            field=field,
             remedy=f"give a position from 0 to {head.size}",
         )
     return Known(position, False)
@@ -92,11 +101,12 @@ def show_account(book: Book, account_ref: str, known: Known, before_day: int | N
     account = Account(found).extend(recorded)
     history = AccountHistory().extend(recorded)
     if account.version == 0:
+        at = f"position {known.position}" if known.instant_us is None else instant_text(known.instant_us)
         raise Rejected(
             "account_unknown",
-            f"the account did not exist at position {known.position}",
+            f"the account did not exist at {at}",
             field="account_ref",
-            remedy="ask as of a later position",
+            remedy=f"ask as of a later {'position' if known.instant_us is None else 'time'}",
         )
     consents = [
         {

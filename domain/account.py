@@ -198,13 +198,15 @@ def open_account(kind: str, account_ref: str) -> tuple[events.AccountOpened, eve
 
 def freeze(account: Account, by: str, reason: str) -> events.AccountFrozen:
     """Raises Rejected ``account_frozen``, ``account_closed``."""
-    _refuse_status(account, "frozen", "closed")
+    _refuse_closed(account)
+    if account.status == "frozen":
+        raise Rejected("account_frozen", "the account is frozen already", field="account", remedy="nothing to do")
     return events.AccountFrozen(by=check_actor(by), reason=check_reason(reason))
 
 
 def unfreeze(account: Account, by: str, reason: str) -> events.AccountUnfrozen:
     """Raises Rejected ``account_not_frozen``, ``account_closed``."""
-    _refuse_status(account, "closed")
+    _refuse_closed(account)
     if account.status != "frozen":
         raise Rejected("account_not_frozen", "the account is open", field="account", remedy="nothing to do")
     return events.AccountUnfrozen(by=check_actor(by), reason=check_reason(reason))
@@ -212,7 +214,7 @@ def unfreeze(account: Account, by: str, reason: str) -> events.AccountUnfrozen:
 
 def close(account: Account, by: str, reason: str) -> events.AccountClosed:
     """Raises Rejected ``account_closed``."""
-    _refuse_status(account, "closed")
+    _refuse_closed(account)
     return events.AccountClosed(by=check_actor(by), reason=check_reason(reason))
 
 
@@ -228,11 +230,8 @@ def withdraw_consent(account: Account, consent: int, by: str, reason: str) -> ev
     return events.ConsentWithdrawn(consent=consent, by=check_actor(by), reason=check_reason(reason))
 
 
-def _refuse_status(account: Account, *refused: str) -> None:
-    if account.status in refused:
+def _refuse_closed(account: Account) -> None:
+    if account.status == "closed":
         raise Rejected(
-            f"account_{account.status}",
-            f"the account is {account.status}",
-            field="account",
-            remedy="unfreeze it first" if account.status == "frozen" else "a closed account stays closed",
+            "account_closed", "the account is closed", field="account", remedy="a closed account stays closed"
         )

@@ -20,7 +20,10 @@ def check_actor(actor: str) -> str:
     """
     if not 0 < len(actor) <= MAX_ACTOR_CHARACTERS or not actor.isprintable() or actor != actor.strip():
         raise Rejected(
-            "actor_malformed", f"{actor!r} is not an actor name", field="by", remedy="give 1 to 64 printable characters"
+            "actor_malformed",
+            f"{actor!r} is not an actor name",
+            field="by",
+            remedy=f"give 1 to {MAX_ACTOR_CHARACTERS} printable characters, without spaces at the ends",
         )
     return actor
 

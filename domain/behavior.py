@@ -305,13 +305,15 @@ def _time_fault(text: str) -> _Fault:
     remedy = "send an RFC 3339 time with offset, such as 2026-03-01T08:15:00+08:00"
     if text == "":
         return "it is empty", remedy
+    if not _DATE.match(text):
+        return "it is not an RFC 3339 time such as 2026-03-02T10:00:00+08:00", remedy
     if text[10:11] in ("t", " ") or text.endswith("z"):
         return "the letters T and Z of a timestamp are written as capitals, and T is no space", remedy
     if text.endswith("-00:00"):
         return "the offset -00:00 means that the offset is unknown", "send the real offset; Z or +00:00 if it is UTC"
-    if _DATE.match(text) and _read_date(text[:10]) is None:
+    if _read_date(text[:10]) is None:
         return "there is no such day in the calendar", remedy
-    if _DATE.match(text) and _CLOCK.fullmatch(text[10:19]) and _SHIFT.fullmatch(text[19:]):
+    if _CLOCK.fullmatch(text[10:19]) and _SHIFT.fullmatch(text[19:]):
         return "the instant lies outside the years 0001 to 9999 in UTC", remedy
     if re.search(r"\.[0-9]{7,}", text):
         return "it has more than 6 fractional digits of a second", "round it to microseconds at the source"

@@ -86,9 +86,18 @@ def applicable_version(rulebook: Rulebook, name: str) -> MethodologyVersion:
             "wrong_state",
             f"{name} is {version.state}; only a published version can be applied",
             field="methodology",
-            remedy="review, certify and publish it first",
+            remedy=_TO_BE_APPLIED[version.state],
         )
     return version
+
+
+_TO_BE_APPLIED = {
+    "drafted": "review, certify and publish it first",
+    "reviewed": "certify and publish it first",
+    "certified": "publish it first",
+    "withdrawn": "a withdrawn version stays withdrawn; import the next version",
+}
+"""What to do about a version that cannot be applied in its state."""
 
 
 def checked_period(start: str | None, end: str | None) -> Period:
@@ -100,7 +109,12 @@ def checked_period(start: str | None, end: str | None) -> Period:
             "period_malformed", str(error), field="from/to", remedy="give civil dates as YYYY-MM-DD, or open"
         ) from error
     if period.start >= period.end:
-        raise Rejected("period_malformed", f"{start} is not before {end}", field="from/to", remedy="--to is exclusive")
+        raise Rejected(
+            "period_malformed",
+            f"{start} is not before {end}",
+            field="from/to",
+            remedy="give a --to later than --from",
+        )
     return period
 
 
@@ -124,6 +138,13 @@ def check_releases(rulebook: Rulebook, version: MethodologyVersion, releases: di
             remedy=f"say --release {name}=N",
         )
     for name, number in releases.items():
+        if not needed:
+            raise Rejected(
+                "release_unknown",
+                f"{version.name} uses no factor set",
+                field="release",
+                remedy="leave --release out",
+            )
         if name not in needed or (name, number) not in rulebook.releases:
             raise Rejected(
                 "release_unknown",

@@ -164,7 +164,8 @@ REFUSALS: dict[str, tuple[str, str, str]] = {
     "no_consent": (
         "account_ref",
         "no active consent covers this behavior at that time",
-        "obtain the person's consent, then send it again",
+        "give --open-accounts with every file for which the partner asserts consent, or record consents with "
+        "`consent grant`; what the person granted or withdrew directly is never overruled",
     ),
     "no_applicable_methodology": (
         "behavior",

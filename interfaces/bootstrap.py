@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -41,7 +42,9 @@ def open_ledger(settings: Settings) -> Iterator[Ledger]:
     """The ledger of a home that was initialized. Raises Unavailable with a remedy for everything that is missing."""
     if not (settings.home / _PEPPER).exists():
         raise Unavailable(
-            "not_initialized", f"there is no ledger in {settings.home}", remedy="run `carbon-ledger init` first"
+            "not_initialized",
+            f"there is no ledger in {settings.home}",
+            remedy=f"run `carbon-ledger init --home {shlex.quote(str(settings.home))}` first",
         )
     with _journal(settings) as (journal, server_version):
         book = Book(journal, load_pepper(settings.home / _PEPPER))

@@ -238,7 +238,10 @@ _CLI_INTRODUCTION = f"""\
 Answers go to stdout, progress and notices to stderr. With `--json` stdout is exactly one JSON object, also when the
 command fails: `{{"error": {{"code", "message", "field", "remedy"}}}}`. Masses in JSON are strings in mg, in keys that
 end with `_mg` and in `by_behavior`; [formats.md](formats.md) lists the keys of every answer and every code of a
-refused row.
+refused row. `{PROGRAM} --version` shows the version.
+
+The name given with `--by` is recorded as given. The ledger compares names where an act takes two people; it does not
+authenticate: put your login in front of it.
 
 | exit code | meaning |
 | --- | --- |

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ from rich.text import Text
 from application import accounts, queries
 from application.accounts import Acted
 from application.book import Book
+from domain.account import KINDS
 from domain.history import AccountHistory
 from domain.instants import instant_of, instant_text
 from interfaces.cli.command import Cli, command, group
@@ -29,11 +31,18 @@ from interfaces.cli.options import (
     SourceRef,
     before_day,
 )
-from interfaces.cli.output import Answer, facts, heading, mass_text, mass_unit, masses_table, table
+from interfaces.cli.output import Answer, facts, heading, mass_text, masses_table, table
 
 app = group("One account: open it, ask what it holds and why, freeze or close it.")
 
-Kind = Annotated[str, typer.Option("--kind", metavar="KIND", help="individual, household or enterprise.")]
+
+def _kind(text: str) -> str:
+    if text not in KINDS:
+        raise typer.BadParameter(f"{text!r} is not one of {', '.join(KINDS)}")
+    return text
+
+
+Kind = Annotated[str, typer.Option("--kind", metavar="KIND", help="individual, household or enterprise.", parser=_kind)]
 
 
 @command(app, "open", example="account open ann-01")
@@ -86,6 +95,7 @@ def statement(cli: Cli, account: AccountRef) -> Answer:
         history = AccountHistory().extend(
             ledger.book.journal.stream(accounts.account_id(ledger.book, account), position)
         )
+    lines = Counter(valuation.position for credit in history.credits.values() for valuation in credit.valuations)
     entries: list[dict[str, Any]] = []
     sums: dict[str, int] = {}
     for row in rows:
@@ -101,6 +111,7 @@ def statement(cli: Cli, account: AccountRef) -> Answer:
                 "change_mg": str(row.change_mg),
                 "balance_mg": str(sum(sums.values())),
                 "source": row.source,
+                "lines": lines[row.position] if row.kind == "revised" else None,
                 "partner": None if credit is None else credit.facts.partner,
                 "source_ref": None if credit is None or credit.personal is None else credit.personal.source_ref,
             }
@@ -185,25 +196,30 @@ def _view(view: queries.AccountView, occurred_before: str | None, known_at: str 
             )
             for each in view.consents
         ]
-        human.append(table(("consent", "for", "basis", "from", "to"), rows))
+        human.append(table(("consent", "scope", "basis", "from", "to"), rows))
     else:
         human.append(Text("No active consent: no behavior can be credited."))
     return human
 
 
 def _entries_table(entries: list[dict[str, Any]]) -> RenderableType:
-    masses = [int(entry[name]) for entry in entries for name in ("change_mg", "balance_mg")]
-    unit = mass_unit(masses)
     rows = [
         (
+            entry["position"],
             entry["recorded_at"],
-            entry["kind"] if entry["kind"] != "revised" else f"revised by {entry['source']}",
+            entry["kind"] if entry["kind"] != "revised" else _revised(entry),
             entry["behavior"],
             entry["day"],
+            entry["partner"],
             entry["source_ref"],
-            mass_text(int(entry["change_mg"]), unit),
-            mass_text(int(entry["balance_mg"]), unit),
+            mass_text(int(entry["change_mg"])),
+            mass_text(int(entry["balance_mg"])),
         )
         for entry in entries
     ]
-    return table(("recorded", "what", "behavior", "day", "source_ref", "change>", "balance>"), rows)
+    columns = ("position>", "recorded", "what", "behavior", "day", "partner", "source_ref", "change>", "balance>")
+    return table(columns, rows)
+
+
+def _revised(entry: dict[str, Any]) -> str:
+    return f"revised by {entry['source']} ({entry['lines']:,} credit{'s' if entry['lines'] > 1 else ''})"

@@ -67,7 +67,7 @@ def approve(cli: Cli, decision: DecisionId, by: By) -> Answer:
 
 @command(app, "list", example="applicability list")
 def list_(cli: Cli) -> Answer:
-    """All proposals, decisions and revision runs, and whether they are in force."""
+    """All proposals, decisions and revisions with their state."""
     with cli.ledger() as ledger:
         rulebook = ledger.book.rulebook()
     ended = _ended(rulebook)
@@ -79,7 +79,7 @@ def list_(cli: Cli) -> Answer:
     rows = [
         (
             each["decision_id"],
-            each["mode"],
+            "revision" if each["mode"] == "requantify" else each["mode"],
             each["methodology"],
             each["from"] or "open",
             each["to"] or "open",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from contextlib import nullcontext
+from itertools import count
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,7 +22,12 @@ app = group("Behaviors: credit a file of them, reverse one.")
 
 OpenAccounts = Annotated[
     bool,
-    typer.Option("--open-accounts", help="Open accounts that are not known, with the consent the partner asserts."),
+    typer.Option(
+        "--open-accounts",
+        help="The partner asserts consent for everything before the file was received: opens unknown accounts and "
+        "renews the asserted consent of known ones (never where the person granted or withdrew one directly). Give it "
+        "with every file, or record consents with `consent grant`.",
+    ),
 ]
 Rejects = Annotated[
     Path | None,
@@ -52,7 +58,14 @@ def import_(
             ledger.book, source, partner, opens_accounts=open_accounts, rejects=sink, progress=tell
         )
     payload = _payload(result) | {"partner": partner, "digest": source.digest}
-    return Answer(payload, _human(cli, result, file, rejects), 1 if strict and result.rejected else 0)
+    human = _human(result, file)
+    if result.rejected and rejects is None:
+        human.append(Text("The same command with --rejects FILE lists every refused row with its remedy."))
+    elif result.rejected and rejects is not None:
+        opening = " --open-accounts" if open_accounts else ""
+        again = f"{_quoted(rejects)}{_partner(partner)}{opening} --rejects {_quoted(_fresh(rejects))}"
+        human.append(cli.following(f"behaviors import {again}   (once its rows are repaired)"))
+    return Answer(payload, human, 1 if strict and result.rejected else 0)
 
 
 @command(app, "reverse", example='behaviors reverse ann-01 trip-77 --reason "refunded" --by alice')
@@ -67,9 +80,26 @@ def reverse(
         [
             heading(f"reversed {mass_text(reversed_mg)}"),
             facts([("account", acted.account_id), ("position", acted.position)]),
-            cli.following(f"account explain {shlex.quote(account)} {shlex.quote(source)}"),
+            cli.following(f"account explain {shlex.quote(account)} {shlex.quote(source)}{_partner(partner)}"),
         ],
     )
+
+
+def _partner(partner: str) -> str:
+    return "" if partner == LOCAL_PARTNER else f" --partner {partner}"
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path))
+
+
+def _fresh(taken: Path) -> Path:
+    """A name for the next rejects file, since none is ever overwritten: refused.csv, refused-2.csv, refused-3.csv."""
+    stem, _, number = taken.stem.rpartition("-")
+    if not stem or not (number.isascii() and number.isdigit()):
+        stem, number = taken.stem, "1"
+    following = (taken.with_name(f"{stem}-{each}{taken.suffix}") for each in count(int(number) + 1))
+    return next(each for each in following if not each.exists())
 
 
 def _payload(result: ImportResult) -> dict[str, Any]:
@@ -87,7 +117,7 @@ def _payload(result: ImportResult) -> dict[str, Any]:
     }
 
 
-def _human(cli: Cli, result: ImportResult, file: Path, rejects: Path | None) -> list[RenderableType]:
+def _human(result: ImportResult, file: Path) -> list[RenderableType]:
     rate = f" ({result.read / result.seconds:,.0f} rows/s)" if result.seconds else ""
     human: list[RenderableType] = [
         heading(f"{file.name}: every row is accounted for"),
@@ -107,8 +137,4 @@ def _human(cli: Cli, result: ImportResult, file: Path, rejects: Path | None) -> 
     if result.rejected:
         rows = [(code, count_text(count)) for code, count in result.rejected_by_code.most_common()]
         human.append(table(("rejected because", "rows>"), rows))
-        if rejects is None:
-            human.append(Text("The same command with --rejects FILE lists every refused row with its remedy."))
-        else:
-            human.append(cli.following(f"behaviors import {shlex.quote(str(rejects))}   (once its rows are repaired)"))
     return human

@@ -83,7 +83,7 @@ def replay(cli: Cli, until: Until = None, kernel: Kernel = "reference") -> Answe
         raise typer.BadParameter(f"{kernel!r} is not a kernel; there is `reference`", param_hint="'--kernel'")
     with cli.ledger() as ledger, cli.progress.counting("replaying", "credits") as tell:
         if until is not None:
-            queries.known_at(ledger.book, position=until)
+            queries.known_at(ledger.book, position=until, field="until")
         result = replaying.replay(ledger.book, until, progress=tell)
     return Answer(_replayed_json(result, kernel), _replayed(result), VERIFICATION_FAILED if result.mismatches else 0)
 

@@ -33,7 +33,7 @@ def changes_json(changes: Sequence[ChangeOfHand]) -> list[dict[str, Any]]:
     ]
 
 
-def changes_table(changes: Sequence[ChangeOfHand]) -> RenderableType:
+def changes_table(changes: Sequence[ChangeOfHand], title: str = "What changes hands") -> RenderableType:
     """The sets as a table."""
     if not changes:
         return Text("Nothing changes hands.")
@@ -41,7 +41,7 @@ def changes_table(changes: Sequence[ChangeOfHand]) -> RenderableType:
     for change in changes:
         start, end = period_texts(change.period)
         rows.append((change.region, start or "open", end or "open", _name(change.before), _name(change.after)))
-    return table(("region", "from", "to", "valued before by", "valued now by"), rows, title="What changes hands")
+    return table(("region", "from", "to", "valued before by", "valued now by"), rows, title=title)
 
 
 def _decision_json(decision: Decision | None) -> dict[str, str] | None:

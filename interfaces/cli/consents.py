@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from rich.console import RenderableType
+from rich.text import Text
 
 from application import accounts
 from domain.instants import instant_of, instant_text
@@ -60,14 +62,20 @@ def grant(
             by=by,
         )
         number = ledger.book.journal.stream(acted.account_id, acted.position)[-1].version
+        rulebook = ledger.book.rulebook()
+    unknown = [behavior for behavior in allowed if behavior != "*" and not rulebook.published(behavior)]
     payload = {
         "account_id": str(acted.account_id),
         "position": acted.position,
         "consent": number,
         "evidence": digest,
+        "unknown_behaviors": unknown,
     }
     pairs = [("scope", ", ".join(allowed)), ("evidence (SM3)", digest), ("position", acted.position)]
-    return Answer(payload, [heading(f"consent {number} of account {account} is granted"), facts(pairs)])
+    human: list[RenderableType] = [heading(f"consent {number} of account {account} is granted"), facts(pairs)]
+    if unknown:
+        human.append(Text(f"No published methodology names {', '.join(unknown)}: check the spelling."))
+    return Answer(payload, human)
 
 
 @command(app, "withdraw", example='consent withdraw ann-01 --reason "by letter" --by branch-7')
@@ -75,10 +83,11 @@ def withdraw(cli: Cli, account: AccountRef, by: By, reason: Reason, consent: Con
     """Record that a person no longer allows it: every active consent, or one. What was credited stays."""
     with cli.ledger() as ledger:
         acted = accounts.withdraw_consent(ledger.book, account, by, reason, consent)
-    what = "all consent" if consent is None else f"consent {consent}"
+    what = "all consents" if consent is None else f"consent {consent}"
+    are = "are" if consent is None else "is"
     return Answer(
         {"account_id": str(acted.account_id), "position": acted.position},
-        [heading(f"{what} of account {account} is withdrawn"), facts([("position", acted.position)])],
+        [heading(f"{what} of account {account} {are} withdrawn"), facts([("position", acted.position)])],
     )
 
 

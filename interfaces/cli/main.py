@@ -12,14 +12,15 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from importlib.metadata import version
 from types import FrameType, TracebackType
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
 from domain.errors import LedgerError
 from interfaces.cli import accounts, applicability, behaviors, book, consents, factors, methodology, revisions
-from interfaces.cli.command import shared_options
+from interfaces.cli.command import AsJson, Home
 from interfaces.cli.output import write_json
 
 PROGRAM = "carbon-ledger"
@@ -40,7 +41,21 @@ app = typer.Typer(
 )
 
 
-app.callback()(shared_options)
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"{PROGRAM} {version(PROGRAM)}")
+        raise typer.Exit
+
+
+ShowVersion = Annotated[
+    bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
+]
+
+
+@app.callback()
+def root_options(home: Home = None, as_json: AsJson = False, show_version: ShowVersion = False) -> None:
+    """The shared options, and those of the program itself."""
+
 
 book.register(app)
 app.add_typer(behaviors.app, name="behaviors", rich_help_panel="Accounts and behaviors")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from rich.text import Text
+
 from application import methodologies
 from application.methodologies import Standing
 from domain import methodology as rules
@@ -63,7 +65,9 @@ def propose_withdrawal(cli: Cli, version: Version, by: By) -> Answer:
     """Propose that a published version's decisions end."""
     with cli.ledger() as ledger:
         standing = methodologies.propose_withdrawal(ledger.book, version, by)
-    return _standing(cli, standing, by, "approve-withdrawal")
+    answer = _standing(cli, standing, by, "approve-withdrawal")
+    said = f"withdrawal of {version} is proposed by {by}; it stays in force until somebody else approves it"
+    return answer._replace(human=[heading(said), *answer.human[1:]])
 
 
 @command(app, "approve-withdrawal", example="methodology approve-withdrawal TRAVEL-METRO@1 --by bob")
@@ -72,20 +76,31 @@ def approve_withdrawal(cli: Cli, version: Version, by: By, leave_gap: LeaveGap =
     with cli.ledger() as ledger:
         standing, changes = methodologies.approve_withdrawal(ledger.book, version, by, leave_gap=leave_gap)
     answer = _standing(cli, standing, by, None)
-    return Answer(answer.payload | {"changes": changes_json(changes)}, [*answer.human, changes_table(changes)])
+    kept = Text(
+        "Booked credits keep their value; to change them: revision plan CODE@V --from DATE --to DATE --by ACTOR"
+    )
+    human = [*answer.human, kept, changes_table(changes, "What values new rows from here on")]
+    return Answer(answer.payload | {"changes": changes_json(changes)}, human)
 
 
 @command(app, "list", example="methodology list")
 def list_(cli: Cli) -> Answer:
-    """All versions and where they stand."""
+    """All versions and where they stand. Superseded: a later version is published; its own decisions go on."""
     with cli.ledger() as ledger:
         rulebook = ledger.book.rulebook()
     versions = [_summary(rulebook, version) for version in rulebook.methodologies.values()]
     rows = [
-        (f"{each['code']}@{each['version']}", each["behavior"], each["state"], each["formula"], each["digest"][:12])
+        (
+            f"{each['code']}@{each['version']}",
+            each["behavior"],
+            each["unit"],
+            each["state"],
+            ", ".join(each["in_force"]) or "-",
+            each["formula"],
+        )
         for each in versions
     ]
-    shown = table(("version", "behavior", "state", "formula", "digest"), rows)
+    shown = table(("version", "behavior", "unit", "state", "in force", "formula"), rows)
     return Answer({"methodologies": versions, "position": rulebook.position}, [shown])
 
 
@@ -100,6 +115,7 @@ def show(cli: Cli, version: Version) -> Answer:
     lowest, highest = (decimal_text(bound, method.scale) for bound in (method.minimum, method.maximum))
     pairs = [
         ("state", summary["state"]),
+        ("in force", ", ".join(summary["in_force"]) or "no decision"),
         ("behavior", method.behavior),
         ("title", " / ".join(method.title.values())),
         ("formula", f"{method.formula_text}, rounded {method.rounding} to mg"),
@@ -144,6 +160,8 @@ def _summary(rulebook: Rulebook, version: MethodologyVersion) -> dict[str, Any]:
         "state": rulebook.state_of(version.name),
         "digest": version.digest,
         "behavior": version.method.behavior,
+        "unit": version.method.unit,
+        "in_force": [d.id for d in rulebook.decisions(version.method.behavior) if d.methodology == version.name],
         "title": version.method.title,
         "formula": version.method.formula_text,
         "drafted_by": version.drafter,

@@ -90,7 +90,7 @@ SourceRef = Annotated[
 RevisionId = Annotated[
     str, typer.Argument(metavar="ID", help="The revision, as `revision plan` named it.", show_default=False)
 ]
-By = Annotated[str, typer.Option("--by", metavar="ACTOR", help="Who does this; is recorded.", parser=_actor)]
+By = Annotated[str, typer.Option("--by", metavar="ACTOR", help="Who does this; is recorded as given.", parser=_actor)]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; is recorded.", parser=_reason)]
 Start = Annotated[str, typer.Option("--from", metavar="DATE", help="First civil day, or `open`.", parser=_day_or_open)]
 End = Annotated[

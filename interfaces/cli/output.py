@@ -1,7 +1,7 @@
 """What the command line writes: one JSON object, or text and tables for people.
 
-Keeps: every mass is shown exactly, to the milligram; with ``--json`` there is one object on stdout and nothing else;
-nothing is cut off, whatever the width; colors and frames appear on a terminal only.
+Keeps: every mass is shown exactly, in kg to the milligram; with ``--json`` there is one object on stdout and
+nothing else; nothing is cut off, whatever the width; colors and frames appear on a terminal only.
 Leaves to others: what an answer says.
 """
 
@@ -20,7 +20,7 @@ from rich.text import Text
 
 _PIPE_WIDTH = 10_000
 _GAP = 2
-_UNITS = (("kg", 6), ("g", 3), ("mg", 0))
+_MG_PER_KG = 1_000_000
 
 
 class Answer(NamedTuple):
@@ -71,19 +71,10 @@ def write_json(payload: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def mass_unit(masses: Iterable[int]) -> str:
-    """The unit in which the largest of these masses (mg) reads well."""
-    largest = max((abs(mg) for mg in masses), default=0)
-    return "kg" if largest >= 1_000_000 else "g" if largest >= 1_000 else "mg"
-
-
-def mass_text(mg: int, unit: str | None = None) -> str:
-    """An exact mass: 15672079172 mg is ``15,672.079 172 kg``, 1162000 mg is ``1.162 000 kg``."""
-    unit = unit or mass_unit((mg,))
-    whole, rest = divmod(abs(mg), 10 ** dict(_UNITS)[unit])
-    digits = f"{rest:0{dict(_UNITS)[unit]}d}" if unit != "mg" else ""
-    groups = " ".join(digits[i : i + 3] for i in range(0, len(digits), 3))
-    return f"{'-' if mg < 0 else ''}{whole:,}{'.' if groups else ''}{groups} {unit}"
+def mass_text(mg: int) -> str:
+    """An exact mass in kg: 15672079172 mg is ``15,672.079172 kg``, 55800 mg is ``0.055800 kg``."""
+    whole, rest = divmod(abs(mg), _MG_PER_KG)
+    return f"{'-' if mg < 0 else ''}{whole:,}.{rest:06d} kg"
 
 
 def count_text(count: int) -> str:
@@ -134,10 +125,9 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: st
 
 def masses_table(by_behavior: dict[str, int]) -> Rows:
     """Mass per behavior, and the sum when there are several."""
-    unit = mass_unit([*by_behavior.values(), sum(by_behavior.values())])
-    rows: list[tuple[str, str]] = [(behavior, mass_text(mg, unit)) for behavior, mg in by_behavior.items()]
+    rows: list[tuple[str, str]] = [(behavior, mass_text(mg)) for behavior, mg in by_behavior.items()]
     if len(rows) > 1:
-        rows.append(("all", mass_text(sum(by_behavior.values()), unit)))
+        rows.append(("all", mass_text(sum(by_behavior.values()))))
     return table(("behavior", "credited>"), rows)
 
 

@@ -9,10 +9,11 @@ from rich.text import Text
 
 from application import revising
 from domain.revision import changes_by, find_run
-from interfaces.cli.changes import changes_json, changes_table
+from domain.rulebook import RevisionRun
+from interfaces.cli.changes import changes_json, changes_table, period_texts
 from interfaces.cli.command import Cli, command, group
 from interfaces.cli.options import By, End, Region, Releases, RevisionId, Start, Version, releases_of, wire_day
-from interfaces.cli.output import Answer, count_text, facts, heading, mass_text, mass_unit
+from interfaces.cli.output import Answer, count_text, facts, heading, mass_text, table
 
 app = group("Revisions: past days valued anew. Planned by one, approved by another, applied; nothing is overwritten.")
 
@@ -55,6 +56,8 @@ def plan(
         _impact(payload),
         changes_table(planned.changes),
     ]
+    if not payload["credits"]:
+        human.append(Text("No booked credit is in scope; approving it only decides how late rows are valued."))
     if planned.not_valued:
         human.append(Text(f"{planned.not_valued:,} credits cannot be valued by {version} and would be worth 0."))
     if planned.left_out:
@@ -102,17 +105,68 @@ def status(cli: Cli, revision: RevisionId) -> Answer:
     with cli.ledger() as ledger:
         answer = revising.status(ledger.book, revision)
         position = ledger.book.journal.head().size
+        run = find_run(ledger.book.rulebook(), revision)
     hints = {
         "planned": [cli.following(f"revision approve {revision} --by SOMEBODY-ELSE")],
         "approved": [cli.following(f"revision apply {revision}")],
     }
-    human = [heading(f"{revision} is {answer['state']}"), _impact(answer), *hints.get(answer["state"], [])]
+    human = [
+        heading(f"{revision} is {answer['state']}: {_told(run)}"),
+        _impact(answer),
+        *hints.get(answer["state"], []),
+    ]
     return Answer({**answer, "position": position}, human)
 
 
+@command(app, "list", example="revision list")
+def list_(cli: Cli) -> Answer:
+    """All revisions with their state; `revision status` tells what one does or would do."""
+    with cli.ledger() as ledger:
+        rulebook = ledger.book.rulebook()
+    revisions = [_summary(run) for run in rulebook.revisions.values()]
+    rows = [
+        (
+            each["revision_id"],
+            each["methodology"],
+            each["from"] or "open",
+            each["to"] or "open",
+            each["region"],
+            each["state"],
+            each["planned_by"],
+            each["approved_by"],
+        )
+        for each in revisions
+    ]
+    shown = table(("revision", "version", "from", "to", "region", "state", "planned by", "approved by"), rows)
+    return Answer({"revisions": revisions, "position": rulebook.position}, [shown if rows else heading("no revisions")])
+
+
+def _summary(run: RevisionRun) -> dict[str, Any]:
+    start, end = period_texts(run.period)
+    return {
+        "revision_id": run.id,
+        "methodology": run.methodology,
+        "from": start,
+        "to": end,
+        "region": run.region,
+        "releases": run.releases,
+        "state": run.state,
+        "planned_by": run.by,
+        "approved_by": run.approver or None,
+        "plan_digest": run.plan_digest,
+    }
+
+
+def _told(run: RevisionRun) -> str:
+    start, end = period_texts(run.period)
+    approved = f", approved by {run.approver}" if run.approver else ""
+    return (
+        f"{run.methodology} from {start or 'open'} to {end or 'open'} in region {run.region}, "
+        f"planned by {run.by}{approved}"
+    )
+
+
 def _impact(payload: dict[str, Any]) -> RenderableType:
-    masses = {name: int(payload[name]) for name in ("before_mg", "after_mg", "delta_mg")}
-    unit = mass_unit(masses.values())
     return facts(
         [
             ("plan digest", payload["plan_digest"]),
@@ -121,8 +175,8 @@ def _impact(payload: dict[str, Any]) -> RenderableType:
                 f"{count_text(payload['accounts'])}, of which {count_text(payload['changed_accounts'])} change",
             ),
             ("credits", count_text(payload["credits"])),
-            ("before", mass_text(masses["before_mg"], unit)),
-            ("after", mass_text(masses["after_mg"], unit)),
-            ("difference", mass_text(masses["delta_mg"], unit)),
+            ("before", mass_text(int(payload["before_mg"]))),
+            ("after", mass_text(int(payload["after_mg"]))),
+            ("difference", mass_text(int(payload["delta_mg"]))),
         ]
     )

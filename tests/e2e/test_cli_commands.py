@@ -45,7 +45,16 @@ OWN_TESTS = {"init", "demo"}
 
 def documented_keys() -> dict[str, set[str]]:
     rows = re.findall(r"(?m)^\| `([a-z -]+)` \| (`.*`) \|$", FORMATS.read_text("utf-8"))
-    return {command: set(re.findall(r"`([a-z_]+)`", keys)) for command, keys in rows if command in COMMANDS}
+    return {command: keys_in(keys) for command, keys in rows if command in COMMANDS}
+
+
+def documented_lists() -> dict[str, set[str]]:
+    rows = re.findall(r"(?m)^\| `([a-z]+)\[\]` \| (`.*`) \|$", FORMATS.read_text("utf-8"))
+    return {name: keys_in(keys) for name, keys in rows}
+
+
+def keys_in(cell: str) -> set[str]:
+    return set(re.findall(r"`([a-z_]+)(?:\[\])?`", cell))
 
 
 def tell_a_story_with_every_command(cli: CommandLine) -> None:
@@ -70,8 +79,9 @@ def tell_a_story_with_every_command(cli: CommandLine) -> None:
     cli.decide(name, "open", "open", "--release", "TEST-SET=1")
     cli("methodology", "propose-withdrawal", name, "--by", "ann")
     cli("methodology", "approve-withdrawal", name, "--by", "bob", "--leave-gap")
-    for listing in (("methodology", "list"), ("applicability", "list"), ("methodology", "show", name)):
-        cli(*listing)
+    for listing in ("methodology", "applicability", "revision"):
+        cli(listing, "list")
+    cli("methodology", "show", name)
     cli("account", "close", "zoe", "--by", "alice", "--reason", "left")
     for audit in (("totals",), ("replay",), ("views", "rebuild"), ("views", "check")):
         cli(*audit)
@@ -102,17 +112,32 @@ def test_every_command_answers_with_exactly_the_documented_keys(cli: CommandLine
     }
 
 
+def test_the_lists_in_answers_hold_exactly_the_documented_keys(cli: CommandLine) -> None:
+    tell_a_story_with_every_command(cli)
+    questions = {
+        "methodologies": ("methodology", "list"),
+        "releases": ("factors", "list"),
+        "decisions": ("applicability", "list"),
+        "revisions": ("revision", "list"),
+        "consents": ("account", "show", "ann"),
+        "entries": ("account", "statement", "ann"),
+        "valuations": ("account", "explain", "ann", "b1"),
+    }
+    assert {name: set(cli(*question)[name][0]) for name, question in questions.items()} == documented_lists()
+
+
 def test_every_answer_is_also_told_to_people_without_json(cli: CommandLine) -> None:
     cli.credit(METRO)
     for arguments, shown in (
-        (("totals",), "889.200 g"),
-        (("account", "show", "ann"), "889.200 g"),
+        (("totals",), "0.889200 kg"),
+        (("account", "show", "ann"), "0.889200 kg"),
         (("account", "statement", "ann"), "travel.metro"),
         (("account", "explain", "ann", "t1"), "quantity * (baseline - project)"),
         (("methodology", "list"), "TRAVEL-METRO@1"),
         (("methodology", "show", "TRAVEL-METRO@1"), "DB11/T 3043-2024"),
         (("applicability", "list"), "TRAVEL-METRO@1"),
         (("factors", "list"), "no releases"),
+        (("revision", "list"), "no revisions"),
         (("replay",), "the history is what it was"),
         (("views", "check"), "the views are what the log says"),
         (("views", "rebuild"), "nothing changed"),
@@ -202,6 +227,7 @@ def test_json_and_home_are_understood_before_and_after_the_command(cli: CommandL
         ),
         ("revision", "plan", "X@1", "--from", "open", "--to", "open"),
         ("replay", "--kernel", "other"),
+        ("account", "open", "new", "--kind", "robot"),
         ("views", "rebuild", "nonsense"),
         ("methodology",),
         (),
@@ -222,7 +248,6 @@ REFUSED = [
     (("behaviors", "reverse", "ann", "t1", "--reason", "x", "--by", "y", "--partner", "other"), "credit_unknown"),
     (("account", "open", "ann"), "account_exists"),
     (("account", "open", " ann"), "account_ref_malformed"),
-    (("account", "open", "new", "--kind", "robot"), "kind_unknown"),
     (("account", "show", "nobody"), "account_unknown"),
     (("account", "show", "ann", "--at-position", "3"), "account_unknown"),
     (("account", "show", "ann", "--at-position", "999999"), "position_unknown"),
@@ -248,6 +273,23 @@ def test_what_the_rules_refuse_exits_with_one_and_names_a_remedy(cli: CommandLin
     before = cli("totals")
     assert [(arguments, cli.refused(*arguments)) for arguments, _ in REFUSED] == REFUSED
     assert cli("totals") == before
+
+
+def test_a_refusal_names_the_option_and_the_time_that_were_given(cli: CommandLine) -> None:
+    cli.credit(METRO)
+    assert cli("replay", "--until", "999999", code=1)["error"]["field"] == "until"
+    early = cli("account", "show", "ann", "--known-at", "2001-02-03T04:05:06Z", code=1)["error"]
+    assert "2001-02-03T04:05:06" in early["message"]
+    assert "time" in early["remedy"]
+    freeze = ("account", "freeze", "ann", "--by", "alice", "--reason", "a check")
+    cli(*freeze)
+    assert cli(*freeze, code=1)["error"]["remedy"] == "nothing to do"
+
+
+def test_the_version_is_told_without_a_ledger(cli: CommandLine) -> None:
+    ran = cli.run("--version")
+    assert ran.code == 0
+    assert re.fullmatch(r"carbon-ledger [0-9][0-9a-z.]*\n", ran.stdout)
 
 
 def test_a_refusal_is_told_to_people_on_stderr_with_its_code_and_remedy(cli: CommandLine) -> None:

@@ -19,29 +19,28 @@ from tests.e2e.cli_tools import COMMANDS, METRO, CommandLine
 @pytest.mark.parametrize(
     ("mg", "text"),
     [
-        (0, "0 mg"),
-        (999, "999 mg"),
-        (-5, "-5 mg"),
-        (1_000, "1.000 g"),
-        (262_000, "262.000 g"),
-        (-999_999, "-999.999 g"),
-        (1_162_000, "1.162 000 kg"),
-        (15_672_079_172, "15,672.079 172 kg"),
-        (-1_000_001, "-1.000 001 kg"),
-        (10**30, f"{10**24:,}.000 000 kg"),
+        (0, "0.000000 kg"),
+        (999, "0.000999 kg"),
+        (-5, "-0.000005 kg"),
+        (55_800, "0.055800 kg"),
+        (-999_999, "-0.999999 kg"),
+        (1_162_000, "1.162000 kg"),
+        (15_672_079_172, "15,672.079172 kg"),
+        (-1_000_001, "-1.000001 kg"),
+        (10**30, f"{10**24:,}.000000 kg"),
     ],
 )
 def test_a_mass_is_shown_to_the_milligram(mg: int, text: str) -> None:
     assert mass_text(mg) == text
 
 
-def test_masses_of_one_table_share_a_unit_and_add_up(capsys: pytest.CaptureFixture[str]) -> None:
+def test_masses_of_one_table_add_up(capsys: pytest.CaptureFixture[str]) -> None:
     write_answer(Answer({}, [masses_table({"a": 5, "b": 1_000_000})]), as_json=False)
     assert capsys.readouterr().out.splitlines() == [
-        "behavior      credited",
-        "a         0.000 005 kg",
-        "b         1.000 000 kg",
-        "all       1.000 005 kg",
+        "behavior     credited",
+        "a         0.000005 kg",
+        "b         1.000000 kg",
+        "all       1.000005 kg",
     ]
 
 

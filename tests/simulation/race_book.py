@@ -56,7 +56,7 @@ VERSIONS = {
 }
 
 
-def _begin(book: Book) -> None:
+def begin(book: Book) -> None:
     """Every version published; version 1 of each code values everything from 2025 on."""
     for name, version in VERSIONS.items():
         methodologies.import_methodology(book, version.document(), "ann")
@@ -69,16 +69,19 @@ def _begin(book: Book) -> None:
 
 
 class RaceBook:
-    """The database of the races. ``settings`` open it, in this process or in others."""
+    """The database of the races. ``settings`` open it, in this process or in others.
 
-    def __init__(self, server: Server, name: str) -> None:
+    ``simulated``: an empty book that is told its times, for worlds that begin it themselves.
+    """
+
+    def __init__(self, server: Server, name: str, *, simulated: bool = False) -> None:
         self.settings: Settings = server.settings(name)
         self._conninfo = self.settings.dsn.get_secret_value() if self.settings.dsn is not None else ""
         server.execute("CREATE DATABASE {name} TEMPLATE template0", name=name)
-        initialize(self.settings, with_catalogue=False)
-        with open_ledger(self.settings) as ledger:
-            _begin(ledger.book)
-            ledger.views.advance(ledger.book.journal.head().size)
+        initialize(self.settings, with_catalogue=False, simulated_start_us=0 if simulated else None)
+        if not simulated:
+            with open_ledger(self.settings) as ledger:
+                begin(ledger.book)
         self.save("begun")
 
     @contextmanager

@@ -46,7 +46,7 @@ act, home, *arguments = sys.argv[1:]
 def tell(**said):
     print(json.dumps(said), flush=True)
 with open_ledger(Settings(home=Path(home), dsn=None)) as ledger:
-    tell(ready=True)
+    tell(size=ledger.book.journal.head().size)
     if act == "import":
         file, batch_rows, partner = arguments
         done = lambda r: tell(position=r.position)
@@ -180,7 +180,7 @@ def kill_until_done(
         writers = [start(act, home, arguments) for act, arguments in left]
         for writer in writers:
             assert writer.process.stdout is not None
-            writer.process.stdout.readline()
+            assert json.loads(writer.process.stdout.readline())["size"] >= acknowledged, "an acknowledged event is lost"
         time.sleep(chance.uniform(0.0, 0.5))
         kill_everything(home, writers)
         kills += 1

@@ -46,6 +46,8 @@ FREE = 40 * FACTOR
 BY_PROCESSES = 30 * FACTOR
 WRITERS = 4
 
+pytestmark = pytest.mark.xdist_group("races")
+
 
 @pytest.fixture(scope="module")
 def race_book(server: Server) -> RaceBook:

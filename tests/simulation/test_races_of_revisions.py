@@ -38,6 +38,8 @@ from tests.simulation.stage import Killed
 
 SEEDS = 60 if os.environ.get("CARBON_LEDGER_LONG") == "1" else 6
 
+pytestmark = pytest.mark.xdist_group("races")
+
 
 @pytest.fixture(scope="module")
 def race_book(server: Server) -> RaceBook:

@@ -18,6 +18,7 @@ from domain.factors import load
 from domain.kernel.method_file import method_from_document
 from domain.rulebook import Rulebook
 from domain.screening import REFUSALS
+from domain.values import region_chain
 from infrastructure.postgres import views
 from infrastructure.rejects_file import REJECT_COLUMNS
 from interfaces import docs
@@ -99,7 +100,15 @@ def test_the_example_of_a_rejects_file_has_its_columns() -> None:
 
 
 def test_the_examples_of_methodology_and_factor_files_are_accepted() -> None:
-    methodology, release, _ = map(json.loads, examples("json"))
+    methodology, with_factor_set, release, _ = map(json.loads, examples("json"))
     method = method_from_document(methodology)
     assert (method.code, method.version) == ("TRAVEL-METRO", 2)
     assert load(Rulebook(), release, "ann").version == 1
+    used = {parameter.factor_set for parameter in method_from_document(with_factor_set).parameters}
+    assert used == {release["factor_set"]}
+
+
+def test_regions_of_the_examples_are_levels_of_a_region_code() -> None:
+    for document in map(json.loads, examples("json")[:3]):
+        rows = document.get("rows") or [r for p in document["parameters"].values() for r in p.get("rows", ())]
+        assert {row["region"] for row in rows} <= set(region_chain("CN-440300"))
