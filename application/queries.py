@@ -216,10 +216,10 @@ def _valuation(rulebook: Rulebook, credit: Credit, index: int, times: dict[int, 
 
 def totals(book: Book, views: Views, *, at: int | None = None, by_ref: bool = False) -> BookTotals:
     """The whole book; as of log position ``at``; ``by_ref``: the digest names accounts by account_ref instead of id."""
-    head = book.journal.head().size
-    views.advance(head)
-    digest = _digest_by_ref(book, views, at) if by_ref else _digest(views, at)
-    return BookTotals(head if at is None else at, views.accounts(at), views.totals(at), digest)
+    views.advance(book.journal.head().size)
+    with views.still() as shown:
+        digest = _digest_by_ref(book, views, at) if by_ref else _digest(views, at)
+        return BookTotals(shown if at is None else at, views.accounts(at), views.totals(at), digest)
 
 
 def _digest(views: Views, at: int | None) -> str:

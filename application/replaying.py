@@ -10,19 +10,20 @@ import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
 from application.book import Book
+from application.log_checks import IntakeChecks, check_head, check_names, check_rulebook_chain, check_snapshots
 from domain.digest import MerkleRoot, new_sm3
-from domain.events.base import Recorded
-from domain.events.intake import IntakeOpened
 from domain.events.registry import ACCOUNT_TOPICS
 from domain.replay import AccountReplay, Mismatch, approved_runs, check_rulebook
 from domain.revision import Impact, lines_entry
 from domain.streams import BOOK, stream_id
 
 MISMATCHES_KEPT = 1_000
+STREAMS_PER_BATCH = 200
 
 
 @dataclass
@@ -70,23 +71,26 @@ def replay(book: Book, until: int | None = None, progress: Callable[[int], None]
     runs = approved_runs(rulebook, upto)
     totals = {run.id: _RunTotals() for run, _ in runs}
     result = ReplayResult(upto)
-    result.events = _check_positions(book, upto, result)
-    result.report(*check_rulebook(rulebook))
-    intakes = _intakes(book, upto)
+    result.events = book.journal.span(upto)[0]
+    result.report(*check_head(book, upto), *check_rulebook_chain(book, upto), *check_rulebook(rulebook))
+    intakes = IntakeChecks(book, upto)
     digest = new_sm3()
-    for stream, recorded in book.journal.streams(ACCOUNT_TOPICS, upto):
-        account = AccountReplay(rulebook, runs, stream, upto)
-        balances = account.run(recorded)
-        _check_intakes(recorded, intakes, result)
-        result.report(*account.mismatches)
-        result.credits += account.credits
-        _add_balances(result, digest, stream, balances)
-        for revised in account.revised:
-            total = totals[revised.revision]
-            total.impact.add(revised.lines)
-            total.root.add(lines_entry(stream, revised.lines))
+    streams = book.journal.streams(ACCOUNT_TOPICS, upto)
+    while batch := list(islice(streams, STREAMS_PER_BATCH)):
+        result.report(*check_names(book, batch), *check_snapshots(book, batch))
+        for stream, recorded in batch:
+            account = AccountReplay(rulebook, runs, stream, upto)
+            balances = account.run(recorded)
+            result.report(*(wrong for each in recorded for wrong in intakes.check(each)), *account.mismatches)
+            result.credits += account.credits
+            _add_balances(result, digest, stream, balances)
+            for revised in account.revised:
+                total = totals[revised.revision]
+                total.impact.add(revised.lines)
+                total.root.add(lines_entry(stream, revised.lines))
         if progress is not None:
             progress(result.credits)
+    result.report(*intakes.wrong, *intakes.finish())
     for run, _ in runs:
         if run.completed is not None and run.completed_position <= upto:
             result.revisions += 1
@@ -104,36 +108,11 @@ def _add_balances(result: ReplayResult, digest: hashlib._Hash, stream: UUID, bal
         digest.update(f"{stream},{behavior},{mg}\n".encode())
 
 
-def _check_positions(book: Book, upto: int, result: ReplayResult) -> int:
-    """The log holds positions 1..upto, each once."""
-    count, first, last = book.journal.span(upto)
-    if upto and (count, first, last) != (upto, 1, upto):
-        result.report(Mismatch(BOOK, 0, last, "positions", f"{count} events from {first} to {last}", f"1 to {upto}"))
-    return count
-
-
 def _check_refs(book: Book, upto: int, result: ReplayResult) -> None:
     """Each credit holds one reference: a removed one would let the same behavior be credited again."""
     taken = book.journal.count_refs(upto)
     if taken != result.credits:
         result.report(Mismatch(BOOK, 0, upto, "references", str(taken), f"{result.credits}, one for each credit"))
-
-
-def _intakes(book: Book, upto: int) -> dict[int, str]:
-    return {
-        each.position: each.event.partner
-        for _, recorded in book.journal.streams((IntakeOpened.TOPIC,), upto)
-        for each in recorded
-    }
-
-
-def _check_intakes(recorded: list[Recorded], intakes: dict[int, str], result: ReplayResult) -> None:
-    for each in recorded:
-        intake = getattr(each.event, "intake", None)
-        if intake is not None and intakes.get(intake) != each.event.partner:
-            booked = f"{each.event.partner} {intake}"
-            named = intakes.get(intake, "no such intake")
-            result.report(Mismatch(each.stream, each.version, each.position, "intake", booked, named))
 
 
 def _check_totals(revision: str, completed: Any, position: int, total: _RunTotals, result: ReplayResult) -> None:

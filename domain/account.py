@@ -20,7 +20,7 @@ from domain.events import account as events
 from domain.events.base import Event, Recorded
 from domain.instants import instant_of
 from domain.kernel.caps import CapUse
-from domain.values import FIRST_DAY, day_number, year_period
+from domain.values import FIRST_DAY, day_number, integer_of, year_period
 
 CLOSING_DAYS = 31
 """A civil year leaves the account's head once a credit more than this many days into the next year is recorded."""
@@ -141,7 +141,7 @@ class Account:
 
     def _credited(self, event: events.BehaviorCredited) -> None:
         use, day = self.use_of(event.methodology.partition("@")[0]), day_number(event.day)
-        use.charge(day, int(event.credited_mg))
+        use.charge(day, integer_of(event.credited_mg))
         close_past(use, day)
 
     def _reversed(self, event: events.BehaviorReversed) -> None:
@@ -151,7 +151,7 @@ class Account:
         code = event.methodology.partition("@")[0]
         use = self.uses[code]
         for line in event.lines:
-            use.adjust(day_number(line.day), int(line.credited_mg) - int(line.before_mg))
+            use.adjust(day_number(line.day), integer_of(line.credited_mg) - integer_of(line.before_mg))
         if event.last:
             self.revised.setdefault(code, []).append(event.revision)
 

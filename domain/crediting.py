@@ -27,7 +27,7 @@ from domain.kernel.method import Method
 from domain.kernel.valuation import RULE
 from domain.revision import pending_revision
 from domain.screening import Rules, Valued, refuse_row, screen
-from domain.values import day_text
+from domain.values import day_text, integer_of
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):
@@ -223,7 +223,9 @@ class Batch:
             self._reopened[account.id, method.code] = account
         use = account.use_of(method.code)
         credited = credit_one(method.caps, day, computed, use)
-        close_past(use, day)
+        if (account.id, method.code) not in self._reopened:
+            # Years read back stay until the end of the batch, so that rows of several years read the stream once.
+            close_past(use, day)
         return credited
 
     def _history(self, account_id: UUID) -> AccountHistory:
@@ -246,7 +248,7 @@ class Batch:
         same_intake = first.facts.intake == self.intake.position and first.facts.line == row.behavior.line
         if same_intake:
             # The same bytes of the same open intake after a crash: this very row was credited before it.
-            return Credited(first.account, first.version, int(first.facts.credited_mg))
+            return Credited(first.account, first.version, integer_of(first.facts.credited_mg))
         account = self.accounts.get(row.account_key)
         same_account = account is not None and account.id == first.account
         if first.personal is None or (same_account and _same_content(row.behavior, first)):
@@ -273,5 +275,5 @@ def _same_content(row: Behavior, first: Known) -> bool:
         and row.behavior == facts.behavior
         and row.unit == facts.unit
         and row.region == facts.region
-        and row.quantity * 10**facts.scale == int(facts.quantity) * 10**row.scale
+        and row.quantity * 10**facts.scale == integer_of(facts.quantity) * 10**row.scale
     )

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from domain.events import account as events
 from domain.events.base import Recorded
 from domain.kernel.caps import CapUse
-from domain.values import day_number
+from domain.values import day_number, integer_of
 
 
 class Valuation(NamedTuple):
@@ -106,18 +106,18 @@ class AccountHistory:
 
     def _credited(self, each: Recorded) -> None:
         facts: events.BehaviorCredited = each.event
-        mass = int(facts.credited_mg)
+        mass = integer_of(facts.credited_mg)
         credit = Credit(
             each.version,
             each.position,
             facts,
             facts.methodology.partition("@")[0],
             day_number(facts.day),
-            int(facts.quantity),
+            integer_of(facts.quantity),
             mass,
             personal=each.personal,
         )
-        computed = int(facts.computed_mg)
+        computed = integer_of(facts.computed_mg)
         credit.valuations.append(Valuation(each.position, facts.decision, facts.methodology, computed, mass, ""))
         self.credits[each.version] = credit
 
@@ -131,8 +131,8 @@ class AccountHistory:
         event: events.FactorRevised = each.event
         for line in event.lines:
             credit = self.credits[line.credit]
-            credit.mass = int(line.credited_mg)
-            computed = None if line.computed_mg is None else int(line.computed_mg)
+            credit.mass = integer_of(line.credited_mg)
+            computed = None if line.computed_mg is None else integer_of(line.computed_mg)
             credit.valuations.append(
                 Valuation(each.position, event.revision, event.methodology, computed, credit.mass, line.reason)
             )

@@ -28,7 +28,7 @@ from domain.kernel.valuation import RULE
 from domain.revision import Scope, lines_for, scope_of
 from domain.rulebook import RevisionRun, Rulebook
 from domain.streams import stream_id
-from domain.values import civil_day, day_number, day_text
+from domain.values import civil_day, day_number, day_text, integer_of
 
 
 class Mismatch(NamedTuple):
@@ -102,10 +102,10 @@ class AccountReplay:
         if decision is None:
             self._report(each, "decision", facts.decision, "none applies")
             code = facts.methodology.partition("@")[0]
-            self._uses.setdefault(code, CapUse()).charge(day, int(facts.credited_mg))
+            self._uses.setdefault(code, CapUse()).charge(day, integer_of(facts.credited_mg))
             return each
         method = decision.method
-        (computed,) = decision.valuer.compute((facts.region,), (day,), (int(facts.quantity),))
+        (computed,) = decision.valuer.compute((facts.region,), (day,), (integer_of(facts.quantity),))
         use = self._uses.setdefault(method.code, CapUse())
         mass = credit_one(method.caps, day, computed or 0, use)
         expected = {
@@ -117,7 +117,7 @@ class AccountReplay:
             "computed_mg": "no value" if computed is None else str(computed),
             "credited_mg": str(mass),
         }
-        if not decision.valuer.in_range(int(facts.quantity)):
+        if not decision.valuer.in_range(integer_of(facts.quantity)):
             self._report(each, "quantity", facts.quantity, f"{method.minimum} to {method.maximum}")
         return each._replace(event=self._compared(each, facts, expected))
 
@@ -184,7 +184,7 @@ class AccountReplay:
     def _recharge(self, run: RevisionRun, lines: Sequence[events.RevisedLine]) -> None:
         use = self._uses.setdefault(run.methodology.partition("@")[0], CapUse())
         for line in lines:
-            use.adjust(day_number(line.day), int(line.credited_mg) - int(line.before_mg))
+            use.adjust(day_number(line.day), integer_of(line.credited_mg) - integer_of(line.before_mg))
 
     def _check_consent(self, each: Recorded, day: int) -> None:
         """By civil day, since the exact instant is a personal fact; where it is there, the day must be its own."""
@@ -206,8 +206,13 @@ class AccountReplay:
         """Whoever writes a credit or reversal to an account with a run pending writes its lines before."""
         for run, scope in self._runs:
             pending = (run.approved or 0) < each.position <= run.completed_position
-            if pending and run.id not in self._history.revised and lines_for(self._history, scope):
+            if not pending or run.id in self._history.revised or run.id in self._account.nothing_in_scope:
+                continue
+            if lines_for(self._history, scope):
                 self._report(each, "revision", f"{run.id} not yet applied", "applied before this event")
+            else:
+                # Credits to come are positioned after the approval: nothing can come into scope any more.
+                self._account.nothing_in_scope.add(run.id)
 
     def _expect_completed_runs(self) -> None:
         for run, scope in self._runs:
@@ -247,6 +252,8 @@ def check_rulebook(rulebook: Rulebook) -> list[Mismatch]:
         expect("decision", proposal.id, "approved by its proposer", proposal.approver == proposal.by, False)
     for run in rulebook.revisions.values():
         expect("revision", run.id, "approved by its planner", run.approver == run.by, False)
+        if run.approved is not None:
+            expect("revision", run.id, "approved plan", run.approved_digest, run.plan_digest)
     return found
 
 

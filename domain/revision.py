@@ -27,7 +27,7 @@ from domain.kernel.caps import CapUse, requantify
 from domain.kernel.valuation import RULE
 from domain.methodology import describe, refuse_during_revision
 from domain.rulebook import RevisionRun, Rulebook
-from domain.values import region_chain
+from domain.values import integer_of, region_chain
 
 LINES_PER_EVENT = 10_000
 
@@ -153,8 +153,8 @@ class Impact:
 
     def add(self, lines: Sequence[RevisedLine]) -> None:
         """Add one account with at least one line."""
-        before = sum(int(line.before_mg) for line in lines)
-        after = sum(int(line.credited_mg) for line in lines)
+        before = sum(integer_of(line.before_mg) for line in lines)
+        after = sum(integer_of(line.credited_mg) for line in lines)
         self.accounts += 1
         self.changed_accounts += before != after
         self.credits += len(lines)

@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from domain.applicability import NEVER, Decision, LookUp, build_lookup
-from domain.errors import Corrupt
+from domain.errors import Corrupt, LedgerError
 from domain.events import rulebook as events
 from domain.events.base import NewEvent, Recorded, RulebookEvent
 from domain.kernel.method import Method, ParameterRow
@@ -78,6 +78,7 @@ class RevisionRun:
     by: str
     approved: int | None = None
     approver: str = ""
+    approved_digest: str = ""
     completed: events.RevisionCompleted | None = None
     completed_position: int = NEVER
 
@@ -109,16 +110,25 @@ class Rulebook:
         """Fold further rulebook events, oldest first. Raises Corrupt ``rulebook_chain_broken``."""
         for each in recorded:
             event: RulebookEvent = each.event
-            if event.previous != self.position:
+            previous = getattr(event, "previous", None)
+            if previous != self.position:
                 raise Corrupt(
                     "rulebook_chain_broken",
-                    f"names {event.previous} as its predecessor, but that is {self.position}",
+                    f"names {previous} as its predecessor, but that is {self.position}",
                     field=f"position {each.position}",
                     remedy="an event of the rulebook is missing or altered; restore it from a backup",
                 )
             self._versions[each.stream] = each.version
             self.position = each.position
-            _FOLD[type(event)](self, event, each.position)
+            try:
+                _FOLD[type(event)](self, event, each.position)
+            except (KeyError, ValueError, LedgerError) as error:
+                raise Corrupt(
+                    "rulebook_unreadable",
+                    f"{event.TOPIC} does not fit what stands before it: {error!r}",
+                    field=f"position {each.position}",
+                    remedy="an event of the rulebook is missing or altered; restore it from a backup",
+                ) from error
 
     def _book_opened(self, event: events.BookOpened, _: int) -> None:
         self.genesis = event
@@ -179,7 +189,9 @@ class Rulebook:
         )
 
     def _revision_approved(self, event: events.RevisionApproved, position: int) -> None:
-        run = replace(self.revisions[event.revision], approved=position, approver=event.by)
+        run = replace(
+            self.revisions[event.revision], approved=position, approver=event.by, approved_digest=event.plan_digest
+        )
         self.revisions[event.revision] = run
         self._decide(self.decision_from(run, position))
 

@@ -59,7 +59,7 @@ class Rules:
             return None
         newest = published[-1].method
         offset_us = newest.utc_offset_minutes * MICROSECONDS_PER_MINUTE
-        return offset_us, self.rulebook.lookup(behavior, region), newest
+        return offset_us, self.rulebook.lookup(behavior, region, self.position + 1), newest
 
 
 def screen(rules: Rules, rows: Sequence[Behavior], now_us: int) -> list[Valued | Refusal]:

@@ -40,6 +40,14 @@ class Period(NamedTuple):
         return self.start <= day < self.end
 
 
+def integer_of(text: str) -> int:
+    """The integer of wire text; raises ValueError for what ``int`` would also take: spaces, ``_``, other digits."""
+    digits = text[1:] if text[:1] == "-" else text
+    if not (digits.isascii() and digits.isdigit()):
+        raise ValueError(f"not an integer: {text!r}")
+    return int(text)
+
+
 def civil_day(instant_us: int, utc_offset_minutes: int) -> int:
     """The civil day (ordinal) on which an instant falls at a fixed offset."""
     shifted = instant_us + utc_offset_minutes * MICROSECONDS_PER_MINUTE

@@ -212,6 +212,26 @@ class EventsourcingJournal:
     def count_refs(self, upto: int) -> int:
         return int(self._fetch("SELECT count(*) FROM journal.behavior_refs WHERE position <= %s", (upto,))[0][0])
 
+    def ref_positions(self, refs: Sequence[bytes]) -> dict[bytes, int]:
+        query = "SELECT uuid_send(ref), position FROM journal.behavior_refs WHERE ref = ANY(%s::uuid[])"
+        return dict(self._fetch(query, ([ref.hex() for ref in refs],)))
+
+    def snapshots(self, ids: Sequence[UUID]) -> dict[UUID, tuple[int, bytes]]:
+        query = (
+            "SELECT DISTINCT ON (originator_id) originator_id, originator_version, state FROM journal.ledger_snapshots"
+            " WHERE originator_id = ANY(%s) ORDER BY originator_id, originator_version DESC"
+        )
+        return {account: (version, bytes(state)) for account, version, state in self._fetch(query, (list(ids),))}
+
+    def wrong_commit(self) -> int | None:
+        query = """
+        SELECT min(last_position) FROM (
+            SELECT last_position, recorded_us <= lag(recorded_us) OVER (ORDER BY last_position) AS wrong
+            FROM journal.log_commits) AS c WHERE wrong
+        """
+        position: int | None = self._fetch(query, ())[0][0]
+        return position
+
     def position_at(self, instant_us: int) -> int:
         # Both columns rise together: the index on the instant gives the answer without looking at older commits.
         query = (

@@ -12,6 +12,7 @@ import threading
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import NamedTuple
 from uuid import UUID, uuid5
 
@@ -170,6 +171,20 @@ class MemoryJournal:
         with self._visible:
             return sum(1 for position in self._refs.values() if position <= upto)
 
+    def ref_positions(self, refs: Sequence[bytes]) -> dict[bytes, int]:
+        with self._visible:
+            return {ref: self._refs[ref] for ref in refs if ref in self._refs}
+
+    def snapshots(self, ids: Sequence[UUID]) -> dict[UUID, tuple[int, bytes]]:
+        with self._visible:
+            return {i: self._snapshots[i] for i in ids if i in self._snapshots}
+
+    def wrong_commit(self) -> int | None:
+        with self._visible:
+            commits = zip(self._commit_positions, self._commit_instants, strict=True)
+            pairs = pairwise(commits)
+            return next((last for (_, before), (last, now) in pairs if now <= before), None)
+
     def position_at(self, instant_us: int) -> int:
         with self._visible:
             index = bisect_right(self._commit_instants, instant_us)
@@ -258,14 +273,19 @@ class MemoryViews:
         self._tables = _Tables()
         self._held = threading.RLock()
 
-    def advance(self, to: int) -> int:
+    def advance(self, min_position: int) -> int:
         with self._held:
-            to = min(to, self._journal.head().size)
-            while self._position < to:
-                upto = min(to, self._position + self._page)
+            min_position = min(min_position, self._journal.head().size)
+            while self._position < min_position:
+                upto = min(min_position, self._position + self._page)
                 self._tables.show(list(self._journal.log(self._position, upto)))
                 self._position = upto
             return self._position
+
+    @contextmanager
+    def still(self) -> Iterator[int]:
+        with self._held:
+            yield self._position
 
     def balances(self, at: int | None = None) -> Iterator[tuple[UUID, str, int]]:
         with self._held:

@@ -110,6 +110,15 @@ class Journal(Protocol):
     def count_refs(self, upto: int) -> int:
         """How many references are taken by credits at positions up to ``upto``."""
 
+    def ref_positions(self, refs: Sequence[bytes]) -> dict[bytes, int]:
+        """The position each taken reference leads to; free ones are left out."""
+
+    def snapshots(self, ids: Sequence[UUID]) -> dict[UUID, tuple[int, bytes]]:
+        """The newest stored snapshot of each account that has one: version and state."""
+
+    def wrong_commit(self) -> int | None:
+        """The last position of the first commit that is not later than the one before it; None when all are."""
+
     def position_at(self, instant_us: int) -> int:
         """Log size as it was known at an instant: the last position recorded at or before it."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
@@ -31,8 +32,11 @@ class ViewCheck(NamedTuple):
 class Views(Protocol):
     """Port of the read side."""
 
-    def advance(self, to: int) -> int:
-        """Follow the log until at least position ``to`` is shown (read your own writes); returns the position."""
+    def advance(self, min_position: int) -> int:
+        """Follow the log until at least ``min_position`` is shown (read your own writes); returns the position."""
+
+    def still(self) -> AbstractContextManager[int]:
+        """Hold what this thread reads inside still, at one position, which is given; others go on meanwhile."""
 
     def balances(self, at: int | None = None) -> Iterator[tuple[UUID, str, int]]:
         """(account, behavior, mg) of every pair with a credit, by account id and behavior; as of position ``at``."""

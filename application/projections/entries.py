@@ -16,6 +16,7 @@ from uuid import UUID
 
 from domain.events.account import BehaviorCredited, BehaviorReversed, FactorRevised
 from domain.events.base import Recorded
+from domain.values import integer_of
 
 
 class StatementRow(NamedTuple):
@@ -47,16 +48,16 @@ def statement_rows(recorded: Iterable[Recorded]) -> list[StatementRow]:
     for stream, version, position, event, _ in recorded:
         kind = type(event)
         if kind is BehaviorCredited:
-            change = int(event.credited_mg)
+            change = integer_of(event.credited_mg)
             rows.append(
                 StatementRow(stream, position, version, "credited", event.behavior, event.day, change, event.decision)
             )
         elif kind is BehaviorReversed:
-            change = -int(event.reversed_mg)
+            change = -integer_of(event.reversed_mg)
             source = str(event.credit)
             rows.append(StatementRow(stream, position, version, "reversed", event.behavior, event.day, change, source))
         elif kind is FactorRevised:
-            change = sum(int(line.credited_mg) - int(line.before_mg) for line in event.lines)
+            change = sum(integer_of(line.credited_mg) - integer_of(line.before_mg) for line in event.lines)
             rows.append(
                 StatementRow(stream, position, version, "revised", event.behavior, None, change, event.revision)
             )

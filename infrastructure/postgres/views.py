@@ -80,18 +80,29 @@ class PostgresViews:
         self._rebuild_page = rebuild_page
         # A projector needs a second connection, to read the log: waiting threads must not hold them all.
         self._projectors = threading.BoundedSemaphore(2)
+        self._snapshot = threading.local()
 
-    def advance(self, to: int) -> int:
+    def advance(self, min_position: int) -> int:
         shown = self._position()
-        if shown < to:
+        if shown < min_position:
             # What is not recorded yet cannot be shown, and must not be passed over when it comes.
-            to = min(to, self._journal.head().size)
-        while shown < to:
+            min_position = min(min_position, self._journal.head().size)
+        while shown < min_position:
             with self._projectors, self._changing() as conn:
                 shown = _hold(conn)
-                if shown < to:
-                    shown = self._show(conn, shown, min(to, shown + self._page))
+                if shown < min_position:
+                    shown = self._show(conn, shown, min(min_position, shown + self._page))
         return shown
+
+    @contextmanager
+    def still(self) -> Iterator[int]:
+        with connection(self._datastore) as conn, conn.transaction():
+            conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            self._snapshot.conn = conn
+            try:
+                yield self._position()
+            finally:
+                self._snapshot.conn = None
 
     def balances(self, at: int | None = None) -> Iterator[tuple[UUID, str, int]]:
         order = 'ORDER BY account_id, behavior COLLATE "C"'
@@ -102,10 +113,7 @@ class PostgresViews:
                 "SELECT account_id, behavior, sum(change_mg) FROM views.account_statement WHERE position <= %s"
                 f" GROUP BY account_id, behavior {order}"
             )
-        with (
-            self._changing() as conn,
-            ServerCursor(conn, "rows", row_factory=tuple_row) as cursor,
-        ):
+        with self._reading() as conn, ServerCursor(conn, "rows", row_factory=tuple_row) as cursor:
             cursor.itersize = _PAGE
             cursor.execute(query.encode(), () if at is None else (at,))
             for account, behavior, mg in cursor:
@@ -200,8 +208,19 @@ class PostgresViews:
         return int(self._fetch("SELECT position FROM views.progress", ())[0][0])
 
     def _fetch(self, query: str, params: Sequence[object]) -> list[Any]:
-        with _views_exist(), connection(self._datastore) as conn, conn.cursor(row_factory=tuple_row) as cursor:
+        with self._reading() as conn, conn.cursor(row_factory=tuple_row) as cursor:
             return cursor.execute(query.encode(), params).fetchall()
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection[Any]]:
+        """A transaction to read in: that of ``still`` where this thread holds one."""
+        held: Connection[Any] | None = getattr(self._snapshot, "conn", None)
+        if held is None:
+            with self._changing() as conn:
+                yield conn
+        else:
+            with _views_exist():
+                yield held
 
     @contextmanager
     def _changing(self) -> Iterator[Connection[Any]]:

@@ -259,7 +259,9 @@ def test_any_other_time_is_malformed(text: str) -> None:
         ("2018-09-01T09:36:23z", "capitals"),
         ("0001-01-01T00:00:00+00:01", "0001 to 9999"),
         ("", "empty"),
-        ("yesterday", "YYYY-MM-DDTHH:MM:SS"),
+        ("yesterday", "not an RFC 3339 time such as 2026-03-02T10:00:00+08:00"),
+        ("2018/09/01 09:36:23z", "not an RFC 3339 time"),
+        ("2018-09-01T9:36:23Z", "YYYY-MM-DDTHH:MM:SS"),
     ],
 )
 def test_a_malformed_time_is_told_what_is_wrong_with_it(text: str, hint: str) -> None:

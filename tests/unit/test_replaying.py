@@ -15,9 +15,13 @@ from application.book import Book
 from application.crediting import Crediting
 from application.intakes import close_intake, open_intake
 from application.replaying import ReplayResult, replay
+from domain.account import Account
 from domain.behavior import Behavior, parse_behavior
+from domain.errors import Corrupt
 from domain.events import account as events
+from domain.events.intake import IntakeClosed, IntakeOpened
 from domain.events.registry import decode, encode
+from domain.events.rulebook import RevisionApproved
 from infrastructure import catalogue
 from infrastructure.memory import MemoryJournal, MemoryKeys, MemoryViews
 
@@ -113,7 +117,74 @@ def test_one_altered_fact_is_named_with_its_stream_and_version(
 
 def test_a_reference_removed_from_the_index_is_found(town: Town) -> None:
     town.journal._refs.popitem()
-    assert [detail.what for detail in town.replay().details] == ["references"]
+    assert {detail.what for detail in town.replay().details} == {"reference", "references"}
+
+
+def test_a_reference_that_leads_to_another_credit_is_found(town: Town) -> None:
+    one, other = list(town.journal._refs)[:2]
+    refs = town.journal._refs
+    refs[one], refs[other] = refs[other], refs[one]
+    assert [detail.what for detail in town.replay().details] == ["reference", "reference"]
+
+
+def test_a_persons_name_that_leads_to_another_account_is_found(town: Town) -> None:
+    keys = town.journal._account_keys
+    one, other = list(keys)[:2]
+    keys[one], keys[other] = keys[other], keys[one]
+    assert [detail.what for detail in town.replay().details] == ["account name", "account name"]
+
+
+def test_a_clear_reference_that_does_not_fit_its_key_is_found(town: Town) -> None:
+    kind = events.BehaviorCredited
+    place = next(i for i, row in enumerate(town.journal._rows) if row.topic == kind.TOPIC)
+    row = town.journal._rows[place]
+    facts, personal = decode(row.topic, row.state)
+    other = msgspec.structs.replace(personal, source_ref="ride-9999")
+    town.journal._rows[place] = row._replace(state=encode(facts, other))
+    assert [detail.what for detail in town.replay().details] == ["reference"]
+
+
+def test_a_snapshot_that_the_stream_does_not_give_is_found(town: Town) -> None:
+    stream = next(row.stream for row in town.journal._rows if row.topic == events.AccountOpened.TOPIC)
+    head = Account(stream).extend(town.journal.stream(stream))
+    town.journal._snapshots[stream] = (head.version, head.snapshot())
+    assert town.replay().mismatches == 0
+    town.journal._snapshots[stream] = (head.version, head.snapshot().replace(b'"open"', b'"frozen"'))
+    assert [detail.what for detail in town.replay().details] == ["snapshot"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "what"),
+    [
+        (IntakeClosed, {"credited": 1_012}, "rows accounted for"),
+        (IntakeClosed, {"read": 13, "credited": 13}, "credited by intake"),
+        (IntakeOpened, {"digest": "cd" * 32}, "intake"),
+        (events.ConsentGranted, {"evidence": "cd" * 32}, "evidence"),
+        (RevisionApproved, {"plan_digest": "cd" * 32}, "approved plan"),
+    ],
+)
+def test_what_was_received_and_approved_must_agree_with_what_came_of_it(
+    town: Town, kind: type[Any], change: dict[str, Any], what: str
+) -> None:
+    town.alter(kind, lambda facts: msgspec.structs.replace(facts, **change))
+    assert what in {detail.what for detail in town.replay().details}
+
+
+def test_a_rulebook_event_that_the_chain_leaves_out_is_found(town: Town) -> None:
+    """The newest one by setting the head back, any other by pointing past it."""
+    newest, before = town.journal.rulebook_events(0, town.journal.head().rulebook_position)[-1:-3:-1]
+    head = town.journal._head
+    town.journal._head = head._replace(rulebook_position=before.position)
+    assert "rulebook chain" in {detail.what for detail in town.replay().details}
+    town.journal._head = head
+    town.alter(type(newest.event), lambda facts: msgspec.structs.replace(facts, previous=before.event.previous))
+    assert "rulebook chain" in {detail.what for detail in town.replay().details}
+
+
+def test_a_rulebook_that_does_not_fit_together_stops_the_replay_as_corrupt(town: Town) -> None:
+    town.alter(RevisionApproved, lambda facts: msgspec.structs.replace(facts, revision="R9"))
+    with pytest.raises(Corrupt, match="rulebook_unreadable"):
+        town.replay()
 
 
 def test_a_methodology_altered_after_the_fact_no_longer_fits_its_digest(town: Town) -> None:

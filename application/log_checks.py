@@ -1,0 +1,138 @@
+"""What stands beside the log must agree with it: head, commits, references, account names, snapshots, intakes.
+
+Keeps: replay recomputes values; this compares the tables that live crediting relies on with the log, so that whoever
+edits one of them is found. Read in batches of streams: memory stays flat.
+Leaves to the Merkle log (issue: provable): an edit of both sides at once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from uuid import UUID
+
+from application.book import Book
+from domain.account import Account
+from domain.errors import LedgerError
+from domain.events.account import AccountOpened, BehaviorCredited, ConsentGranted
+from domain.events.base import Recorded
+from domain.events.intake import IntakeClosed, IntakeOpened
+from domain.events.registry import RULEBOOK_TOPICS
+from domain.replay import Mismatch
+from domain.streams import BOOK, stream_id
+
+Streams = Sequence[tuple[UUID, Sequence[Recorded]]]
+
+
+def check_head(book: Book, upto: int) -> Iterator[Mismatch]:
+    """Positions are 1, 2, 3 ... up to the head, and commits end where the head does."""
+    head = book.journal.head()
+    count, first, last = book.journal.span(2**63 - 1)
+    if (count, first, last) != (head.size, min(1, head.size), head.size):
+        yield _beside(last, "positions", f"{count} events from {first} to {last}", f"1 to {head.size}")
+    wrong = book.journal.wrong_commit()
+    if wrong:
+        yield _beside(wrong, "commit time", f"the commit that ends at {wrong}", "later than the one before it")
+    if upto and book.journal.recorded_at([head.size]).get(head.size) != head.recorded_us:
+        yield _beside(head.size, "commit time", "the last commit's", "the head's")
+
+
+def check_rulebook_chain(book: Book, upto: int) -> Iterator[Mismatch]:
+    """The chain from the head back to genesis holds every rulebook event of the log: none is withheld."""
+    head = book.journal.head()
+    chain = [each.position for each in book.journal.rulebook_events(0, head.rulebook_position)]
+    inlog = [each.position for each in book.journal.log(0, head.size, RULEBOOK_TOPICS)]
+    for position in sorted(set(chain) ^ set(inlog)):
+        yield _beside(position, "rulebook chain", "left out" if position in inlog else "not in the log", "in both")
+
+
+class IntakeChecks:
+    """Intakes against the credits that name them."""
+
+    def __init__(self, book: Book, upto: int) -> None:
+        self._partners: dict[int, str] = {}
+        self._closed: dict[int, IntakeClosed] = {}
+        self._digests: set[str] = set()
+        self._named: Counter[int] = Counter()
+        self.wrong: list[Mismatch] = []
+        topics = (IntakeOpened.TOPIC, IntakeClosed.TOPIC)
+        for stream, recorded in book.journal.streams(topics, upto):
+            for each in recorded:
+                self._add(stream, each)
+
+    def _add(self, stream: UUID, each: Recorded) -> None:
+        event = each.event
+        if isinstance(event, IntakeOpened):
+            self._partners[each.position] = event.partner
+            self._digests.add(event.digest)
+            self._opened = each.position
+            if stream != stream_id("intake", f"{event.partner}\0{event.digest}"):
+                self.wrong.append(
+                    _at(each, "intake", f"{event.partner} {event.digest}", "what its stream is named after")
+                )
+        else:
+            self._closed[self._opened] = event
+            parts = event.credited + event.duplicates + event.rejected
+            if event.read != parts or event.rejected != sum(event.rejected_by_code.values()):
+                self.wrong.append(_at(each, "rows accounted for", str(event.read), str(parts)))
+
+    def check(self, each: Recorded) -> Iterator[Mismatch]:
+        """One event of an account."""
+        event = each.event
+        if isinstance(event, BehaviorCredited):
+            self._named[event.intake] += 1
+            if self._partners.get(event.intake) != event.partner:
+                named = self._partners.get(event.intake, "no such intake")
+                yield _at(each, "intake", f"{event.partner} {event.intake}", named)
+        elif isinstance(event, ConsentGranted) and event.basis == "imported" and event.evidence not in self._digests:
+            yield _at(each, "evidence", event.evidence, "the digest of an intake")
+
+    def finish(self) -> Iterator[Mismatch]:
+        """More cannot have been credited than there are credits (fewer: another process imported the same bytes)."""
+        for position, closed in self._closed.items():
+            if closed.credited > self._named[position]:
+                yield _beside(position, "credited by intake", str(closed.credited), str(self._named[position]))
+
+
+def check_names(book: Book, streams: Streams) -> Iterator[Mismatch]:
+    """The look-ups by reference and by account lead to the events that took them, and keys fit the clear text."""
+    credits = [e for _, recorded in streams for e in recorded if isinstance(e.event, BehaviorCredited)]
+    places = book.journal.ref_positions([bytes.fromhex(each.event.ref) for each in credits])
+    for each in credits:
+        place = places.get(bytes.fromhex(each.event.ref))
+        if place != each.position:
+            yield _at(each, "reference", f"leads to {place}", str(each.position))
+        if each.personal is not None:
+            key = book.keys.ref(each.event.partner, each.personal.source_ref).hex()
+            if key != each.event.ref:
+                yield _at(each, "reference", each.event.ref, f"{key}, the key of the reference in clear")
+    opened = [e for _, r in streams for e in r if isinstance(e.event, AccountOpened) and e.personal is not None]
+    keys = {each.stream: book.keys.account(each.personal.account_ref) for each in opened}
+    found = book.journal.find_accounts(list(keys.values()))
+    for each in opened:
+        if found.get(keys[each.stream]) != each.stream:
+            yield _at(each, "account name", f"leads to {found.get(keys[each.stream])}", str(each.stream))
+
+
+def check_snapshots(book: Book, streams: Streams) -> Iterator[Mismatch]:
+    """A stored snapshot is what folding the stream gives at its version: live crediting starts from it."""
+    stored = book.journal.snapshots([stream for stream, _ in streams])
+    for stream, recorded in streams:
+        if stream not in stored:
+            continue
+        version, state = stored[stream]
+        try:
+            folded = Account(stream).extend(each for each in recorded if each.version <= version)
+            same = folded.version < version or folded.snapshot() == state
+        except (LedgerError, ValueError, KeyError):
+            continue  # what cannot be folded is reported by the replay of the stream itself
+        if not same:
+            yield Mismatch(stream, version, 0, "snapshot", "another state", "the stream folded to this version")
+
+
+def _at(each: Recorded, what: str, booked: str, recomputed: str) -> Mismatch:
+    return Mismatch(each.stream, each.version, each.position, what, booked, recomputed)
+
+
+def _beside(position: int, what: str, booked: str, recomputed: str) -> Mismatch:
+    return Mismatch(BOOK, 0, position, what, booked, recomputed)
