@@ -15,6 +15,7 @@ from application.ports.journal import Append
 from domain import account as rules
 from domain.account import Account
 from domain.actors import check_actor, check_reason
+from domain.behavior import reference_fault
 from domain.errors import Rejected
 from domain.events import account as events
 from domain.events.base import Event, NewEvent
@@ -49,13 +50,9 @@ def account_id(book: Book, account_ref: str) -> UUID:
 
 def open_account(book: Book, account_ref: str, kind: str = "individual") -> Acted:
     """Raises Rejected ``account_exists``, ``kind_unknown``, ``account_ref_malformed``."""
-    if not account_ref or len(account_ref) > 256 or account_ref != account_ref.strip() or not account_ref.isprintable():
-        raise Rejected(
-            "account_ref_malformed",
-            "not a usable reference",
-            field="account_ref",
-            remedy="1 to 256 printable characters",
-        )
+    fault = reference_fault(account_ref)
+    if fault is not None:
+        raise Rejected("account_ref_malformed", fault[0], field="account_ref", remedy=fault[1])
     event, personal = rules.open_account(kind, account_ref)
     key, new_id = book.keys.account(account_ref), uuid4()
     with book.journal.exclusive() as head:

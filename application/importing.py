@@ -1,7 +1,8 @@
 """Import of a behavior file: streamed, resumable, every row accounted for (DESIGN 3 Intake, 5, 7).
 
 Keeps: read = credited + duplicates + rejected; a batch is one commit; the same file after a crash goes on where it
-was, and its counts are those of an undisturbed run.
+was, and its counts are those of an undisturbed run: they say what became of each row, whoever recorded it. So two
+processes that import the same bytes at once share one intake, and their counts must not be added up.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ BATCH_ROWS = 1_000
 
 @dataclass
 class ImportResult:
-    """What became of a file. ``credited_mg``: what its credited rows were booked with, in mg."""
+    """What became of a file. ``credited_mg``: what its credited rows were booked with, in mg.
+
+    ``accounts_opened`` counts those of this run; all other counts are of the whole file, also after a resumed run.
+    """
 
     intake_id: int
     read: int = 0

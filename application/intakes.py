@@ -25,7 +25,8 @@ def open_intake(book: Book, partner: str, digest: str, size_bytes: int, media: s
         earlier = book.journal.stream(stream)
         if earlier and isinstance(earlier[-1].event, IntakeOpened):
             opened = earlier[-1].event
-            return Intake(partner, earlier[-1].position, digest, instant_of(opened.received_at), opens_accounts)
+            received_us = instant_of(opened.received_at)
+            return Intake(partner, earlier[-1].position, digest, received_us, opens_accounts)
         received_us = book.journal.now_us()
         event = IntakeOpened(
             partner=partner,

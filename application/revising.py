@@ -6,6 +6,7 @@ idempotent, and gives the lines that the log up to the approval determines, whoe
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, cast
 from uuid import UUID
@@ -30,12 +31,17 @@ Progress = Callable[[int], None]
 
 
 class Planned(NamedTuple):
-    """A plan: its run, digest, impact (masses in mg), and the sets that change hands or keep their own decision."""
+    """A plan: its run, digest, impact (masses in mg), and the sets that change hands or keep their own decision.
+
+    ``not_valued``: credits that the version cannot value and that would be worth 0; ``not_valued_by`` counts them by
+    reason and region.
+    """
 
     revision_id: str
     plan_digest: str
     impact: dict[str, Any]
     not_valued: int
+    not_valued_by: list[dict[str, Any]]
     changes: list[ChangeOfHand]
     left_out: list[str]
     position: int
@@ -60,7 +66,11 @@ def plan(
     # Read after the rulebook: credits as they stand under it, also when a run was completed a moment ago.
     as_of = book.journal.head().size
     run = rules.draft_run(rulebook, methodology, start, end, region, releases or {}, by, as_of)
-    impact = _impact(book, rules.scope_of(rulebook, run), as_of, progress)
+    lost: Counter[tuple[str, str]] = Counter()
+    impact = _impact(book, rules.scope_of(rulebook, run), as_of, progress, lost=lost)
+    not_valued_by = [
+        {"reason": reason, "region": region, "credits": credits} for (reason, region), credits in sorted(lost.items())
+    ]
     changes, left_out = rules.changes_by(rulebook, run), rules.left_out(rulebook, run)
     report = {
         "methodology": methodology,
@@ -71,7 +81,7 @@ def plan(
         "as_of": as_of,
         "left_out": left_out,
         "changes": [describe(change) for change in changes],
-        "not_valued": impact.not_valued,
+        "not_valued": not_valued_by,
         **impact.as_dict(),
     }
 
@@ -89,7 +99,14 @@ def plan(
     done, _ = book.act(decide)
     event = cast(RevisionPlanned, done.new.event)
     return Planned(
-        event.revision, event.plan_digest, impact.as_dict(), impact.not_valued, changes, left_out, done.position
+        event.revision,
+        event.plan_digest,
+        impact.as_dict(),
+        impact.not_valued,
+        not_valued_by,
+        changes,
+        left_out,
+        done.position,
     )
 
 
@@ -153,15 +170,27 @@ class _AlreadyCompleted(Exception):
     """Another process completed the run meanwhile."""
 
 
-def _impact(book: Book, scope: Scope, upto: int, progress: Progress | None, revision: str | None = None) -> Impact:
+def _impact(
+    book: Book,
+    scope: Scope,
+    upto: int,
+    progress: Progress | None,
+    revision: str | None = None,
+    lost: Counter[tuple[str, str]] | None = None,
+) -> Impact:
+    """``lost`` is filled with the credits that cannot be valued, by reason and region."""
     impact = Impact()
     for _, recorded in book.journal.streams(ACCOUNT_TOPICS, upto):
+        history = AccountHistory().extend(recorded)
         lines = _booked(recorded, revision) if revision is not None else []
-        lines = lines or rules.lines_for(AccountHistory().extend(recorded), scope)
-        if lines:
-            impact.add(lines)
-            if progress is not None:
-                progress(impact.accounts)
+        lines = lines or rules.lines_for(history, scope)
+        if not lines:
+            continue
+        impact.add(lines)
+        if lost is not None:
+            lost.update((line.reason, history.credits[line.credit].facts.region) for line in lines if line.reason)
+        if progress is not None:
+            progress(impact.accounts)
     return impact
 
 

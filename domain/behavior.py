@@ -234,8 +234,8 @@ def _read_unusual(
     instant_us = _read_instant(occurred_at)
     number = _read_number(quantity) or (0, 0)
     faults = (
-        ("source_ref", _reference_fault(source_ref)),
-        ("account_ref", _reference_fault(account_ref)),
+        ("source_ref", reference_fault(source_ref)),
+        ("account_ref", reference_fault(account_ref)),
         ("behavior", _name_fault(behavior)),
         ("occurred_at", _time_fault(occurred_at) if instant_us == _NO_INSTANT else None),
         ("quantity", _number_fault(quantity)),
@@ -264,7 +264,8 @@ def _text_fault(text: str, longest: int) -> _Fault | None:
     return None
 
 
-def _reference_fault(text: str) -> _Fault | None:
+def reference_fault(text: str) -> tuple[str, str] | None:
+    """What is wrong with a reference and what to do about it; None when it can be used."""
     fault = _text_fault(text, MAX_REFERENCE_CHARACTERS)
     if fault is None and text != text.strip():
         return "it begins or ends with white space", "remove it; the ledger never trims a reference"

@@ -84,7 +84,7 @@ def load_pepper(path: Path) -> Pepper:
         raise Unavailable(
             "pepper_missing",
             f"cannot read {path}: {error.strerror}",
-            remedy="run `init` for a new home, or put back the key file of this book from its backup",
+            remedy="put back the key file of this book from its backup; without it no reference can be recognized",
         ) from error
     if stat.S_IMODE(mode) & 0o077:
         raise Unavailable("pepper_exposed", f"{path} can be read by others", remedy=f"chmod 600 {path}")

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from domain.events.account import BehaviorCredited, BehaviorReversed, FactorRevised
 from domain.events.base import Recorded
-from domain.values import integer_of
+from domain.values import day_number, integer_of
 
 
 class StatementRow(NamedTuple):
@@ -50,18 +50,26 @@ def statement_rows(recorded: Iterable[Recorded]) -> list[StatementRow]:
         if kind is BehaviorCredited:
             change = integer_of(event.credited_mg)
             rows.append(
-                StatementRow(stream, position, version, "credited", event.behavior, event.day, change, event.decision)
+                StatementRow(stream, position, version, "credited", event.behavior, _day(event), change, event.decision)
             )
         elif kind is BehaviorReversed:
             change = -integer_of(event.reversed_mg)
             source = str(event.credit)
-            rows.append(StatementRow(stream, position, version, "reversed", event.behavior, event.day, change, source))
+            rows.append(
+                StatementRow(stream, position, version, "reversed", event.behavior, _day(event), change, source)
+            )
         elif kind is FactorRevised:
             change = sum(integer_of(line.credited_mg) - integer_of(line.before_mg) for line in event.lines)
             rows.append(
                 StatementRow(stream, position, version, "revised", event.behavior, None, change, event.revision)
             )
     return rows
+
+
+def _day(event: BehaviorCredited | BehaviorReversed) -> str:
+    """The event's civil day, once it is known to be one."""
+    day_number(event.day)
+    return event.day
 
 
 def balance_changes(rows: Iterable[StatementRow]) -> dict[tuple[UUID, str], BalanceChange]:

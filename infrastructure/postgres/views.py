@@ -251,7 +251,15 @@ def _first(row: Any) -> int:
 
 
 def _write(cursor: Cursor[Any], schema: str, page: Sequence[Recorded]) -> None:
-    rows = statement_rows(page)
+    try:
+        rows = statement_rows(page)
+    except ValueError as error:
+        raise Corrupt(
+            "unreadable_facts",
+            f"an event cannot be shown: {error}",
+            field=f"positions {page[0].position} to {page[-1].position}",
+            remedy="run `replay`: it names the event",
+        ) from error
     if not rows:
         return
     with cursor.copy(f"COPY {schema}.account_statement ({_STATEMENT_COLUMNS}) FROM STDIN".encode()) as copy:

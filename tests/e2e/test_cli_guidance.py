@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 from pathlib import Path
+from typing import Any
 
 from tests.e2e.cli_tools import METRO, CommandLine, methodology
 
@@ -19,7 +20,7 @@ def test_the_commands_of_the_readme_work_as_written(cli: CommandLine) -> None:
     commands = [shlex.split(line, comments=True)[1:] for line in block.splitlines()]
     (cli.folder / "docs" / "examples").mkdir(parents=True)
     shutil.copy(ROOT / "docs" / "examples" / "trips.csv", cli.folder / "docs" / "examples")
-    answers = {}
+    answers: dict[str, dict[str, Any]] = {}
     for command in commands:
         earlier = str(answers["behaviors import"]["position"]) if "N" in command else ""
         answers[" ".join(command[:2])] = cli(*(earlier if word == "N" else word for word in command))

@@ -139,6 +139,7 @@ def test_a_clear_reference_that_does_not_fit_its_key_is_found(town: Town) -> Non
     place = next(i for i, row in enumerate(town.journal._rows) if row.topic == kind.TOPIC)
     row = town.journal._rows[place]
     facts, personal = decode(row.topic, row.state)
+    assert isinstance(personal, events.BehaviorCreditedPersonal)
     other = msgspec.structs.replace(personal, source_ref="ride-9999")
     town.journal._rows[place] = row._replace(state=encode(facts, other))
     assert [detail.what for detail in town.replay().details] == ["reference"]
