@@ -85,18 +85,7 @@ def plan(
         **impact.as_dict(),
     }
 
-    def decide(now: Rulebook, _: int) -> tuple[NewEvent, None]:
-        if now.behavior_position(run.behavior) != run.behavior_position:
-            raise Rejected(
-                "plan_stale",
-                f"how {run.behavior} is valued changed while the plan was worked out",
-                field="revision",
-                remedy="plan it again",
-            )
-        final = rules.draft_run(now, methodology, start, end, region, releases or {}, by, as_of)
-        return rules.plan(now, final, start, end, report), None
-
-    done, _ = book.act(decide)
+    done = _record_plan(book, run, start, end, report)
     event = cast(RevisionPlanned, done.new.event)
     return Planned(
         event.revision,
@@ -108,6 +97,23 @@ def plan(
         left_out,
         done.position,
     )
+
+
+def _record_plan(book: Book, run: RevisionRun, start: str | None, end: str | None, report: dict[str, Any]) -> Done:
+    """Record the digest of the report, if the behavior is still valued as it was when the report was worked out."""
+
+    def decide(now: Rulebook, _: int) -> tuple[NewEvent, None]:
+        if now.behavior_position(run.behavior) != run.behavior_position:
+            raise Rejected(
+                "plan_stale",
+                f"how {run.behavior} is valued changed while the plan was worked out",
+                field="revision",
+                remedy="plan it again",
+            )
+        final = rules.draft_run(now, run.methodology, start, end, run.region, run.releases, run.by, run.as_of)
+        return rules.plan(now, final, start, end, report), None
+
+    return book.act(decide)[0]
 
 
 def approve(book: Book, revision: str, by: str) -> Done:

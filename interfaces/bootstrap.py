@@ -40,7 +40,7 @@ class Ledger:
 @contextmanager
 def open_ledger(settings: Settings) -> Iterator[Ledger]:
     """The ledger of a home that was initialized. Raises Unavailable with a remedy for everything that is missing."""
-    if not (settings.home / _PEPPER).exists():
+    if not (settings.home / _PEPPER).exists() and not (settings.home / "postgres").exists():
         raise Unavailable(
             "not_initialized",
             f"there is no ledger in {settings.home}",

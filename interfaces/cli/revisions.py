@@ -47,6 +47,7 @@ def plan(
         **planned.impact,
         "state": "planned",
         "not_valued": planned.not_valued,
+        "not_valued_by": planned.not_valued_by,
         "left_out": planned.left_out,
         "changes": changes_json(planned.changes),
         "position": planned.position,
@@ -59,7 +60,11 @@ def plan(
     if not payload["credits"]:
         human.append(Text("No booked credit is in scope; approving it only decides how late rows are valued."))
     if planned.not_valued:
-        human.append(Text(f"{planned.not_valued:,} credits cannot be valued by {version} and would be worth 0."))
+        human.append(Text(f"{planned.not_valued:,} credits cannot be valued by {version} and would be worth 0:"))
+        human += [
+            Text(f"  {each['credits']:,} in region {each['region'] or '(none)'}: {each['reason']}")
+            for each in planned.not_valued_by
+        ]
     if planned.left_out:
         human.append(Text(f"Regions that keep their own decision: {', '.join(planned.left_out)}"))
     human.append(cli.following(f"revision approve {planned.revision_id} --by SOMEBODY-ELSE   (not {by})"))

@@ -327,11 +327,12 @@ def _check_answers(
     assert result is not None
     assert result.read == len(answers.rows) == result.credited + result.duplicates + result.rejected
     assert result.rejected == len(answers.refused)
-    credited = 0
+    credited = []
     for line, row in enumerate(answers.rows, start=2):
         if line in answers.refused:
             assert (result.intake_id, line) not in named, "a refused row was credited"
             continue
         event = by_ref[book.keys.ref(PARTNER, row[0]).hex()]
-        credited += (event.intake, event.line) == (result.intake_id, line)
-    assert credited == result.credited
+        if (event.intake, event.line) == (result.intake_id, line):
+            credited.append(line)
+    assert len(credited) == result.credited, f"credited are the lines {credited}, told was {result}"
