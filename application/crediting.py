@@ -26,7 +26,7 @@ from domain.screening import Rules
 SNAPSHOT_EVERY = 25
 """A snapshot is stored whenever a stream passes a multiple of this version."""
 
-_CACHE_LIMIT = 20_000
+_CACHE_LIMIT = 10_000
 _LOOK_FIRST_FOR = 16
 _OPTIMISTIC_TRIES = 2
 _TURN_SECONDS = 0.0005

@@ -30,7 +30,7 @@ from infrastructure.postgres.connecting import connection
 
 _TOPICS = (BehaviorCredited.TOPIC, BehaviorReversed.TOPIC, FactorRevised.TOPIC)
 _PAGE = 5_000
-_REBUILD_PAGE = 50_000
+_REBUILD_PAGE = 10_000
 _STATEMENT_COLUMNS = "account_id, position, version, kind, behavior, day, change_mg, source"
 
 # As migration 0002 creates them; needed again here because a dropped table leaves no shape to copy.
