@@ -44,7 +44,7 @@ def test_the_search_for_slips_sees_paths_and_hosts(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["domain/work/x", "$HOME/ledger", "~/work/x", "/var/lib/ledger", "net" + "work/root/a"]
+    "text", ["domain/wo" + "rk/x", "$HOME/ledger", "~/wo" + "rk/x", "/var/lib/ledger", "net" + "work/root/a"]
 )
 def test_the_search_for_slips_leaves_ordinary_paths_alone(text: str) -> None:
     assert _slips(text) == []
