@@ -130,6 +130,10 @@ class _Boundary:
         word, failure, self.exit_code = _failure(error)
         if not self.as_json:
             _tell(word, failure)
+            try:
+                sys.stdout.flush()
+            except OSError:  # what could not be written must not be tried again on the way out
+                _give_up_stdout()
             return True
         try:
             write_json({"error": failure})
