@@ -81,11 +81,25 @@ class IntakeChecks:
         event = each.event
         if isinstance(event, BehaviorCredited):
             self._named[event.intake] += 1
-            if self._partners.get(event.intake) != event.partner:
+            if not self.fits(event.intake, event.partner):
                 named = self._partners.get(event.intake, "no such intake")
                 yield _at(each, "intake", f"{event.partner} {event.intake}", named)
-        elif isinstance(event, ConsentGranted) and event.basis == "imported" and event.evidence not in self._digests:
+        elif (
+            isinstance(event, ConsentGranted) and event.basis == "imported" and not self.known_evidence(event.evidence)
+        ):
             yield _at(each, "evidence", event.evidence, "the digest of an intake")
+
+    def fits(self, intake: int, partner: str) -> bool:
+        """Whether a credit that names this intake and partner is right about them."""
+        return self._partners.get(intake) == partner
+
+    def known_evidence(self, digest: str) -> bool:
+        """Whether an intake of these bytes was opened."""
+        return digest in self._digests
+
+    def add_credits(self, intake: int, credits: int) -> None:
+        """Count credits that name an intake, when they are not checked one by one."""
+        self._named[intake] += credits
 
     def finish(self) -> Iterator[Mismatch]:
         """More cannot have been credited than there are credits (fewer: another process imported the same bytes)."""

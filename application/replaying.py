@@ -1,14 +1,14 @@
-"""Replay of the whole book with the reference kernel (DESIGN 2.5; DOMAIN rule 12).
+"""Replay of the whole book (DESIGN 2.5; DOMAIN rule 12): with the reference kernel here, and what every replay shares.
 
-Keeps: the book is read account by account in order of their ids, so memory stays flat; positions, the rulebook chain,
-every decision, credit, reversal, revision line and run total are recomputed and compared; nothing is read from views.
+Keeps: the book is gone through account by account in order of their ids, so memory stays flat; positions, the rulebook
+chain, every decision, credit, reversal, revision line and run total are recomputed and compared; nothing is read from
+views.
 """
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -17,6 +17,7 @@ from uuid import UUID
 from application.book import Book
 from application.log_checks import IntakeChecks, check_head, check_names, check_rulebook_chain, check_snapshots
 from domain.digest import MerkleRoot, new_sm3
+from domain.events.base import Recorded
 from domain.events.registry import ACCOUNT_TOPICS
 from domain.replay import AccountReplay, Mismatch, approved_runs, check_rulebook
 from domain.revision import Impact, lines_entry
@@ -28,13 +29,17 @@ STREAMS_PER_BATCH = 200
 
 @dataclass
 class ReplayResult:
-    """What was replayed and what differed. ``digest``: SM3 over the balances as recomputed (DESIGN 7)."""
+    """What was replayed and what differed. ``digest``: SM3 over the balances as recomputed (DESIGN 7).
+
+    ``by_reference``: the accounts that the reference kernel recomputed.
+    """
 
     until: int
     events: int = 0
     credits: int = 0
     revisions: int = 0
     accounts: int = 0
+    by_reference: int = 0
     mismatches: int = 0
     details: list[Mismatch] = field(default_factory=list)
     balances: dict[str, int] = field(default_factory=dict)
@@ -51,7 +56,7 @@ class ReplayResult:
         self.details.extend(mismatches[: max(0, MISMATCHES_KEPT - len(self.details))])
 
 
-class _RunTotals:
+class RunTotals:
     """Sums and root of one run, recomputed account by account."""
 
     def __init__(self) -> None:
@@ -59,53 +64,77 @@ class _RunTotals:
         self.root = MerkleRoot()
 
 
-def replay(book: Book, until: int | None = None, progress: Callable[[int], None] | None = None) -> ReplayResult:
-    """Recompute the first ``until`` events (default: all) and compare.
+class Replaying:
+    """What a replay of the first ``until`` events has found so far; accounts must come in order of their ids.
 
     Raises Corrupt when the rulebook is unreadable.
     """
-    started = time.monotonic()
-    head = book.journal.head()
-    upto = head.size if until is None else min(until, head.size)
-    rulebook = book.rulebook(head.rulebook_position)
-    runs = approved_runs(rulebook, upto)
-    totals = {run.id: _RunTotals() for run, _ in runs}
-    result = ReplayResult(upto)
-    result.events = book.journal.span(upto)[0]
-    result.report(*check_head(book, upto), *check_rulebook_chain(book, upto), *check_rulebook(rulebook))
-    intakes = IntakeChecks(book, upto)
-    digest = new_sm3()
-    streams = book.journal.streams(ACCOUNT_TOPICS, upto)
+
+    def __init__(self, book: Book, until: int | None) -> None:
+        self._started = time.monotonic()
+        head = book.journal.head()
+        self.book = book
+        self.until = head.size if until is None else min(until, head.size)
+        self.rulebook = book.rulebook(head.rulebook_position)
+        self.runs = approved_runs(self.rulebook, self.until)
+        self.totals = {run.id: RunTotals() for run, _ in self.runs}
+        self.result = ReplayResult(self.until)
+        self.result.events = book.journal.span(self.until)[0]
+        self.result.report(*check_head(book, self.until))
+        self.result.report(*check_rulebook_chain(book, self.until), *check_rulebook(self.rulebook))
+        self.intakes = IntakeChecks(book, self.until)
+        self._digest = new_sm3()
+
+    def by_reference(self, stream: UUID, recorded: Sequence[Recorded]) -> tuple[AccountReplay, dict[str, int]]:
+        """Recompute one account with the law; mismatches are reported, its balance by behavior is given."""
+        account = AccountReplay(self.rulebook, self.runs, stream, self.until)
+        balances = account.run(recorded)
+        self.result.report(*(wrong for each in recorded for wrong in self.intakes.check(each)), *account.mismatches)
+        self.result.credits += account.credits
+        self.result.by_reference += 1
+        for revised in account.revised:
+            self.totals[revised.revision].impact.add(revised.lines)
+        return account, balances
+
+    def add_balances(self, account: object, balances: dict[str, int]) -> None:
+        """One account's balance, behaviors in byte order."""
+        self.result.accounts += bool(balances)
+        for behavior, mg in balances.items():
+            self.result.balances[behavior] = self.result.balances.get(behavior, 0) + mg
+            self._digest.update(f"{account},{behavior},{mg}\n".encode())
+
+    def finish(self) -> ReplayResult:
+        """Compare sums, references and intakes; the whole result."""
+        result = self.result
+        result.report(*self.intakes.wrong, *self.intakes.finish())
+        for run, _ in self.runs:
+            if run.completed is not None and run.completed_position <= self.until:
+                result.revisions += 1
+                _check_totals(run.id, run.completed, run.completed_position, self.totals[run.id], result)
+        _check_refs(self.book, self.until, result)
+        result.digest = self._digest.hexdigest()
+        result.seconds = time.monotonic() - self._started
+        return result
+
+
+def replay(book: Book, until: int | None = None, progress: Callable[[int], None] | None = None) -> ReplayResult:
+    """Recompute the first ``until`` events (default: all) with the law, from the log, and compare.
+
+    Raises Corrupt when the rulebook is unreadable.
+    """
+    replaying = Replaying(book, until)
+    result = replaying.result
+    streams = book.journal.streams(ACCOUNT_TOPICS, replaying.until)
     while batch := list(islice(streams, STREAMS_PER_BATCH)):
         result.report(*check_names(book, batch), *check_snapshots(book, batch))
         for stream, recorded in batch:
-            account = AccountReplay(rulebook, runs, stream, upto)
-            balances = account.run(recorded)
-            result.report(*(wrong for each in recorded for wrong in intakes.check(each)), *account.mismatches)
-            result.credits += account.credits
-            _add_balances(result, digest, stream, balances)
+            account, balances = replaying.by_reference(stream, recorded)
+            replaying.add_balances(stream, balances)
             for revised in account.revised:
-                total = totals[revised.revision]
-                total.impact.add(revised.lines)
-                total.root.add(lines_entry(stream, revised.lines))
+                replaying.totals[revised.revision].root.add(lines_entry(stream, revised.lines))
         if progress is not None:
             progress(result.credits)
-    result.report(*intakes.wrong, *intakes.finish())
-    for run, _ in runs:
-        if run.completed is not None and run.completed_position <= upto:
-            result.revisions += 1
-            _check_totals(run.id, run.completed, run.completed_position, totals[run.id], result)
-    _check_refs(book, upto, result)
-    result.digest = digest.hexdigest()
-    result.seconds = time.monotonic() - started
-    return result
-
-
-def _add_balances(result: ReplayResult, digest: hashlib._Hash, stream: UUID, balances: dict[str, int]) -> None:
-    result.accounts += bool(balances)
-    for behavior, mg in balances.items():
-        result.balances[behavior] = result.balances.get(behavior, 0) + mg
-        digest.update(f"{stream},{behavior},{mg}\n".encode())
+    return replaying.finish()
 
 
 def _check_refs(book: Book, upto: int, result: ReplayResult) -> None:
@@ -115,7 +144,7 @@ def _check_refs(book: Book, upto: int, result: ReplayResult) -> None:
         result.report(Mismatch(BOOK, 0, upto, "references", str(taken), f"{result.credits}, one for each credit"))
 
 
-def _check_totals(revision: str, completed: Any, position: int, total: _RunTotals, result: ReplayResult) -> None:
+def _check_totals(revision: str, completed: Any, position: int, total: RunTotals, result: ReplayResult) -> None:
     expected = {**total.impact.as_dict(), "lines_root": total.root.hex()}
     for name, value in expected.items():
         if getattr(completed, name) != value:

@@ -255,6 +255,10 @@ class Rulebook:
             found = self._lookups[key] = build_lookup(self.decisions(behavior, known), region)
         return found
 
+    def changes(self, behavior: str) -> tuple[int, ...]:
+        """The positions of the events that changed the behavior's look-up; between two of them it stays the same."""
+        return tuple(self._changes.get(behavior, ()))
+
     def behavior_position(self, behavior: str) -> int:
         """Position of the last event that changed how the behavior is valued, 0 when there is none."""
         changes = self._changes.get(behavior)

@@ -260,10 +260,14 @@ def evaluate(e: Expression, values: Mapping[str, Scaled]) -> Scaled:
 
 @dataclass(frozen=True, slots=True)
 class BoundFormula:
-    """A formula whose parameters are fixed: ``evaluate(quantity)`` is its integer at the constant ``scale``."""
+    """A formula whose parameters are fixed: ``evaluate(quantity)`` is its integer at the constant ``scale``.
+
+    ``line``: (slope, offset) when that integer is slope x quantity + offset, as nearly every formula folds into.
+    """
 
     evaluate: Callable[[int], int]
     scale: int
+    line: tuple[int, int] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +288,8 @@ def bind(e: Expression, parameters: Mapping[str, Scaled], scales: Mapping[str, i
     Raises KeyError for a name that is neither a parameter nor the quantity.
     """
     part, scale = _bind(e, parameters, scales[QUANTITY])
-    return BoundFormula(_function(part), scale)
+    line = (part.slope, part.offset) if isinstance(part, _Line) else None
+    return BoundFormula(_function(part), scale, line)
 
 
 def _bind(e: Expression, parameters: Mapping[str, Scaled], quantity_scale: int) -> tuple[_Part, int]:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, cast
 
-from domain.kernel.formula import QUANTITY, Multiply, Number, bind, evaluate
+from domain.kernel.formula import QUANTITY, Expression, Multiply, Number, bind, evaluate
 from domain.kernel.method import NO_FACTORS, FactorRows, Method, ParameterRow, rows_of
 from domain.kernel.rounding import ROUNDINGS, divide
 from domain.values import AFTER_LAST_DAY, FIRST_DAY, Scaled, region_chain
@@ -35,6 +35,13 @@ class Explanation:
     computed_mg: int | None
 
 
+class Parameters(NamedTuple):
+    """The parameter values of one region from civil day ``start`` on; ``values`` is None when one has no row."""
+
+    start: int
+    values: dict[str, Scaled] | None
+
+
 class _Rule(NamedTuple):
     """The formula bound to one set of parameter rows: exact mg = ``evaluate_mg(quantity)`` / ``divisor``."""
 
@@ -50,6 +57,11 @@ class _Calendar(NamedTuple):
 
     def on(self, day: int) -> _Rule | None:
         return self.rules[bisect_right(self.starts, day) - 1]
+
+
+def formula_in_mg(method: Method) -> Expression:
+    """The formula times the mg of its result unit: what is rounded."""
+    return Multiply(method.formula, Number(Scaled(method.result_mg, 0)))
 
 
 class Valuer:
@@ -83,6 +95,11 @@ class Valuer:
     def covers(self, region: str, day: int) -> bool:
         """True when every parameter has a row for the region and day, so that ``compute`` gives a number."""
         return self._calendar(region).on(day) is not None
+
+    def parameters(self, region: str) -> list[Parameters]:
+        """The region's parameter values over time: from one ``start`` to the next they do not change."""
+        chain = self._chain(region)
+        return [Parameters(day, self._values_on(chain, day)) for day in self._starts(chain)]
 
     def compute(self, regions: Sequence[str], days: Sequence[int], quantities: Sequence[int]) -> list[int | None]:
         """Computed mg of each row (may be negative); None where no row covers the region and day.
@@ -121,20 +138,26 @@ class Valuer:
     def _calendar(self, region: str) -> _Calendar:
         chain = self._chain(region)
         if chain not in self._calendars:
-            starts = {FIRST_DAY}
-            for by_region in self._rows.values():
-                starts.update(edge for level in chain for row in by_region.get(level, ()) for edge in row.period)
-            ordered = sorted(starts - {AFTER_LAST_DAY})
+            ordered = self._starts(chain)
             self._calendars[chain] = _Calendar(ordered, [self._rule(chain, day) for day in ordered])
         return self._calendars[chain]
 
+    def _starts(self, chain: tuple[str, ...]) -> list[int]:
+        starts = {FIRST_DAY}
+        for by_region in self._rows.values():
+            starts.update(edge for level in chain for row in by_region.get(level, ()) for edge in row.period)
+        return sorted(starts - {AFTER_LAST_DAY})
+
     def _rule(self, chain: tuple[str, ...], day: int) -> _Rule | None:
-        values = {name: row.value for name, row in self._rows_on(chain, day).items() if row is not None}
-        if len(values) < len(self._rows):
+        values = self._values_on(chain, day)
+        if values is None:
             return None
-        in_mg = Multiply(self.method.formula, Number(Scaled(self.method.result_mg, 0)))
-        bound = bind(in_mg, values, {QUANTITY: self.method.scale})
+        bound = bind(formula_in_mg(self.method), values, {QUANTITY: self.method.scale})
         return _Rule(bound.evaluate, 10**bound.scale)
+
+    def _values_on(self, chain: tuple[str, ...], day: int) -> dict[str, Scaled] | None:
+        values = {name: row.value for name, row in self._rows_on(chain, day).items() if row is not None}
+        return values if len(values) == len(self._rows) else None
 
     def _rows_on(self, chain: tuple[str, ...], day: int) -> dict[str, ParameterRow | None]:
         return {

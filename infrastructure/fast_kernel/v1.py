@@ -1,0 +1,624 @@
+"""Rule version v1 in machine code: valuation, caps and requantification over sorted columns, one pass.
+
+Keeps: 64-bit integers only where ``programs`` proved them to suffice; every sum is checked against ``BOUND`` before it
+can wrap; a row that is not exactly what the law gives makes its whole account unproven, never a wrong number.
+Compiled once per machine and kept on disk (the file's name is the rule version: a new rule is a new file).
+Source: ``domain.kernel`` (the law), ``domain.replay`` and ``domain.revision`` (what is compared), DESIGN section 3.
+
+Rows of one group (account, behavior, civil year) are ``first`` to ``end``; a group holds whole cap windows.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numba
+
+from application.ports.archive import (
+    BOUND,
+    CLOSED,
+    CONSENT_WITHDRAWN,
+    CONSENTED,
+    CREDITED,
+    FROZEN,
+    IRREGULAR,
+    LINE,
+    NONE,
+    OPENED,
+    REVERSED,
+    REVISED,
+    UNFROZEN,
+)
+from infrastructure.fast_kernel.programs import (
+    ADD,
+    GREATEST,
+    LEAST,
+    MULTIPLY,
+    NEGATE,
+    PUSH_CONSTANT,
+    PUSH_QUANTITY,
+    SUBTRACT,
+)
+
+MICROSECONDS_PER_DAY: Final = 86_400_000_000
+EPOCH_ORDINAL: Final = 719_163
+
+# Reasons of a line, as places in application.ports.kernel.REASONS.
+VALUED: Final = 0
+NO_FACTOR: Final = 1
+OUT_OF_RANGE: Final = 2
+
+compiled = numba.njit(cache=True, nogil=True, boundscheck=False)
+
+
+@compiled
+def _divide(numerator: int, divisor: int, rounding: int) -> int:
+    """``domain.kernel.rounding``: 0 down (toward zero), 1 half even, 2 half up (ties away from zero)."""
+    if rounding == 0:
+        return numerator // divisor if numerator >= 0 else -(-numerator // divisor)
+    if rounding == 2:
+        magnitude = (2 * abs(numerator) + divisor) // (2 * divisor)
+        return magnitude if numerator >= 0 else -magnitude
+    whole = numerator // divisor
+    twice = 2 * (numerator - whole * divisor)
+    if twice > divisor or (twice == divisor and whole & 1):
+        return whole + 1
+    return whole
+
+
+@compiled
+def _value(t: Any, rule: int, quantity: int, stack: Any) -> int:
+    """Computed mg of one quantity under one rule."""
+    first, end = t.step_at[rule], t.step_at[rule + 1]
+    if first == end:
+        exact = t.rule_slope[rule] * quantity + t.rule_offset[rule]
+        return _divide(exact, t.rule_divisor[rule], t.rule_rounding[rule])
+    top = -1
+    for step in range(first, end):
+        operation = t.step_operation[step]
+        if operation == PUSH_QUANTITY:
+            top += 1
+            stack[top] = quantity
+        elif operation == PUSH_CONSTANT:
+            top += 1
+            stack[top] = t.step_constant[step]
+        elif operation == NEGATE:
+            stack[top] = -stack[top]
+        else:
+            right = stack[top]
+            top -= 1
+            left = stack[top]
+            if operation == MULTIPLY:
+                stack[top] = left * right
+            elif operation == ADD:
+                stack[top] = left + right
+            elif operation == SUBTRACT:
+                stack[top] = left - right
+            elif operation == LEAST:
+                stack[top] = min(left, right)
+            elif operation == GREATEST:
+                stack[top] = max(left, right)
+    return _divide(stack[0], t.rule_divisor[rule], t.rule_rounding[rule])
+
+
+@compiled
+def _entry(t: Any, behavior: int, region: int, epoch: int, day: int) -> int:
+    """Place of the calendar entry (decision and rule) that holds on a day, as the epoch's look-up sees it."""
+    epochs = t.change_at[behavior + 1] - t.change_at[behavior] + 1
+    calendar = t.calendar_of[t.calendar_base[behavior] + region * epochs + epoch]
+    low, high = t.calendar_at[calendar], t.calendar_at[calendar + 1]
+    while high - low > 1:
+        middle = (low + high) // 2
+        if t.calendar_day[middle] <= day:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+@compiled
+def _epoch(t: Any, behavior: int, position: int) -> int:
+    """How many changes of the behavior's look-up stand before a log position."""
+    first, end = t.change_at[behavior], t.change_at[behavior + 1]
+    epoch = 0
+    while first + epoch < end and t.change_position[first + epoch] < position:
+        epoch += 1
+    return epoch
+
+
+@compiled
+def _charge(uses: Any, slot: int, of_year: int, month: int, mg: int, count: int) -> bool:
+    """Adds to the day, the month and the year; False when a sum would leave the bound."""
+    day_mg, day_count, month_mg, month_count, year_mg, year_count = uses
+    day_mg[slot, of_year] += mg
+    day_count[slot, of_year] += count
+    month_mg[slot, month] += mg
+    month_count[slot, month] += count
+    year_mg[slot] += mg
+    year_count[slot] += count
+    within_day = -BOUND < day_mg[slot, of_year] < BOUND
+    within_month = -BOUND < month_mg[slot, month] < BOUND
+    return within_day and within_month and -BOUND < year_mg[slot] < BOUND
+
+
+@compiled
+def _credit(t: Any, decision: int, computed: int, uses: Any, slot: int, of_year: int, month: int) -> int:
+    """``domain.kernel.caps.credit_one`` without the charge: what every cap leaves room for."""
+    day_mg, day_count, month_mg, month_count, year_mg, year_count = uses
+    mg = max(0, computed)
+    for cap in range(t.cap_at[decision], t.cap_at[decision + 1]):
+        window = t.cap_window[cap]
+        if window == 0:
+            used, count = day_mg[slot, of_year], day_count[slot, of_year]
+        elif window == 1:
+            used, count = month_mg[slot, month], month_count[slot, month]
+        else:
+            used, count = year_mg[slot], year_count[slot]
+        if t.cap_is_mass[cap]:
+            mg = min(mg, max(0, t.cap_limit[cap] - used))
+        elif count >= t.cap_limit[cap]:
+            mg = 0
+    return int(mg)
+
+
+@compiled
+def _forget(t: Any, slot: int, rows: Any, uses: Any, first: int, end: int) -> None:
+    """Empties the uses of one code, or of all (-1); only the days that the group's credits touched."""
+    day_mg, day_count, month_mg, month_count, year_mg, year_count = uses
+    year_first = t.year_start[rows.year[first]]
+    for row in range(first, end):
+        of_year = rows.day[row] - year_first
+        if rows.kind[row] == CREDITED and 0 <= of_year < 366:
+            for each in range(t.slots):
+                if slot in (-1, each):
+                    day_mg[each, of_year] = 0
+                    day_count[each, of_year] = 0
+    for each in range(t.slots):
+        if slot in (-1, each):
+            month_mg[each, :] = 0
+            month_count[each, :] = 0
+            year_mg[each] = 0
+            year_count[each] = 0
+
+
+@compiled
+def _find(rows: Any, first: int, end: int, version: int, kind: int) -> int:
+    """The row of one kind and stream version among rows whose versions rise; -1 when there is none."""
+    low, high = first, end
+    while low < high:
+        middle = (low + high) // 2
+        if rows.version[middle] < version:
+            low = middle + 1
+        else:
+            high = middle
+    if low < end and rows.version[low] == version and rows.kind[low] == kind:
+        return low
+    return -1
+
+
+@compiled
+def _in_scope(t: Any, rows: Any, state: Any, run: int, row: int) -> bool:
+    """``domain.revision.Scope.holds`` for a credit of the run's code."""
+    if state.reversed[row] or rows.position[row] >= t.run_approved[run]:
+        return False
+    entry = _entry(t, rows.behavior[row], rows.region[row], t.run_epoch[run], rows.day[row])
+    return bool(t.calendar_decision[entry] == t.run_decision[run])
+
+
+@compiled
+def _requantify(t: Any, rows: Any, state: Any, uses: Any, stack: Any, run: int, first: int, end: int) -> bool:
+    """Values the in-scope credits of a group anew, into ``state.computed``, ``state.reason`` and ``state.final``.
+
+    ``state.in_scope`` says which; the rest of the code is charged first; the uses are left as the run leaves them.
+    False when 63 bits do not suffice.
+    """
+    slot = t.run_slot[run]
+    _forget(t, slot, rows, uses, first, end)
+    year_first = t.year_start[rows.year[first]]
+    leap = 1 if t.year_start[rows.year[first] + 1] - year_first == 366 else 0
+    for row in range(first, end):
+        if rows.kind[row] != CREDITED or state.slot[row] != slot:
+            continue
+        of_year = rows.day[row] - year_first
+        state.in_scope[row] = _in_scope(t, rows, state, run, row)
+        outside = not state.in_scope[row]
+        if outside and not _charge(uses, slot, of_year, t.month_of[leap, of_year], state.mass[row], 1):
+            return False
+    for row in range(first, end):
+        if rows.kind[row] != CREDITED or state.slot[row] != slot or not state.in_scope[row]:
+            continue
+        entry = _entry(t, rows.behavior[row], rows.region[row], t.run_epoch[run], rows.day[row])
+        decision, rule = t.calendar_decision[entry], t.calendar_rule[entry]
+        quantity = rows.quantity[row]
+        state.reason[row] = VALUED
+        state.computed[row] = 0
+        if not t.decision_minimum[decision] <= quantity <= t.decision_maximum[decision]:
+            state.reason[row] = OUT_OF_RANGE
+        elif rule == -1:
+            state.reason[row] = NO_FACTOR
+        elif rule < 0:
+            return False
+        else:
+            state.computed[row] = _value(t, rule, quantity, stack)
+        of_year = rows.day[row] - year_first
+        month = t.month_of[leap, of_year]
+        state.final[row] = _credit(t, decision, state.computed[row], uses, slot, of_year, month)
+        if not _charge(uses, slot, of_year, month, state.final[row], 1):
+            return False
+    return True
+
+
+@compiled
+def _consent_holds(t: Any, rows: Any, state: Any, first: int, groups: int, row: int) -> bool:
+    """The credit names a consent that was active at its version and covers its behavior and day."""
+    consent = _find(rows, first, groups, rows.refers_to[row], CONSENTED)
+    if consent < 0 or rows.version[consent] > rows.version[row]:
+        return False
+    if state.ended[consent] and state.ended[consent] < rows.version[row]:
+        return False
+    behavior = rows.behavior[row]
+    if not t.consent_covers[rows.terms[consent], behavior]:
+        return False
+    offset = t.behavior_offset_us[behavior]
+    day = rows.day[row]
+    start, stop = rows.valid_from_us[consent], rows.valid_to_us[consent]
+    if start != NONE and day < (start + offset) // MICROSECONDS_PER_DAY + EPOCH_ORDINAL:
+        return False
+    return bool(stop == NONE or day <= (stop - 1 + offset) // MICROSECONDS_PER_DAY + EPOCH_ORDINAL)
+
+
+@compiled
+def _is_open(rows: Any, first: int, groups: int, version: int) -> bool:
+    """Whether the account was open just before a version: its last freeze, unfreeze or close decides."""
+    status = OPENED
+    for row in range(first, groups):
+        if rows.version[row] >= version:
+            break
+        if FROZEN <= rows.kind[row] <= CLOSED:
+            status = rows.kind[row]
+    return status in (OPENED, UNFROZEN)
+
+
+@compiled
+def _credit_is_right(t: Any, rows: Any, state: Any, uses: Any, stack: Any, row: int, of_year: int, month: int) -> bool:
+    """Recomputes one booked credit: decision, range, value, caps; charges the caps with it."""
+    behavior, quantity = rows.behavior[row], rows.quantity[row]
+    entry = _entry(t, behavior, rows.region[row], _epoch(t, behavior, rows.position[row]), rows.day[row])
+    decision, rule = t.calendar_decision[entry], t.calendar_rule[entry]
+    if decision < 0 or rule < 0:
+        return False
+    if rows.decision[row] != t.decision_name[decision] or rows.methodology[row] != t.decision_methodology[decision]:
+        return False
+    if rows.terms[row] != t.decision_terms[decision]:
+        return False
+    if not t.decision_minimum[decision] <= quantity <= t.decision_maximum[decision]:
+        return False
+    computed = _value(t, rule, quantity, stack)
+    slot = t.decision_slot[decision]
+    mass = _credit(t, decision, computed, uses, slot, of_year, month)
+    state.slot[row], state.mass[row], state.reversed[row] = slot, mass, False
+    if computed != rows.computed_mg[row] or mass != rows.credited_mg[row]:
+        return False
+    return _charge(uses, slot, of_year, month, mass, 1)
+
+
+@compiled
+def _lines_are_right(
+    t: Any, rows: Any, state: Any, uses: Any, stack: Any, run: int, first: int, row: int, end: int
+) -> bool:
+    """Recomputes the lines of one run that stand at rows ``row`` to ``end``, and revalues the group's credits."""
+    if not _requantify(t, rows, state, uses, stack, run, first, row):
+        return False
+    slot = t.run_slot[run]
+    line = row
+    for credit in range(first, row):
+        if rows.kind[credit] != CREDITED or state.slot[credit] != slot or not state.in_scope[credit]:
+            continue
+        if line == end or rows.refers_to[line] != rows.version[credit] or rows.day[line] != rows.day[credit]:
+            return False
+        reason = state.reason[credit]
+        computed = state.computed[credit] if reason == VALUED else NONE
+        if rows.computed_mg[line] != computed or rows.terms[line] != t.reason_terms[reason]:
+            return False
+        if rows.before_mg[line] != state.mass[credit] or rows.credited_mg[line] != state.final[credit]:
+            return False
+        if rows.methodology[line] != t.run_methodology[run]:
+            return False
+        state.mass[credit] = state.final[credit]
+        line += 1
+    return line == end
+
+
+@compiled
+def _group_is_right(
+    t: Any, rows: Any, state: Any, uses: Any, stack: Any, runs: Any, first: int, end: int, account: Any
+) -> bool:
+    """Recomputes one group; ``account``: (first row, first row with a behavior); sums go to ``state.sums``."""
+    year = rows.year[first]
+    if not 1 <= year <= 9999:
+        return False
+    year_first, year_end = t.year_start[year], t.year_start[year + 1]
+    leap = 1 if year_end - year_first == 366 else 0
+    behavior = rows.behavior[first]
+    runs.in_group[:] = False
+    balance, credits, row = 0, 0, first
+    right = True
+    while right and row < end:
+        kind, day = rows.kind[row], rows.day[row]
+        if not year_first <= day < year_end:
+            right = False
+            break
+        if kind == LINE:
+            run, last = t.run_of_name[rows.decision[row]], row
+            if run < 0 or t.run_behavior[run] != behavior or runs.in_group[run]:
+                right = False
+                break
+            while last < end and rows.kind[last] == LINE and rows.decision[last] == rows.decision[row]:
+                balance += rows.credited_mg[last] - rows.before_mg[last]
+                runs.before[run] += rows.before_mg[last]
+                runs.after[run] += rows.credited_mg[last]
+                if rows.position[last] < runs.first_position[run] or rows.position[last] > runs.last_position[run]:
+                    right = False
+                last += 1
+            runs.in_group[run] = True
+            runs.lines[run] += last - row
+            right = (
+                right
+                and runs.first_position[run] > 0
+                and max(runs.before[run], runs.after[run]) < BOUND
+                and _lines_are_right(t, rows, state, uses, stack, run, first, row, last)
+            )
+            row = last
+            continue
+        version, position = rows.version[row], rows.position[row]
+        state.events[0] += 1
+        state.events[1] = max(state.events[1], version)
+        state.events[2] = max(state.events[2], position)
+        for run in range(len(t.run_approved)):
+            # Whoever writes to an account with a run pending writes the run's lines before.
+            if t.run_approved[run] < position < runs.first_position[run]:
+                right = False
+        if kind == CREDITED:
+            of_year = day - year_first
+            right = (
+                right
+                and _credit_is_right(t, rows, state, uses, stack, row, of_year, t.month_of[leap, of_year])
+                and _consent_holds(t, rows, state, account[0], account[1], row)
+                and (not state.has_status[0] or _is_open(rows, account[0], account[1], version))
+            )
+            balance += state.mass[row]
+            credits += 1
+        elif kind == REVERSED:
+            credit = _find(rows, first, row, rows.refers_to[row], CREDITED)
+            right = (
+                right
+                and credit >= 0
+                and not state.reversed[credit]
+                and rows.day[credit] == day
+                and rows.credited_mg[row] == state.mass[credit]
+                and not _was_due(t, rows, state, runs, position, credit)
+            )
+            if right:
+                state.reversed[credit] = True
+                balance -= state.mass[credit]
+        else:
+            right = False
+        right = right and -BOUND < balance < BOUND
+        row += 1
+    right = right and _nothing_left_out(t, rows, state, runs, behavior, first, end)
+    _forget(t, -1, rows, uses, first, end)
+    state.sums[0], state.sums[1] = balance, credits
+    return right
+
+
+@compiled
+def _was_due(t: Any, rows: Any, state: Any, runs: Any, position: int, credit: int) -> bool:
+    """Whether a run approved before ``position`` owed this credit a line and has not given it."""
+    for run in range(len(t.run_behavior)):
+        if t.run_behavior[run] != rows.behavior[credit] or runs.in_group[run] or t.run_approved[run] >= position:
+            continue
+        if state.slot[credit] == t.run_slot[run] and _in_scope(t, rows, state, run, credit):
+            return True
+    return False
+
+
+@compiled
+def _nothing_left_out(t: Any, rows: Any, state: Any, runs: Any, behavior: int, first: int, end: int) -> bool:
+    """No run that gave this group no lines has a credit of it in scope; ``runs.waiting`` notes those still open."""
+    for run in range(len(t.run_behavior)):
+        if t.run_behavior[run] != behavior or runs.in_group[run]:
+            continue
+        for row in range(first, end):
+            if rows.kind[row] != CREDITED or state.slot[row] != t.run_slot[run]:
+                continue
+            if _in_scope(t, rows, state, run, row):
+                if runs.first_position[run] > 0 or t.run_completed[run] <= runs.until[0]:
+                    return False
+                runs.waiting[run] = True
+    return True
+
+
+@compiled
+def _about_account(t: Any, rows: Any, state: Any, runs: Any, first: int, groups: int) -> bool:
+    """Reads the rows about the account as a whole: opening, consents, status, headers of revisions."""
+    if first == groups or rows.kind[first] != OPENED or rows.version[first] != 1:
+        return False
+    for row in range(first, groups):
+        kind, version = rows.kind[row], rows.version[row]
+        state.events[0] += 1
+        state.events[1] = max(state.events[1], version)
+        state.ended[row] = 0
+        if kind == IRREGULAR or (kind == OPENED and row > first):
+            return False
+        if kind == CONSENT_WITHDRAWN:
+            consent = _find(rows, first, row, rows.refers_to[row], CONSENTED)
+            if consent < 0 or state.ended[consent]:
+                return False
+            state.ended[consent] = version
+        elif kind == REVISED:
+            run = t.run_of_name[rows.decision[row]]
+            if run < 0 or runs.finished[run] or rows.terms[row] != t.rule_terms:
+                return False
+            if rows.methodology[row] != t.run_methodology[run]:
+                return False
+            if not t.run_approved[run] < rows.position[row] <= t.run_completed[run]:
+                return False
+            if runs.first_position[run] == 0:
+                runs.first_position[run] = rows.position[row]
+            runs.last_position[run] = rows.position[row]
+            runs.expected[run] += rows.refers_to[row]
+            runs.finished[run] = rows.is_last[row]
+        elif kind not in (OPENED, CONSENTED):
+            state.has_status[0] = True
+    return True
+
+
+@compiled
+def _account_is_right(
+    t: Any, rows: Any, state: Any, uses: Any, stack: Any, runs: Any, first: int, end: int, out: Any
+) -> int:
+    """Recomputes one account; returns how many balances were put out, or -1 when it is not proven."""
+    groups = first
+    while groups < end and rows.kind[groups] < CREDITED:
+        groups += 1
+    state.events[:] = 0
+    state.has_status[0] = False
+    runs.first_position[:] = 0
+    runs.last_position[:] = 0
+    runs.expected[:] = 0
+    runs.lines[:] = 0
+    runs.before[:] = 0
+    runs.after[:] = 0
+    runs.finished[:] = False
+    runs.waiting[:] = False
+    if not _about_account(t, rows, state, runs, first, groups):
+        return -1
+    made, row = 0, groups
+    while row < end:
+        stop = row
+        while stop < end and rows.behavior[stop] == rows.behavior[row] and rows.year[stop] == rows.year[row]:
+            stop += 1
+        if not _group_is_right(t, rows, state, uses, stack, runs, row, stop, (first, groups)):
+            return -1
+        place = out.made[0] + made - 1
+        if made == 0 or out.behavior[place] != rows.behavior[row]:
+            made += 1
+            place += 1
+            out.account[place] = rows.account[first]
+            out.behavior[place] = rows.behavior[row]
+            out.credited_mg[place] = 0
+            out.credits[place] = 0
+        out.credited_mg[place] += state.sums[0]
+        out.credits[place] += state.sums[1]
+        if not -BOUND < out.credited_mg[place] < BOUND:
+            return -1
+        row = stop
+    if state.events[0] != state.events[1]:
+        return -1
+    for run in range(len(t.run_approved)):
+        revised = runs.first_position[run] > 0
+        if runs.lines[run] != runs.expected[run] or runs.finished[run] != revised or revised != (runs.lines[run] > 0):
+            return -1
+        if runs.waiting[run] and state.events[2] > t.run_approved[run]:
+            return -1
+    return made
+
+
+@compiled
+def replay_rows(t: Any, rows: Any, state: Any, uses: Any, stack: Any, runs: Any, totals: Any, out: Any) -> None:
+    """Recomputes whole accounts. ``out``: balances; ``out.unproven`` by account; ``totals``: sums by run."""
+    first = 0
+    while first < len(rows.account):
+        account, end = rows.account[first], first
+        while end < len(rows.account) and rows.account[end] == account:
+            end += 1
+        made = _account_is_right(t, rows, state, uses, stack, runs, first, end, out)
+        if made < 0:
+            out.unproven[account] = True
+        else:
+            out.made[0] += made
+            for run in range(len(t.run_approved)):
+                if runs.lines[run]:
+                    totals.accounts[run] += 1
+                    totals.changed[run] += runs.before[run] != runs.after[run]
+                    totals.credits[run] += runs.lines[run]
+                    totals.before[run] += runs.before[run]
+                    totals.after[run] += runs.after[run]
+                    if max(totals.before[run], totals.after[run]) >= BOUND:
+                        totals.overflow[0] = True
+        first = end
+
+
+@compiled
+def _book(t: Any, rows: Any, state: Any, first: int, end: int) -> bool:
+    """What the group's rows booked: masses and reversals, as ``domain.history`` folds them."""
+    for row in range(first, end):
+        kind = rows.kind[row]
+        if kind == CREDITED:
+            if not t.year_start[rows.year[row]] <= rows.day[row] < t.year_start[rows.year[row] + 1]:
+                return False
+            state.mass[row], state.reversed[row] = rows.credited_mg[row], False
+            state.slot[row] = 0 if t.code_of_methodology[rows.methodology[row]] else 1
+            continue
+        credit = _find(rows, first, row, rows.refers_to[row], CREDITED)
+        if credit < 0:
+            return False
+        if kind == REVERSED:
+            state.reversed[credit] = True
+        else:
+            state.mass[credit] = rows.credited_mg[row]
+    return True
+
+
+@compiled
+def _account_lines(
+    t: Any, rows: Any, state: Any, uses: Any, stack: Any, behavior: int, first: int, end: int, out: Any
+) -> int:
+    """The lines of the one run in one account; returns how many, or -1 when the account is not proven."""
+    made, row, balance, version = 0, first, 0, 0
+    while row < end:
+        stop = row
+        while stop < end and rows.behavior[stop] == rows.behavior[row] and rows.year[stop] == rows.year[row]:
+            kind = rows.kind[stop]
+            if kind == IRREGULAR or (kind >= CREDITED and not 1 <= rows.year[stop] <= 9999):
+                return -1
+            version = max(version, rows.version[stop])
+            if kind == CREDITED:
+                balance += rows.credited_mg[stop]
+            elif kind == REVERSED:
+                balance -= rows.credited_mg[stop]
+            elif kind == LINE:
+                balance += rows.credited_mg[stop] - rows.before_mg[stop]
+            if not -BOUND < balance < BOUND:
+                return -1
+            stop += 1
+        if rows.kind[row] >= CREDITED and rows.behavior[row] == behavior:
+            right = _book(t, rows, state, row, stop) and _requantify(t, rows, state, uses, stack, 0, row, stop)
+            _forget(t, -1, rows, uses, row, stop)
+            if not right:
+                return -1
+            for credit in range(row, stop):
+                if rows.kind[credit] == CREDITED and state.slot[credit] == 0 and state.in_scope[credit]:
+                    out.row[out.made[0] + made] = credit
+                    made += 1
+        row = stop
+    account = rows.account[first]
+    out.balance_mg[account] = balance
+    out.last_version[account] = version
+    return made
+
+
+@compiled
+def lines_of(t: Any, rows: Any, state: Any, uses: Any, stack: Any, behavior: int, out: Any) -> None:
+    """The rows of the credits in scope of one run (``out.row``); their values stand in ``state``."""
+    first = 0
+    while first < len(rows.account):
+        account, end = rows.account[first], first
+        while end < len(rows.account) and rows.account[end] == account:
+            end += 1
+        made = _account_lines(t, rows, state, uses, stack, behavior, first, end, out)
+        if made < 0:
+            out.unproven[account] = True
+        else:
+            out.made[0] += made
+        first = end
