@@ -6,7 +6,7 @@ Keeps: nothing is computed here; tables are built anew when new words were met, 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,6 @@ from infrastructure.fast_kernel.tables import TableBuilder, Tables
 Array = npt.NDArray[Any]
 
 _STACK = 256
-_DAYS, _MONTHS = 366, 12
 
 
 class _Columns(NamedTuple):
@@ -48,44 +47,36 @@ class _Columns(NamedTuple):
     is_last: Array
 
 
+_ROW: Final = np.dtype(
+    [
+        *((name, "i8") for name in ("slot", "mass", "computed", "final", "ended", "reason")),
+        *((name, "?") for name in ("reversed", "in_scope")),
+    ],
+    align=True,
+)
+_ACCOUNT: Final = np.dtype(
+    [
+        *((name, "i8") for name in ("events", "last_version", "last_position", "balance", "credits")),
+        ("has_status", "?"),
+    ],
+    align=True,
+)
+_RUN: Final = np.dtype(
+    [
+        *((name, "i8") for name in ("first_position", "last_position", "expected", "lines", "before", "after")),
+        *((name, "?") for name in ("finished", "waiting", "in_group")),
+    ],
+    align=True,
+)
+_TOTALS: Final = np.dtype([(name, "i8") for name in ("accounts", "changed", "credits", "before", "after")])
+_USE: Final = np.dtype([("mg", "i8"), ("count", "i8")])
+
+
 class _State(NamedTuple):
-    """What the passes remember of each row, and of the account at hand (arrays of a few)."""
+    """What the passes remember of each row, and of the account at hand (one record)."""
 
-    slot: Array
-    mass: Array
-    reversed: Array
-    in_scope: Array
-    computed: Array
-    reason: Array
-    final: Array
-    ended: Array
-    events: Array
-    has_status: Array
-    sums: Array
-
-
-class _Runs(NamedTuple):
-    """By run, what the account at hand has shown of it."""
-
-    first_position: Array
-    last_position: Array
-    expected: Array
-    lines: Array
-    before: Array
-    after: Array
-    finished: Array
-    waiting: Array
-    in_group: Array
-    until: Array
-
-
-class _Totals(NamedTuple):
-    accounts: Array
-    changed: Array
-    credits: Array
-    before: Array
-    after: Array
-    overflow: Array
+    rows: Array
+    account: Array
 
 
 class _Balances(NamedTuple):
@@ -95,6 +86,7 @@ class _Balances(NamedTuple):
     credited_mg: Array
     credits: Array
     unproven: Array
+    overflow: Array
 
 
 class _Found(NamedTuple):
@@ -116,7 +108,7 @@ class FastKernel:
         self._met: list[int] = []
 
     def replay(self, rows: Rows, until: int) -> Recomputed:
-        tables = self._current_tables()
+        tables = self._current_tables(until)
         count, accounts, runs = len(rows.account), len(rows.ids), len(self._runs)
         columns = _columns(rows)
         out = _Balances(
@@ -126,12 +118,12 @@ class FastKernel:
             np.empty(count, np.int64),
             np.empty(count, np.int64),
             np.zeros(accounts, np.bool_),
+            np.zeros(1, np.bool_),
         )
-        of_run = _runs(runs, until)
-        totals = _Totals(_ints(runs), _ints(runs), _ints(runs), _ints(runs), _ints(runs), np.zeros(1, np.bool_))
+        of_run, totals = np.zeros(runs, _RUN), np.zeros(runs, _TOTALS)
         uses, state, stack = _uses(tables.slots), _state(count), _ints(_STACK)
         v1.replay_rows(tables, columns, state, uses, stack, of_run, totals, out)
-        if totals.overflow[0]:
+        if out.overflow[0]:
             # The sums of a run over these rows leave the bound: let the reference add them up.
             return Recomputed(_no_balances(), {}, np.arange(accounts, dtype=np.int32))
         made = int(out.made[0])
@@ -139,11 +131,11 @@ class FastKernel:
         digests = self._digests(rows, out.unproven)
         sums = {
             run.id: RunSums(
-                int(totals.accounts[index]),
-                int(totals.changed[index]),
-                int(totals.credits[index]),
-                int(totals.before[index]),
-                int(totals.after[index]),
+                int(totals[index].accounts),
+                int(totals[index].changed),
+                int(totals[index].credits),
+                int(totals[index].before),
+                int(totals[index].after),
                 digests.get(run.id, []),
             )
             for index, (run, _) in enumerate(self._runs)
@@ -160,27 +152,27 @@ class FastKernel:
         found = out.row[: int(out.made[0])]
         # Groups are civil years; log order is the order of versions.
         found = found[np.lexsort((rows.version[found], rows.account[found]))]
-        reason = state.reason[found]
+        reason = state.rows["reason"][found].astype(np.int8)
         return Lines(
             rows.account[found],
             found,
             rows.version[found],
             rows.day[found],
             rows.region[found],
-            state.mass[found],
-            np.where(reason == v1.VALUED, state.computed[found], NONE),
-            state.final[found],
+            state.rows["mass"][found],
+            np.where(reason == v1.VALUED, state.rows["computed"][found], NONE),
+            state.rows["final"][found],
             reason,
             out.last_version,
             out.balance_mg,
             np.flatnonzero(out.unproven).astype(np.int32),
         )
 
-    def _current_tables(self) -> Tables:
-        met = [len(words) for words in self._names.words.values()]
+    def _current_tables(self, until: int) -> Tables:
+        met = [until, *(len(words) for words in self._names.words.values())]
         if self._tables is None or met != self._met:
-            self._tables = TableBuilder(self._rulebook, self._runs, self._names).build()
-            self._met = [len(words) for words in self._names.words.values()]
+            self._tables = TableBuilder(self._rulebook, self._runs, self._names).build(until)
+            self._met = [until, *(len(words) for words in self._names.words.values())]
         return self._tables
 
     def _tables_for(self, scope: Scope) -> Tables:
@@ -214,30 +206,11 @@ def _columns(rows: Rows) -> _Columns:
 
 
 def _state(count: int) -> _State:
-    return _State(
-        slot=np.empty(count, np.int64),
-        mass=np.empty(count, np.int64),
-        reversed=np.empty(count, np.bool_),
-        in_scope=np.empty(count, np.bool_),
-        computed=np.empty(count, np.int64),
-        reason=np.empty(count, np.int8),
-        final=np.empty(count, np.int64),
-        ended=np.empty(count, np.int64),
-        events=_ints(3),
-        has_status=np.zeros(1, np.bool_),
-        sums=_ints(2),
-    )
+    return _State(np.empty(count, _ROW), np.zeros(1, _ACCOUNT))
 
 
-def _runs(count: int, until: int) -> _Runs:
-    numbers = [_ints(count) for _ in range(6)]
-    flags = [np.zeros(count, np.bool_) for _ in range(3)]
-    return _Runs._make([*numbers, *flags, _ints(1, until)])
-
-
-def _uses(slots: int) -> tuple[Array, ...]:
-    by_day, by_month = (slots, _DAYS), (slots, _MONTHS)
-    return tuple(np.zeros(shape, np.int64) for shape in (by_day, by_day, by_month, by_month, (slots,), (slots,)))
+def _uses(slots: int) -> Array:
+    return np.zeros((slots, v1.YEAR + 1), _USE)
 
 
 def _ints(count: int, value: int = 0) -> Array:

@@ -30,57 +30,45 @@ WINDOW_CODES: Final = {"day": 0, "month": 1, "year": 2}
 LAST_YEAR: Final = 9999
 
 
+_CALENDAR: Final = np.dtype([("day", "i8"), ("decision", "i8"), ("rule", "i8")])
+_DECISION: Final = np.dtype(
+    [(name, "i8") for name in ("name", "methodology", "terms", "minimum", "maximum", "slot", "caps_from", "caps_to")]
+)
+_CAP: Final = np.dtype([("window", "i8"), ("is_mass", "i8"), ("limit", "i8")])
+_RULE: Final = np.dtype([(name, "i8") for name in ("slope", "offset", "divisor", "rounding", "steps_from", "steps_to")])
+_STEP: Final = np.dtype([("operation", "i8"), ("constant", "i8")])
+_RUN: Final = np.dtype(
+    [(name, "i8") for name in ("behavior", "approved", "completed", "decision", "methodology", "slot", "epoch")]
+)
+
+
 class Tables(NamedTuple):
     """Arrays for the kernel; an index named ``*_at`` gives where a variable-length part begins (and the next one's)."""
 
-    # By behavior code: epochs (positions at which its look-up changes), and its calendars by region and epoch.
     change_at: Array
+    """By behavior code: its epochs, the positions (``change_position``) at which its look-up changes."""
     change_position: Array
     calendar_base: Array
+    """By behavior code: its first place in ``calendar_of``, which names a calendar by region and epoch."""
     calendar_of: Array
-    behavior_offset_us: Array
-    # By calendar: from which day which decision and rule.
     calendar_at: Array
-    calendar_day: Array
-    calendar_decision: Array
-    calendar_rule: Array
-    # By decision.
-    decision_name: Array
-    decision_methodology: Array
-    decision_terms: Array
-    decision_minimum: Array
-    decision_maximum: Array
-    decision_slot: Array
-    cap_at: Array
-    cap_window: Array
-    cap_is_mass: Array
-    cap_limit: Array
-    # By rule.
-    rule_slope: Array
-    rule_offset: Array
-    rule_divisor: Array
-    rule_rounding: Array
-    step_at: Array
-    step_operation: Array
-    step_constant: Array
-    # By run.
-    run_behavior: Array
-    run_approved: Array
-    run_completed: Array
-    run_decision: Array
-    run_methodology: Array
-    run_slot: Array
-    run_epoch: Array
+    calendar: Array
+    """From which day which decision and rule."""
+    decisions: Array
+    caps: Array
+    rules: Array
+    steps: Array
+    runs: Array
     run_of_name: Array
-    # Words.
+    behavior_offset_us: Array
     consent_covers: Array
     reason_terms: Array
     rule_terms: int
     code_of_methodology: Array
-    # The civil calendar.
     year_start: Array
     month_of: Array
     slots: int
+    until: int
 
 
 def _civil_calendar() -> tuple[Array, Array]:
@@ -115,7 +103,8 @@ class TableBuilder:
         self._calendars: dict[Any, int] = {}
         self._calendar_rows: list[list[tuple[int, int, int]]] = []
 
-    def build(self) -> Tables:
+    def build(self, until: int = NEVER) -> Tables:
+        """``until``: the log size up to which rows are given."""
         for run, _ in self._runs:
             self._names.code("behavior", run.behavior)
         behaviors = self._names.words["behavior"]
@@ -127,8 +116,8 @@ class TableBuilder:
             bases.append(len(calendar_of))
             for region in self._names.words["region"]:
                 calendar_of += [self._calendar(behavior, region, epoch, epochs) for epoch in range(len(epochs) + 1)]
-        runs = self._run_arrays()
-        decisions = self._decision_arrays()
+        runs = np.array([self._run_row(run, scope) for run, scope in self._runs], _RUN)
+        decisions = self._decision_array()
         reasons = [self._names.code("terms", f"{RULE};{reason}") for reason in REASONS]
         rule_terms = self._names.code("terms", RULE)
         flat = [entry for rows in self._calendar_rows for entry in rows]
@@ -140,12 +129,12 @@ class TableBuilder:
             calendar_of=_ints(calendar_of),
             behavior_offset_us=_ints([self._offset_us(behavior) for behavior in behaviors]),
             calendar_at=_offsets(self._calendar_rows),
-            calendar_day=_ints([day for day, _, _ in flat]),
-            calendar_decision=_ints([decision for _, decision, _ in flat]),
-            calendar_rule=_ints([rule for _, _, rule in flat]),
-            **decisions,
-            **self._rule_arrays(),
-            **runs,
+            calendar=np.array(flat, _CALENDAR),
+            decisions=decisions,
+            caps=self._caps(),
+            rules=self._rules(),
+            steps=np.array([step for program in self._programs for step in program.steps], _STEP),
+            runs=runs,
             run_of_name=self._run_of_name(),
             consent_covers=self._consent_covers(),
             reason_terms=_ints(reasons),
@@ -154,6 +143,7 @@ class TableBuilder:
             year_start=_YEAR_START,
             month_of=_MONTH_OF,
             slots=max([1, *map(len, self._slots.values())]),
+            until=until,
         )
 
     def _epochs(self, behavior: str) -> list[int]:
@@ -205,52 +195,37 @@ class TableBuilder:
         slots = self._slots.setdefault(decision.method.behavior, {})
         return slots.setdefault(decision.method.code, len(slots))
 
-    def _decision_arrays(self) -> dict[str, Array]:
-        decisions = self._decision_rows
-        caps = [cap for d in decisions for cap in d.method.caps]
-        return {
-            "decision_name": _ints([self._names.code("decision", d.id) for d in decisions]),
-            "decision_methodology": _ints([self._names.code("methodology", d.methodology) for d in decisions]),
-            "decision_terms": _ints(
-                [self._names.code("terms", f"{RULE};{d.method.unit};{d.method.scale}") for d in decisions]
-            ),
-            "decision_minimum": _ints([_clamped(d.method.minimum) for d in decisions]),
-            "decision_maximum": _ints([_clamped(d.method.maximum) for d in decisions]),
-            "decision_slot": _ints([self._slot(d) for d in decisions]),
-            "cap_at": _offsets([d.method.caps for d in decisions]),
-            "cap_window": _ints([WINDOW_CODES[cap.window] for cap in caps]),
-            "cap_is_mass": _ints([int(cap.kind == "mass") for cap in caps]),
-            # A sum beyond the bound makes the account unproven: a higher limit can never bind.
-            "cap_limit": _ints([min(cap.limit, BOUND) for cap in caps]),
-        }
+    def _decision_array(self) -> Array:
+        caps_at, rows = _offsets([d.method.caps for d in self._decision_rows]), []
+        for index, each in enumerate(self._decision_rows):
+            method = each.method
+            rows.append(
+                (
+                    self._names.code("decision", each.id),
+                    self._names.code("methodology", each.methodology),
+                    self._names.code("terms", f"{RULE};{method.unit};{method.scale}"),
+                    _clamped(method.minimum),
+                    _clamped(method.maximum),
+                    self._slot(each),
+                    caps_at[index],
+                    caps_at[index + 1],
+                )
+            )
+        return np.array(rows, _DECISION)
 
-    def _rule_arrays(self) -> dict[str, Array]:
-        programs = list(self._programs)
-        steps = [step for program in programs for step in program.steps]
-        return {
-            "rule_slope": _ints([program.slope for program in programs]),
-            "rule_offset": _ints([program.offset for program in programs]),
-            "rule_divisor": _ints([program.divisor for program in programs]),
-            "rule_rounding": _ints([program.rounding for program in programs]),
-            "step_at": _offsets([program.steps for program in programs]),
-            "step_operation": _ints([operation for operation, _ in steps]),
-            "step_constant": _ints([constant for _, constant in steps]),
-        }
+    def _caps(self) -> Array:
+        caps = [cap for each in self._decision_rows for cap in each.method.caps]
+        # A sum beyond the bound makes the account unproven: a higher limit can never bind.
+        rows = [(WINDOW_CODES[cap.window], cap.kind == "mass", min(cap.limit, BOUND)) for cap in caps]
+        return np.array(rows, _CAP)
 
-    def _run_arrays(self) -> dict[str, Array]:
-        rows = [self._run_row(run, scope) for run, scope in self._runs]
-        behavior, approved, completed, decision, methodology, slot, epoch = (
-            zip(*rows, strict=True) if rows else [()] * 7
-        )
-        return {
-            "run_behavior": _ints(behavior),
-            "run_approved": _ints(approved),
-            "run_completed": _ints(completed),
-            "run_decision": _ints(decision),
-            "run_methodology": _ints(methodology),
-            "run_slot": _ints(slot),
-            "run_epoch": _ints(epoch),
-        }
+    def _rules(self) -> Array:
+        at = _offsets([program.steps for program in self._programs])
+        rows = [
+            (each.slope, each.offset, each.divisor, each.rounding, at[index], at[index + 1])
+            for index, each in enumerate(self._programs)
+        ]
+        return np.array(rows, _RULE)
 
     def _run_of_name(self) -> Array:
         """By decision word: the run it names, or -1."""
