@@ -130,14 +130,7 @@ class FastKernel:
         balances = Balances(out.account[:made], out.behavior[:made], out.credited_mg[:made], out.credits[:made])
         digests = self._digests(rows, out.unproven)
         sums = {
-            run.id: RunSums(
-                int(totals[index].accounts),
-                int(totals[index].changed),
-                int(totals[index].credits),
-                int(totals[index].before),
-                int(totals[index].after),
-                digests.get(run.id, []),
-            )
+            run.id: RunSums(*(int(totals[name][index]) for name in _TOTALS.names or ()), digests.get(run.id, []))
             for index, (run, _) in enumerate(self._runs)
         }
         return Recomputed(balances, sums, np.flatnonzero(out.unproven).astype(np.int32))
