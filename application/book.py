@@ -40,7 +40,10 @@ class Book:
         """
         upto = self.journal.head().rulebook_position if position is None else position
         if upto < self._rulebook.position:
-            self._rulebook = Rulebook()
+            # An earlier one is a book of its own: nobody else's view of it may move on with this one.
+            earlier = Rulebook()
+            earlier.extend(self.journal.rulebook_events(0, upto))
+            return earlier
         first_time = self._rulebook.position == 0
         if upto != self._rulebook.position:
             self._rulebook.extend(self.journal.rulebook_events(self._rulebook.position, upto))

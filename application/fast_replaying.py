@@ -1,10 +1,9 @@
 """Replay of the whole book with the fast kernel over the archive (DESIGN 4, Replay path).
 
-Keeps: the same result as ``application.replaying``, digest and mismatches alike: what the kernel cannot prove, and
-every account whose intakes or evidence do not fit, is recomputed from the log by the reference, which names what is
-wrong. Memory stays flat: the archive comes in parts.
+Keeps: the same result as ``application.replaying``, digest and mismatches alike: what the kernel cannot prove is
+recomputed from the log by the reference, which names what is wrong. Memory stays flat: the archive comes in parts.
 Leaves to ``archive verify``: that the archive is what the log says. Leaves to the reference replay: what only the log
-holds, which is the exact instants, the references in clear, the account names and the snapshots.
+holds, which is exact instants, references and names in clear, the evidence of consents, and snapshots.
 """
 
 from __future__ import annotations
@@ -15,10 +14,10 @@ from typing import NamedTuple
 import numpy as np
 
 from application.book import Book
-from application.ports.archive import CONSENTED, CREDITED, Archive, Rows
+from application.ports.archive import CREDITED, Archive, Rows
 from application.ports.kernel import KernelFactory, Recomputed
 from application.replaying import Replaying, ReplayResult
-from domain.replay import RevisedAccount
+from domain.replay import Mismatch, RevisedAccount
 from domain.revision import digest_entry, lines_entry
 
 
@@ -118,32 +117,24 @@ class _Part:
                 self._replaying.totals[run].root.add(entry)
 
     def _check_intakes(self) -> None:
-        """Every credit names an intake of its partner, every imported consent the bytes of an intake."""
+        """Every credit names an intake of its partner; the credits of each intake are counted."""
         rows, intakes = self._rows, self._replaying.intakes
-        wrong: set[int] = set()
         proven = np.ones(len(rows.ids), np.bool_)
         proven[self._recomputed.unproven] = False
         partners = rows.names.words["partner"]
         credits = np.flatnonzero((rows.kind == CREDITED) & proven[rows.account])
-        pairs = rows.intake[credits] * len(partners) + rows.partner[credits]
-        counted, first = np.unique(pairs, return_index=True)
-        misfits = [
-            pair
-            for pair, row in zip(counted.tolist(), credits[first].tolist(), strict=True)
-            if not intakes.fits(int(rows.intake[row]), partners[rows.partner[row]])
-        ]
-        wrong.update(rows.account[credits[np.isin(pairs, misfits)]].tolist())
-        consents = np.flatnonzero(rows.kind == CONSENTED)
-        unknown = [code for code in np.unique(rows.terms[consents]).tolist() if not self._evidence_known(code)]
-        found = rows.account[consents[np.isin(rows.terms[consents], unknown)]].tolist()
-        wrong.update(account for account in found if proven[account])
-        for account in sorted(wrong):
-            recorded = self._replaying.book.journal.stream(rows.ids[account], self._replaying.until)
-            self._replaying.result.report(*(each for event in recorded for each in intakes.check(event)))
-        kept = ~np.isin(rows.account[credits], list(wrong))
-        for intake, count in zip(*np.unique(rows.intake[credits[kept]], return_counts=True), strict=True):
-            intakes.add_credits(int(intake), int(count))
+        pairs, first, counts = np.unique(
+            rows.intake[credits] * len(partners) + rows.partner[credits], return_index=True, return_counts=True
+        )
+        for pair, row, count in zip(pairs.tolist(), credits[first].tolist(), counts.tolist(), strict=True):
+            intake, partner = int(rows.intake[row]), partners[rows.partner[row]]
+            intakes.add_credits(intake, count)
+            if not intakes.fits(intake, partner):
+                wrong = credits[rows.intake[credits] * len(partners) + rows.partner[credits] == pair]
+                self._replaying.result.report(*(self._misfit(int(each)) for each in wrong))
 
-    def _evidence_known(self, terms: int) -> bool:
-        basis, evidence, _ = self._rows.names.words["terms"][terms].split(";", 2)
-        return basis != "imported" or self._replaying.intakes.known_evidence(evidence)
+    def _misfit(self, row: int) -> Mismatch:
+        rows = self._rows
+        stream, intake, partner = rows.ids[rows.account[row]], int(rows.intake[row]), int(rows.partner[row])
+        named = rows.names.words["partner"][partner]
+        return self._replaying.intakes.misfit(stream, int(rows.version[row]), int(rows.position[row]), intake, named)

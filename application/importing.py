@@ -1,23 +1,24 @@
 """Import of a behavior file: streamed, resumable, every row accounted for (DESIGN 3 Intake, 5, 7).
 
 Keeps: read = credited + duplicates + rejected; a batch is one commit; the same file after a crash goes on where it
-was, and its counts are those of an undisturbed run: they say what became of each row, whoever recorded it. So two
-processes that import the same bytes at once share one intake, and their counts must not be added up.
+was, and its counts are those of an undisturbed run. Of several that import the same bytes at once, one works and the
+others wait; what it credited they then answer as duplicates, in intakes of their own.
 """
 
 from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 
 from application.book import Book
 from application.crediting import Crediting
-from application.intakes import close_intake, open_intake
+from application.intakes import alone, close_intake, open_intake
 from application.ports.behavior_source import BehaviorSource, ParsedRow, RefusedRow, RejectsSink, refuse
 from domain.behavior import Behavior, Refusal
-from domain.crediting import Credited, Duplicate
+from domain.crediting import Credited, Duplicate, Intake
 
 BATCH_ROWS = 1_000
 
@@ -56,10 +57,34 @@ def import_behaviors(
 ) -> ImportResult:
     """Import the whole source; returns when every row is durable and accounted for."""
     started = time.monotonic()
-    book.rulebook()
-    intake = open_intake(book, partner, source.digest, source.size_bytes, source.format, opens_accounts=opens_accounts)
-    crediting = Crediting(book)
-    result = ImportResult(intake.position)
+    with alone(book, partner, source.digest):
+        book.rulebook()
+        intake = open_intake(
+            book, partner, source.digest, source.size_bytes, source.format, opens_accounts=opens_accounts
+        )
+        result = ImportResult(intake.position)
+        # Closed before others may go on: a batch may still be on its way when the progress fails.
+        with closing(_credited(book, intake, source, batch_rows, result, rejects)) as batches:
+            for _ in batches:
+                result.seconds = time.monotonic() - started
+                if progress is not None:
+                    progress(result)
+        result.position = close_intake(
+            book, intake, result.read, result.credited, result.duplicates, result.rejected_by_code
+        )
+    result.seconds = time.monotonic() - started
+    return result
+
+
+def _credited(
+    book: Book,
+    intake: Intake,
+    source: BehaviorSource,
+    batch_rows: int,
+    result: ImportResult,
+    rejects: RejectsSink | None,
+) -> Generator[None]:
+    """Credit batch after batch; ``result`` tells how far it is whenever one is durable."""
     waiting: deque[list[ParsedRow]] = deque()
 
     def batches() -> Iterator[list[Behavior | Refusal]]:
@@ -67,7 +92,7 @@ def import_behaviors(
             waiting.append(parsed)
             yield [row.refusal if isinstance(row, RefusedRow) else row for row in parsed]
 
-    for batch in crediting.credit_all(intake, batches()):
+    for batch in Crediting(book).credit_all(intake, batches()):
         parsed = waiting.popleft()
         result.position = batch.position
         result.accounts_opened += batch.accounts_opened
@@ -82,11 +107,4 @@ def import_behaviors(
                 result.rejected_by_code[outcome.code] += 1
                 if rejects is not None:
                     rejects.write(row if isinstance(row, RefusedRow) else refuse(row, *outcome[1:]))
-        result.seconds = time.monotonic() - started
-        if progress is not None:
-            progress(result)
-    result.position = close_intake(
-        book, intake, result.read, result.credited, result.duplicates, result.rejected_by_code
-    )
-    result.seconds = time.monotonic() - started
-    return result
+        yield

@@ -1,12 +1,16 @@
 """Intakes: every file or request is opened before its first credit and closed when every row is accounted for.
 
 Keeps (DESIGN 3, Intake): the same bytes of the same partner resume the intake that is still open; once closed, the
-same bytes open a new one in the same stream.
+same bytes open a new one in the same stream. Whoever works ``alone`` shares his intake with nobody.
 """
 
 from __future__ import annotations
 
+import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import UUID
 
 from application.book import Book
 from application.ports.journal import Append, Moved
@@ -17,10 +21,24 @@ from domain.events.intake import IntakeClosed, IntakeOpened
 from domain.instants import instant_of, instant_text
 from domain.streams import stream_id
 
+LOOK_AGAIN_SECONDS = 0.25
+"""While somebody else imports the same bytes."""
+
+
+@contextmanager
+def alone(book: Book, partner: str, digest: str) -> Iterator[None]:
+    """Be the only importer of these bytes until the block ends; waits while somebody else is."""
+    while True:
+        with book.journal.claim(_stream(partner, digest)) as ours:
+            if ours:
+                yield
+                return
+        time.sleep(LOOK_AGAIN_SECONDS)
+
 
 def open_intake(book: Book, partner: str, digest: str, size_bytes: int, media: str, *, opens_accounts: bool) -> Intake:
     """A new intake, or the open one of the same bytes."""
-    stream = stream_id("intake", f"{partner}\0{digest}")
+    stream = _stream(partner, digest)
     while True:
         earlier = book.journal.stream(stream)
         if earlier and isinstance(earlier[-1].event, IntakeOpened):
@@ -55,7 +73,7 @@ def close_intake(book: Book, intake: Intake, read: int, credited: int, duplicate
             field="intake",
             remedy="report this as a defect of the ledger",
         )
-    stream = stream_id("intake", f"{intake.partner}\0{intake.digest}")
+    stream = _stream(intake.partner, intake.digest)
     event = IntakeClosed(
         read=read,
         credited=credited,
@@ -72,3 +90,7 @@ def close_intake(book: Book, intake: Intake, read: int, credited: int, duplicate
             return book.journal.append(Append([NewEvent(stream, len(earlier) + 1, event)], rulebook_seen)).last
         except Moved:
             continue
+
+
+def _stream(partner: str, digest: str) -> UUID:
+    return stream_id("intake", f"{partner}\0{digest}")

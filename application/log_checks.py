@@ -82,20 +82,18 @@ class IntakeChecks:
         if isinstance(event, BehaviorCredited):
             self._named[event.intake] += 1
             if not self.fits(event.intake, event.partner):
-                named = self._partners.get(event.intake, "no such intake")
-                yield _at(each, "intake", f"{event.partner} {event.intake}", named)
-        elif (
-            isinstance(event, ConsentGranted) and event.basis == "imported" and not self.known_evidence(event.evidence)
-        ):
+                yield self.misfit(each.stream, each.version, each.position, event.intake, event.partner)
+        elif isinstance(event, ConsentGranted) and event.basis == "imported" and event.evidence not in self._digests:
             yield _at(each, "evidence", event.evidence, "the digest of an intake")
 
     def fits(self, intake: int, partner: str) -> bool:
         """Whether a credit that names this intake and partner is right about them."""
         return self._partners.get(intake) == partner
 
-    def known_evidence(self, digest: str) -> bool:
-        """Whether an intake of these bytes was opened."""
-        return digest in self._digests
+    def misfit(self, stream: UUID, version: int, position: int, intake: int, partner: str) -> Mismatch:
+        """A credit that does not fit the intake it names."""
+        named = self._partners.get(intake, "no such intake")
+        return Mismatch(stream, version, position, "intake", f"{partner} {intake}", named)
 
     def add_credits(self, intake: int, credits: int) -> None:
         """Count credits that name an intake, when they are not checked one by one."""

@@ -7,9 +7,10 @@ stream, the whole book from the views after they have caught up.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from application.accounts import account_id
 from application.book import Book
@@ -218,20 +219,23 @@ def totals(book: Book, views: Views, *, at: int | None = None, by_ref: bool = Fa
     """The whole book; as of log position ``at``; ``by_ref``: the digest names accounts by account_ref instead of id."""
     views.advance(book.journal.head().size)
     with views.still() as shown:
-        digest = _digest_by_ref(book, views, at) if by_ref else _digest(views, at)
+        balances = views.balances(at)
+        digest = digest_by_ref(book, balances) if by_ref else digest_of(balances)
         return BookTotals(shown if at is None else at, views.accounts(at), views.totals(at), digest)
 
 
-def _digest(views: Views, at: int | None) -> str:
+def digest_of(balances: Iterable[tuple[UUID, str, int]]) -> str:
+    """SM3 over (account, behavior, mg), given by account id and behavior (DESIGN 7)."""
     state = new_sm3()
-    for account, behavior, mg in views.balances(at):
+    for account, behavior, mg in balances:
         state.update(f"{account},{behavior},{mg}\n".encode())
     return state.hexdigest()
 
 
-def _digest_by_ref(book: Book, views: Views, at: int | None) -> str:
+def digest_by_ref(book: Book, balances: Iterable[tuple[UUID, str, int]]) -> str:
+    """The same with the accounts' references instead of their ids."""
     refs = _account_refs(book)
-    lines = sorted(f"{refs[account]},{behavior},{mg}\n".encode() for account, behavior, mg in views.balances(at))
+    lines = sorted(f"{refs[account]},{behavior},{mg}\n".encode() for account, behavior, mg in balances)
     return new_sm3(b"".join(lines)).hexdigest()
 
 

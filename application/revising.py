@@ -6,25 +6,25 @@ idempotent, and gives the lines that the log up to the approval determines, whoe
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, cast
-from uuid import UUID
 
 from application.book import Book, Done
+from application.impact import digest_of
+from application.impact_lines import Parts, reference_parts
 from application.ports.journal import Append, Moved, StreamMoved
+from application.run_accounts import RunAccount, RunAccounts, account_in, reference_accounts
+from application.what_if import WorkedOut, work_out
 from domain import revision as rules
+from domain.actors import check_actor
 from domain.applicability import ChangeOfHand
 from domain.digest import MerkleRoot
-from domain.errors import Rejected
-from domain.events.account import FactorRevised, RevisedLine
-from domain.events.base import NewEvent, Recorded
-from domain.events.registry import ACCOUNT_TOPICS
+from domain.errors import Corrupt, Rejected
+from domain.events.base import NewEvent
 from domain.events.rulebook import RevisionCompleted, RevisionPlanned
-from domain.history import AccountHistory
-from domain.methodology import describe
 from domain.revision import Impact, Scope
 from domain.rulebook import RevisionRun, Rulebook
+from domain.streams import stream_id
 
 _LINES_PER_APPEND = 5_000
 Progress = Callable[[int], None]
@@ -34,7 +34,7 @@ class Planned(NamedTuple):
     """A plan: its run, digest, impact (masses in mg), and the sets that change hands or keep their own decision.
 
     ``not_valued``: credits that the version cannot value and that would be worth 0; ``not_valued_by`` counts them by
-    reason and region.
+    reason and region. ``report``: all of it, what the digest is taken of.
     """
 
     revision_id: str
@@ -45,6 +45,7 @@ class Planned(NamedTuple):
     changes: list[ChangeOfHand]
     left_out: list[str]
     position: int
+    report: dict[str, Any]
 
 
 def plan(
@@ -57,46 +58,78 @@ def plan(
     region: str = "*",
     releases: dict[str, int] | None = None,
     progress: Progress | None = None,
+    parts: Parts = reference_parts,
 ) -> Planned:
     """Work out what a requantification would do, and record the digest of that report.
 
-    Raises Rejected as ``domain.revision.draft_run``; ``plan_stale`` when the rulebook moved while it was worked out.
+    ``parts``: where its lines come from. Raises Rejected as ``domain.revision.draft_run``; ``plan_stale`` when the
+    rulebook moved while it was worked out.
     """
     rulebook = book.rulebook()
     # Read after the rulebook: credits as they stand under it, also when a run was completed a moment ago.
     as_of = book.journal.head().size
     run = rules.draft_run(rulebook, methodology, start, end, region, releases or {}, by, as_of)
-    lost: Counter[tuple[str, str]] = Counter()
-    impact = _impact(book, rules.scope_of(rulebook, run), as_of, progress, lost=lost)
-    not_valued_by = [
-        {"reason": reason, "region": region, "credits": credits} for (reason, region), credits in sorted(lost.items())
-    ]
-    changes, left_out = rules.changes_by(rulebook, run), rules.left_out(rulebook, run)
-    report = {
-        "methodology": methodology,
-        "from": start,
-        "to": end,
-        "region": region,
-        "releases": releases or {},
-        "as_of": as_of,
-        "left_out": left_out,
-        "changes": [describe(change) for change in changes],
-        "not_valued": not_valued_by,
-        **impact.as_dict(),
-    }
-
-    done = _record_plan(book, run, start, end, report)
+    worked_out = work_out(book, rulebook, run, progress, parts)
+    done = _record_plan(book, run, start, end, worked_out.report)
     event = cast(RevisionPlanned, done.new.event)
-    return Planned(
-        event.revision,
-        event.plan_digest,
-        impact.as_dict(),
-        impact.not_valued,
-        not_valued_by,
-        changes,
-        left_out,
-        done.position,
+    return _planned(worked_out, event.revision, event.plan_digest, done.position)
+
+
+def dry_run(
+    book: Book,
+    methodology: str,
+    start: str | None,
+    end: str | None,
+    by: str,
+    *,
+    region: str = "*",
+    releases: dict[str, int] | None = None,
+    progress: Progress | None = None,
+    parts: Parts = reference_parts,
+) -> Planned:
+    """What ``plan`` would answer, for a version in any state; records nothing, so its ``revision_id`` is empty.
+
+    ``position``: the log size that it was worked out on. Raises Rejected as ``domain.revision.candidate_run``.
+    """
+    rulebook = book.rulebook()
+    as_of = book.journal.head().size
+    by = check_actor(by)
+    run = rules.candidate_run(rulebook, methodology, start, end, region, releases or {}, by, as_of)
+    worked_out = work_out(book, rulebook, run, progress, parts)
+    return _planned(worked_out, "", digest_of(worked_out.report), as_of)
+
+
+def worked_out_again(
+    book: Book, revision: str, progress: Progress | None = None, parts: Parts = reference_parts
+) -> Planned:
+    """A recorded plan's report, from the log as it stood when it was planned, whatever has happened since.
+
+    Raises Rejected ``revision_unknown``; Corrupt ``plan_differs`` when it does not have the recorded digest.
+    """
+    run = rules.find_run(book.rulebook(), revision)
+    (recorded,) = book.journal.stream(stream_id("revision", revision))[:1]
+    event = cast(RevisionPlanned, recorded.event)
+    # The rulebook that the plan rests on: it was refused if the behavior's moved meanwhile.
+    rulebook = book.rulebook(event.previous)
+    again = rules.candidate_run(
+        rulebook, run.methodology, event.start, event.end, run.region, run.releases, run.by, run.as_of
     )
+    worked_out = work_out(book, rulebook, again, progress, parts)
+    digest = digest_of(worked_out.report)
+    if digest != event.plan_digest:
+        raise Corrupt(
+            "plan_differs",
+            f"worked out again, the report of {revision} has the digest {digest}, but {event.plan_digest} is recorded",
+            field=f"position {recorded.position}",
+            remedy="compare `replay`; if the history matches, the plan was made by another release of this program",
+        )
+    return _planned(worked_out, revision, digest, recorded.position)
+
+
+def _planned(worked_out: WorkedOut, revision_id: str, digest: str, position: int) -> Planned:
+    report = worked_out.report
+    lost, kept = (report["not_valued"], report["not_valued_by"]), report["left_out"]
+    return Planned(revision_id, digest, worked_out.sums, *lost, worked_out.changes, kept, position, report)
 
 
 def _record_plan(book: Book, run: RevisionRun, start: str | None, end: str | None, report: dict[str, Any]) -> Done:
@@ -122,10 +155,13 @@ def approve(book: Book, revision: str, by: str) -> Done:
     return done
 
 
-def apply(book: Book, revision: str, progress: Progress | None = None) -> RevisionCompleted:
+def apply(
+    book: Book, revision: str, progress: Progress | None = None, accounts: RunAccounts = reference_accounts
+) -> RevisionCompleted:
     """Give every account with an in-scope credit its lines, then complete the run; goes on where it was stopped.
 
-    ``progress`` is called with the number of accounts done. Raises Rejected ``revision_unknown``, ``wrong_state``.
+    ``progress`` is called with the number of accounts done; ``accounts``: who works out the lines.
+    Raises Rejected ``revision_unknown``, ``wrong_state``.
     """
     rulebook = book.rulebook()
     run = rules.find_run(rulebook, revision)
@@ -140,9 +176,10 @@ def apply(book: Book, revision: str, progress: Progress | None = None) -> Revisi
         )
     impact = Impact()
     root = MerkleRoot()
-    for stream, lines in _sweep(book, run, rules.scope_of(rulebook, run)):
-        impact.add(lines)
-        root.add(rules.lines_entry(stream, lines))
+    scope = rules.scope_of(rulebook, run)
+    for account in _recorded(book, run, scope, accounts(book, run, scope)):
+        impact.add(account.lines)
+        root.add(rules.lines_entry(account.stream, account.lines))
         if progress is not None:
             progress(impact.accounts)
 
@@ -168,7 +205,7 @@ def status(book: Book, revision: str) -> dict[str, Any]:
         done = run.completed
         sums = {name: getattr(done, name) for name in Impact().as_dict()}
     else:
-        sums = _impact(book, rules.scope_of(rulebook, run), book.journal.head().size, None, run.id).as_dict()
+        sums = _impact(book, run, rules.scope_of(rulebook, run)).as_dict()
     return {"revision_id": run.id, "plan_digest": run.plan_digest, **sums, "state": run.state}
 
 
@@ -176,79 +213,45 @@ class _AlreadyCompleted(Exception):
     """Another process completed the run meanwhile."""
 
 
-def _impact(
-    book: Book,
-    scope: Scope,
-    upto: int,
-    progress: Progress | None,
-    revision: str | None = None,
-    lost: Counter[tuple[str, str]] | None = None,
-) -> Impact:
-    """``lost`` is filled with the credits that cannot be valued, by reason and region."""
+def _impact(book: Book, run: RevisionRun, scope: Scope) -> Impact:
+    """The sums of a run: of what it has booked already, and of what it would do elsewhere."""
     impact = Impact()
-    for _, recorded in book.journal.streams(ACCOUNT_TOPICS, upto):
-        history = AccountHistory().extend(recorded)
-        lines = _booked(recorded, revision) if revision is not None else []
-        lines = lines or rules.lines_for(history, scope)
-        if not lines:
-            continue
-        impact.add(lines)
-        if lost is not None:
-            lost.update((line.reason, history.credits[line.credit].facts.region) for line in lines if line.reason)
-        if progress is not None:
-            progress(impact.accounts)
+    for account in reference_accounts(book, run, scope):
+        impact.add(account.lines)
     return impact
 
 
-def _booked(recorded: Sequence[Recorded], revision: str) -> list[RevisedLine]:
-    lines: list[RevisedLine] = []
-    for each in recorded:
-        if isinstance(each.event, FactorRevised) and each.event.revision == revision:
-            lines.extend(each.event.lines)
-    return lines
+def _recorded(book: Book, run: RevisionRun, scope: Scope, accounts: Iterator[RunAccount]) -> Iterator[RunAccount]:
+    """Every account once its lines are recorded; those that nobody has recorded yet are recorded on the way."""
+    while batch := _next_batch(accounts):
+        _record(book, run, scope, [account for account in batch if not account.booked])
+        yield from batch
 
 
-def _sweep(book: Book, run: RevisionRun, scope: Scope) -> Iterator[tuple[UUID, Sequence[RevisedLine]]]:
-    """Every account with lines, by account id; those that nobody has recorded yet are recorded on the way."""
-    waiting: list[tuple[UUID, int, list[RevisedLine]]] = []
-    done: list[tuple[UUID, list[RevisedLine]]] = []
-    size = 0
-    for stream, recorded in book.journal.streams(ACCOUNT_TOPICS, book.journal.head().size):
-        lines = _booked(recorded, run.id)
-        if not lines:
-            lines = rules.lines_for(AccountHistory().extend(recorded), scope)
-            if not lines:
-                continue
-            waiting.append((stream, recorded[-1].version, lines))
-            size += len(lines)
-        done.append((stream, lines))
+def _next_batch(accounts: Iterator[RunAccount]) -> list[RunAccount]:
+    """Whole accounts with as many lines as one append takes."""
+    batch, size = list[RunAccount](), 0
+    for account in accounts:
+        batch.append(account)
+        size += len(account.lines)
         if size >= _LINES_PER_APPEND:
-            _record(book, run, scope, waiting)
-            yield from done
-            waiting, done, size = [], [], 0
-    _record(book, run, scope, waiting)
-    yield from done
+            break
+    return batch
 
 
-def _record(book: Book, run: RevisionRun, scope: Scope, waiting: Sequence[tuple[UUID, int, list[RevisedLine]]]) -> None:
+def _record(book: Book, run: RevisionRun, scope: Scope, waiting: Sequence[RunAccount]) -> None:
     """Append the lines of several accounts; when one of them moved, look again at each of them by itself."""
     while waiting:
         new = [
-            NewEvent(stream, version + part, event)
-            for stream, version, lines in waiting
-            for part, event in enumerate(rules.revision_events(run, lines), start=1)
+            NewEvent(account.stream, account.version + part, event)
+            for account in waiting
+            for part, event in enumerate(rules.revision_events(run, account.lines), start=1)
         ]
         try:
-            book.journal.append(Append(new, book.rulebook().position))
+            book.journal.append(Append(new, book.journal.head().rulebook_position))
             return
         except StreamMoved:
-            waiting = [again for stream, _, _ in waiting if (again := _look_again(book, run, scope, stream))]
+            again = (account_in(run, scope, each.stream, book.journal.stream(each.stream)) for each in waiting)
+            waiting = [each for each in again if not each.booked]
         except Moved:
             continue
-
-
-def _look_again(book: Book, run: RevisionRun, scope: Scope, stream: UUID) -> tuple[UUID, int, list[RevisedLine]] | None:
-    recorded = book.journal.stream(stream)
-    if _booked(recorded, run.id):
-        return None
-    return stream, recorded[-1].version, rules.lines_for(AccountHistory().extend(recorded), scope)

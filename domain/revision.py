@@ -25,7 +25,7 @@ from domain.events.rulebook import RevisionApproved, RevisionCompleted, Revision
 from domain.history import AccountHistory, Credit
 from domain.kernel.caps import CapUse, requantify
 from domain.kernel.valuation import RULE
-from domain.methodology import describe, refuse_during_revision
+from domain.methodology import describe, find, refuse_during_revision
 from domain.rulebook import RevisionRun, Rulebook
 from domain.values import integer_of, region_chain
 
@@ -137,7 +137,12 @@ def pending_revision(
 
 def lines_entry(account_id: object, lines: Sequence[RevisedLine]) -> bytes:
     """The account's entry under the run's ``lines_root``: ``account_id:`` and the SM3 of its lines as JSON."""
-    return f"{account_id}:{sm3_hex(msgspec.json.encode(lines))}".encode()
+    return digest_entry(account_id, sm3_hex(msgspec.json.encode(lines)))
+
+
+def digest_entry(account_id: object, lines_digest: str) -> bytes:
+    """The same from the digest of the lines, in hex."""
+    return f"{account_id}:{lines_digest}".encode()
 
 
 class Impact:
@@ -161,6 +166,14 @@ class Impact:
         self.before_mg += before
         self.after_mg += after
         self.not_valued += sum(1 for line in lines if line.computed_mg is None)
+
+    def add_sums(self, accounts: int, changed_accounts: int, credits: int, before_mg: int, after_mg: int) -> None:
+        """Add several accounts that were summed already."""
+        self.accounts += accounts
+        self.changed_accounts += changed_accounts
+        self.credits += credits
+        self.before_mg += before_mg
+        self.after_mg += after_mg
 
     def as_dict(self) -> dict[str, Any]:
         """The sums, masses as strings."""
@@ -188,7 +201,25 @@ def draft_run(
 
     Raises Rejected as ``decisions.propose`` does, and ``revision_in_progress``, ``other_code``.
     """
-    version = applicable_version(rulebook, methodology)
+    applicable_version(rulebook, methodology)
+    return candidate_run(rulebook, methodology, start, end, region, releases, check_actor(by), as_of)
+
+
+def candidate_run(
+    rulebook: Rulebook,
+    methodology: str,
+    start: str | None,
+    end: str | None,
+    region: str,
+    releases: dict[str, int],
+    by: str,
+    as_of: int,
+) -> RevisionRun:
+    """The same with a version in any state: to look at what it would do, never to be recorded.
+
+    Raises Rejected as ``draft_run`` does, but not for the version's state; ``by`` is not checked.
+    """
+    version = find(rulebook, methodology)
     period = checked_period(start, end)
     check_region(region)
     check_releases(rulebook, version, releases)
@@ -204,7 +235,7 @@ def draft_run(
         as_of,
         rulebook.behavior_position(behavior),
         "",
-        check_actor(by),
+        by,
     )
     _refuse_other_code(rulebook, run)
     return run

@@ -24,7 +24,7 @@ from domain.account import Account
 from domain.crediting import Known
 from domain.events.base import NewEvent, Recorded
 from domain.events.registry import decode, encode, recorded
-from infrastructure.postgres.connecting import connection
+from infrastructure.postgres.connecting import connection, session
 from infrastructure.postgres.recorder import Clock, JournalRecorder
 
 SNAPSHOT_TOPIC = "carbon.account.snapshot.v1"
@@ -142,6 +142,16 @@ class EventsourcingJournal:
     def exclusive(self) -> AbstractContextManager[Head]:
         return self.recorder.exclusive()
 
+    @contextmanager
+    def claim(self, stream: UUID) -> Iterator[bool]:
+        key = int.from_bytes(stream.bytes[:8], "big", signed=True)
+        # The lock ends with its session, however that ends. Not one of the pool: claims last long, and a pool of them
+        # would have none left for the work itself.
+        with session(self.datastore) as conn, conn.cursor(row_factory=tuple_row) as cursor:
+            claimed = cursor.execute("SELECT pg_try_advisory_lock(%s)", (key,)).fetchone()
+            assert claimed is not None
+            yield claimed[0]
+
     def rulebook_events(self, after: int, upto: int) -> list[Recorded]:
         if upto <= after:
             return []
@@ -180,14 +190,15 @@ class EventsourcingJournal:
         return [_recorded(row) for row in self._fetch(query, (stream, upto))]
 
     def streams(
-        self, kind_topics: Sequence[str], upto: int, after: UUID | None = None
+        self, kind_topics: Sequence[str], upto: int, after: UUID | None = None, since: int = 0
     ) -> Iterator[tuple[UUID, list[Recorded]]]:
         query = (
-            f"SELECT {_EVENT_COLUMNS} FROM journal.ledger_events WHERE topic = ANY(%s) AND notification_id <= %s"
+            f"SELECT {_EVENT_COLUMNS} FROM journal.ledger_events WHERE topic = ANY(%s)"
+            " AND notification_id > %s AND notification_id <= %s"
             " AND originator_id > coalesce(%s, '00000000-0000-0000-0000-000000000000'::uuid)"
             " ORDER BY originator_id, originator_version"
         )
-        with self._scan(query, (list(kind_topics), upto, after)) as rows:
+        with self._scan(query, (list(kind_topics), since, upto, after)) as rows:
             for stream, group in groupby(rows, key=lambda row: row[0]):
                 yield stream, [_recorded(row) for row in group]
 

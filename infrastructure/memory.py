@@ -77,6 +77,7 @@ class MemoryJournal:
         self._turn = threading.Lock()
         self._visible = threading.RLock()
         self._holder = threading.local()
+        self._claimed: set[UUID] = set()
 
     def head(self) -> Head:
         return self._head
@@ -111,6 +112,17 @@ class MemoryJournal:
             finally:
                 self._holder.holds, self._holder.staged = False, None
 
+    @contextmanager
+    def claim(self, stream: UUID) -> Iterator[bool]:
+        with self._visible:
+            ours = stream not in self._claimed
+            self._claimed.add(stream)
+        try:
+            yield ours
+        finally:
+            if ours:
+                self._claimed.discard(stream)
+
     def accounts(self, ids: Sequence[UUID]) -> dict[UUID, Account]:
         found: dict[UUID, Account] = {}
         for account_id in ids:
@@ -139,7 +151,7 @@ class MemoryJournal:
         return [self._recorded(position) for position in positions if upto is None or position <= upto]
 
     def streams(
-        self, kind_topics: Sequence[str], upto: int, after: UUID | None = None
+        self, kind_topics: Sequence[str], upto: int, after: UUID | None = None, since: int = 0
     ) -> Iterator[tuple[UUID, list[Recorded]]]:
         with self._visible:
             upto = min(upto, self._head.size)
@@ -147,7 +159,7 @@ class MemoryJournal:
         for stream in streams:
             with self._visible:
                 positions = list(self._streams[stream])
-            wanted = [p for p in positions if p <= upto and self._rows[p - 1].topic in kind_topics]
+            wanted = [p for p in positions if since < p <= upto and self._rows[p - 1].topic in kind_topics]
             if wanted:
                 yield stream, [self._recorded(position) for position in wanted]
 
@@ -306,7 +318,9 @@ class MemoryViews:
             rows = [row for (owner, _), row in self._tables.account_statement.items() if owner == account]
         return sorted(rows, key=lambda row: row.position)
 
-    def rebuild(self, names: tuple[str, ...], progress: Callable[[int], None] | None = None) -> int:
+    def rebuild(
+        self, names: tuple[str, ...], progress: Callable[[int], None] | None = None, archive: object = None
+    ) -> int:
         unknown = sorted(set(names) - set(VIEWS))
         if unknown:
             raise Rejected("view_unknown", f"there is no view {unknown[0]}", field="name", remedy=", ".join(VIEWS))

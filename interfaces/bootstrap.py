@@ -6,7 +6,9 @@ import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from application import initializing
 from application.book import Book
@@ -24,10 +26,14 @@ from infrastructure.postgres.views import PostgresViews
 from infrastructure.rejects_file import RejectsFile
 from infrastructure.settings import Settings
 
+if TYPE_CHECKING:
+    from application.ports.archive import Archive
+    from application.ports.kernel import KernelFactory
+
 __all__ = ["Ledger", "RejectsFile", "Settings", "behavior_file", "initialize", "open_ledger"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Ledger:
     """An open book with its read side. ``clock``: set when the book's times are told rather than measured."""
 
@@ -35,6 +41,22 @@ class Ledger:
     views: Views
     server_version: str
     clock: SimulatedClock | None
+    home: Path
+
+    @cached_property
+    def archive(self) -> Archive:
+        """The archive in the home; there is nothing of it until it is built."""
+        # Its libraries take long to load; most commands do without them.
+        from infrastructure.archive import ParquetArchive
+
+        return ParquetArchive(self.home / "archive", self.book)
+
+    @property
+    def kernels(self) -> KernelFactory:
+        """The fast kernel; the first use on a machine compiles it, which takes most of a minute."""
+        from infrastructure.fast_kernel.kernel import FastKernel
+
+        return FastKernel
 
 
 @contextmanager
@@ -51,7 +73,7 @@ def open_ledger(settings: Settings) -> Iterator[Ledger]:
         genesis = book.rulebook().genesis
         simulated = genesis is not None and genesis.clock == "simulated"
         clock = _simulate(journal) if simulated else None
-        yield Ledger(book, PostgresViews(journal.datastore, journal), server_version, clock)
+        yield Ledger(book, PostgresViews(journal.datastore, journal), server_version, clock, settings.home)
 
 
 def initialize(settings: Settings, *, with_catalogue: bool = True, simulated_start_us: int | None = None) -> str:

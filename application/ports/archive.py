@@ -3,12 +3,12 @@
 Keeps (DESIGN 4, Replay path): nothing personal; integers only; every row names the log position it came from, so that
 the archive can be proved equal to the log and built again from it; rows come as whole accounts, in the order the fast
 kernel needs. What the columns cannot hold exactly is marked ``IRREGULAR``: such an account is answered from the log.
-Leaves to ``application.projections.archive_rows``: which event gives which row.
+Leaves to ``application.archive_rows``: which event gives which row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 from uuid import UUID
 
@@ -65,7 +65,7 @@ class Rows(NamedTuple):
     """
 
     names: Names
-    ids: list[UUID]
+    ids: Sequence[UUID]
     account: Codes
     kind: npt.NDArray[np.int8]
     behavior: Codes

@@ -78,6 +78,12 @@ class Journal(Protocol):
     def exclusive(self) -> AbstractContextManager[Head]:
         """Hold the append lock: nothing moves between reading and appending inside; one append at most."""
 
+    def claim(self, stream: UUID) -> AbstractContextManager[bool]:
+        """Until the block ends: True = nobody else has claimed this stream, False = somebody has. It does not wait.
+
+        Only those who ask are kept apart; appends are not. Whoever dies gives up what he claimed.
+        """
+
     def now_us(self) -> int:
         """The clock that ``recorded_us`` is taken from."""
 
@@ -97,9 +103,12 @@ class Journal(Protocol):
         """One stream, oldest first; ``upto`` limits by log position."""
 
     def streams(
-        self, kind_topics: Sequence[str], upto: int, after: UUID | None = None
+        self, kind_topics: Sequence[str], upto: int, after: UUID | None = None, since: int = 0
     ) -> Iterator[tuple[UUID, list[Recorded]]]:
-        """Every stream that has one of the topics, by stream id, with its events of these topics up to ``upto``."""
+        """Every stream with an event of one of the topics at a position in (since, upto], by stream id, with these.
+
+        ``after``: only streams with a greater id.
+        """
 
     def log(self, after: int, upto: int, topics: Sequence[str] = ()) -> Iterator[Recorded]:
         """Events with positions in (after, upto], in log order; only some topics when given."""

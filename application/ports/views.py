@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 from uuid import UUID
 
 from application.projections.entries import StatementRow
+
+if TYPE_CHECKING:
+    from application.ports.archive import Archive
 
 VIEWS = ("account_balance", "account_statement", "book_totals")
 
@@ -50,8 +53,13 @@ class Views(Protocol):
     def statement(self, account: UUID) -> list[StatementRow]:
         """The account's statement in log order."""
 
-    def rebuild(self, names: tuple[str, ...], progress: Callable[[int], None] | None = None) -> int:
-        """Build the named views anew beside the live ones, then swap; returns the number of rows."""
+    def rebuild(
+        self, names: tuple[str, ...], progress: Callable[[int], None] | None = None, archive: Archive | None = None
+    ) -> int:
+        """Build the named views anew beside the live ones, then swap; returns the number of rows.
+
+        ``archive``: what it covers is taken from its columns, which is faster; only the rest is read from the log.
+        """
 
     def check(self, progress: Callable[[int], None] | None = None) -> list[ViewCheck]:
         """Build all views anew and compare them with the live ones, row by row, at one position."""

@@ -49,14 +49,14 @@ class _Columns(NamedTuple):
 
 _ROW: Final = np.dtype(
     [
-        *((name, "i8") for name in ("slot", "mass", "computed", "final", "ended", "reason")),
+        *((name, "i8") for name in ("slot", "mass", "computed", "final", "ended", "reason", "told_at")),
         *((name, "?") for name in ("reversed", "in_scope")),
     ],
     align=True,
 )
 _ACCOUNT: Final = np.dtype(
     [
-        *((name, "i8") for name in ("events", "last_version", "last_position", "balance", "credits")),
+        *((name, "i8") for name in ("last_position", "balance", "credits")),
         ("has_status", "?"),
     ],
     align=True,
@@ -129,10 +129,10 @@ class FastKernel:
         made = int(out.made[0])
         balances = Balances(out.account[:made], out.behavior[:made], out.credited_mg[:made], out.credits[:made])
         digests = self._digests(rows, out.unproven)
-        sums = {
-            run.id: RunSums(*(int(totals[name][index]) for name in _TOTALS.names or ()), digests.get(run.id, []))
-            for index, (run, _) in enumerate(self._runs)
-        }
+        sums = {}
+        for index, (run, _) in enumerate(self._runs):
+            accounts_with, changed, credits, before, after = totals[index].tolist()
+            sums[run.id] = RunSums(accounts_with, changed, credits, before, after, digests.get(run.id, []))
         return Recomputed(balances, sums, np.flatnonzero(out.unproven).astype(np.int32))
 
     def lines(self, rows: Rows, scope: Scope) -> Lines:

@@ -19,7 +19,7 @@ from domain.kernel.valuation import RULE
 from domain.revision import Scope
 from domain.rulebook import RevisionRun, Rulebook
 from domain.values import AFTER_LAST_DAY, MICROSECONDS_PER_MINUTE, day_number, region_chain
-from infrastructure.fast_kernel.programs import SAFE, Program, program_of
+from infrastructure.fast_kernel.programs import Program, program_of
 
 Array = npt.NDArray[Any]
 
@@ -272,4 +272,5 @@ def _offsets(parts: Sequence[Sequence[Any]]) -> Array:
 
 
 def _clamped(quantity: int) -> int:
-    return max(-SAFE, min(SAFE, quantity))
+    """To where every quantity of a row lies anyway (a version with a wider range has no program)."""
+    return max(-BOUND, min(BOUND, quantity))

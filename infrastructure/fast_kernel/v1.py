@@ -358,6 +358,7 @@ def _group_is_right(
             runs[run].lines += last - row
             right = (
                 right
+                and -BOUND < balance < BOUND
                 and runs[run].first_position > 0
                 and max(runs[run].before, runs[run].after) < BOUND
                 and _lines_are_right(t, rows, state, uses, stack, run, first, row, last)
@@ -365,8 +366,6 @@ def _group_is_right(
             row = last
             continue
         version, position = rows.version[row], rows.position[row]
-        state.account[0].events += 1
-        state.account[0].last_version = max(state.account[0].last_version, version)
         state.account[0].last_position = max(state.account[0].last_position, position)
         for run in range(len(t.runs)):
             # Whoever writes to an account with a run pending writes the run's lines before.
@@ -433,14 +432,33 @@ def _nothing_left_out(t: Any, rows: Any, state: Any, runs: Any, behavior: int, f
 
 
 @compiled
+def _in_stream_order(rows: Any, state: Any, first: int, end: int) -> bool:
+    """Versions are 1, 2, 3 ... and rise with the positions: what comes first by one comes first by the other."""
+    for row in range(first, end):
+        state.rows[row].told_at = 0
+    events = 0
+    for row in range(first, end):
+        if rows.kind[row] == LINE:
+            continue
+        if not 1 <= rows.version[row] <= end - first:
+            return False
+        state.rows[first + rows.version[row] - 1].told_at = rows.position[row]
+        events += 1
+    position = 0
+    for told in range(first, first + events):
+        if state.rows[told].told_at <= position:
+            return False
+        position = state.rows[told].told_at
+    return True
+
+
+@compiled
 def _about_account(t: Any, rows: Any, state: Any, runs: Any, first: int, groups: int) -> bool:
     """Reads the rows about the account as a whole: opening, consents, status, headers of revisions."""
     if first == groups or rows.kind[first] != OPENED or rows.version[first] != 1:
         return False
     for row in range(first, groups):
         kind, version = rows.kind[row], rows.version[row]
-        state.account[0].events += 1
-        state.account[0].last_version = max(state.account[0].last_version, version)
         state.rows[row].ended = 0
         if kind == IRREGULAR or (kind == OPENED and row > first):
             return False
@@ -475,14 +493,13 @@ def _account_is_right(
     groups = first
     while groups < end and rows.kind[groups] < CREDITED:
         groups += 1
-    state.account[0].events, state.account[0].last_version, state.account[0].last_position = 0, 0, 0
-    state.account[0].has_status = False
+    state.account[0].last_position, state.account[0].has_status = 0, False
     for run in range(len(t.runs)):
         runs[run].first_position, runs[run].last_position = 0, 0
         runs[run].expected, runs[run].lines = 0, 0
         runs[run].before, runs[run].after = 0, 0
         runs[run].finished, runs[run].waiting = False, False
-    if not _about_account(t, rows, state, runs, first, groups):
+    if not (_in_stream_order(rows, state, first, end) and _about_account(t, rows, state, runs, first, groups)):
         return -1
     made, row = 0, groups
     while row < end:
@@ -504,8 +521,6 @@ def _account_is_right(
         if not -BOUND < out.credited_mg[place] < BOUND:
             return -1
         row = stop
-    if state.account[0].events != state.account[0].last_version:
-        return -1
     for run in range(len(t.runs)):
         revised = runs[run].first_position > 0
         if runs[run].lines != runs[run].expected or runs[run].finished != revised or revised != (runs[run].lines > 0):
@@ -566,6 +581,8 @@ def _account_lines(
     t: Any, rows: Any, state: Any, uses: Any, stack: Any, behavior: int, first: int, end: int, out: Any
 ) -> int:
     """The lines of the one run in one account; returns how many, or -1 when the account is not proven."""
+    if not _in_stream_order(rows, state, first, end):
+        return -1
     made, row, balance, version = 0, first, 0, 0
     while row < end:
         stop = row

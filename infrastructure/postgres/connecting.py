@@ -36,6 +36,22 @@ def connection(datastore: PostgresDatastore) -> Iterator[Connection[Any]]:
         raise understood from error
 
 
+@contextmanager
+def session(datastore: PostgresDatastore) -> Iterator[Connection[Any]]:
+    """A connection in autocommit mode beside the pool, for what lasts long. Raises Unavailable as ``connection``."""
+    parts = datastore.pool.kwargs
+    assert isinstance(parts, dict)
+    try:
+        with psycopg.connect(**{**parts, "autocommit": True}) as conn:
+            conn.execute("SET idle_session_timeout = 0")
+            yield conn
+    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        understood = _understood(error)
+        if understood is None:
+            raise
+        raise understood from error
+
+
 def _understood(error: psycopg.Error) -> Unavailable | None:
     if isinstance(error, LockNotAvailable | DeadlockDetected):
         return Unavailable(

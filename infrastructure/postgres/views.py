@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from eventsourcing.postgres import PostgresDatastore
@@ -27,6 +27,9 @@ from domain.errors import Corrupt, Rejected, Unavailable
 from domain.events.account import BehaviorCredited, BehaviorReversed, FactorRevised
 from domain.events.base import Recorded
 from infrastructure.postgres.connecting import connection
+
+if TYPE_CHECKING:
+    from application.ports.archive import Archive
 
 _TOPICS = (BehaviorCredited.TOPIC, BehaviorReversed.TOPIC, FactorRevised.TOPIC)
 _PAGE = 5_000
@@ -64,6 +67,12 @@ WITH change AS (
 INSERT INTO {schema}.book_totals AS t SELECT behavior, mg, credits, accounts FROM summed
 ON CONFLICT (behavior) DO UPDATE SET credited_mg = t.credited_mg + EXCLUDED.credited_mg,
     credits = t.credits + EXCLUDED.credits, accounts = t.accounts + EXCLUDED.accounts
+"""
+
+
+_TOTALS = """
+INSERT INTO views_shadow.book_totals
+SELECT behavior, sum(credited_mg), sum(credits), count(*) FROM views_shadow.account_balance GROUP BY behavior
 """
 
 
@@ -144,11 +153,13 @@ class PostgresViews:
             for found, position, version, kind, behavior, day, change_mg, source in self._fetch(query, (account,))
         ]
 
-    def rebuild(self, names: tuple[str, ...], progress: Callable[[int], None] | None = None) -> int:
+    def rebuild(
+        self, names: tuple[str, ...], progress: Callable[[int], None] | None = None, archive: Archive | None = None
+    ) -> int:
         unknown = sorted(set(names) - set(VIEWS))
         if unknown:
             raise Rejected("view_unknown", f"there is no view {unknown[0]}", field="name", remedy=", ".join(VIEWS))
-        with self._shadow(progress) as conn:
+        with self._shadow(progress, archive) as conn:
             for name in names:
                 conn.execute(f"DROP TABLE IF EXISTS views.{name}".encode())
                 conn.execute(f"ALTER TABLE views_shadow.{name} SET SCHEMA views".encode())
@@ -160,7 +171,9 @@ class PostgresViews:
             return [_compare(conn, name) for name in VIEWS]
 
     @contextmanager
-    def _shadow(self, progress: Callable[[int], None] | None) -> Iterator[Connection[Any]]:
+    def _shadow(
+        self, progress: Callable[[int], None] | None, archive: Archive | None = None
+    ) -> Iterator[Connection[Any]]:
         """The views built anew in their own schema, at the position of the live ones, which stand still meanwhile.
 
         Most of the log is read before the live views are held; only what came after is read under the lock.
@@ -174,7 +187,11 @@ class PostgresViews:
                     for name in VIEWS:
                         own.execute(f"CREATE TABLE views_shadow.{name} {_TABLES[name]}".encode())
                 target = self._position()
-                self._fill(own, 0, target, progress)
+                archived = 0
+                if archive is not None:
+                    archived = min(archive.status().position, target)
+                    self._fill_from(archive, own, archived, progress)
+                self._fill(own, archived, target, progress)
                 with own.transaction():
                     shown = _hold(own)
                     self._fill(own, target, shown, progress)
@@ -203,6 +220,28 @@ class PostgresViews:
                 _write(conn.cursor(), "views_shadow", page)
             if progress is not None:
                 progress(page[-1].position)
+
+    def _fill_from(
+        self, archive: Archive, conn: Connection[Any], upto: int, progress: Callable[[int], None] | None
+    ) -> None:
+        # Loaded only here: the library behind it takes longer to load than most commands take.
+        from infrastructure.postgres.archived_views import COLUMNS, view_text
+
+        shown = 0
+        for rows in archive.rows(upto, COLUMNS):
+            text = view_text(rows)
+            with conn.transaction(), conn.cursor() as cursor:
+                for name, lines in (("account_statement", text.statement), ("account_balance", text.balances)):
+                    with cursor.copy(f"COPY views_shadow.{name} FROM STDIN".encode()) as copy:
+                        copy.write(lines)
+                for account in text.left_out:
+                    _write(cursor, "views_shadow", self._journal.stream(rows.ids[account], upto))
+            shown += len(rows.account)
+            if progress is not None:
+                progress(shown)
+        with conn.transaction():
+            conn.execute("TRUNCATE views_shadow.book_totals")
+            conn.execute(_TOTALS)
 
     def _position(self) -> int:
         return int(self._fetch("SELECT position FROM views.progress", ())[0][0])

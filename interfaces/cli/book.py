@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import RenderableType
@@ -13,9 +13,14 @@ from application import queries, replaying
 from application.ports.views import VIEWS
 from application.queries import BookTotals
 from application.replaying import ReplayResult
+from domain.instants import instant_of
 from interfaces.cli.command import Cli, command, group
-from interfaces.cli.options import AtPosition
+from interfaces.cli.kernels import Kernel, is_fast
+from interfaces.cli.options import AtPosition, Before, KnownAt, before_day
 from interfaces.cli.output import Answer, console_on, count_text, facts, heading, mass_text, masses_table, table
+
+if TYPE_CHECKING:
+    from interfaces.bootstrap import Ledger
 
 VERIFICATION_FAILED = 3
 _BOOK, _AUDIT = "Book", "Audit"
@@ -28,7 +33,9 @@ ByRef = Annotated[
     bool, typer.Option("--by-ref", help="Make the digest from account references, to compare two ledgers.")
 ]
 Until = Annotated[int | None, typer.Option("--until", metavar="N", help="Only the first N events of the log.", min=0)]
-Kernel = Annotated[str, typer.Option("--kernel", metavar="KERNEL", help="reference: the law, in plain Python.")]
+FromArchive = Annotated[
+    bool, typer.Option("--from-archive", help="Bring the archive up to date and read it: faster for a large book.")
+]
 ViewName = Annotated[
     str | None, typer.Argument(metavar="NAME", help=f"One of {', '.join(VIEWS)}; all without it.", show_default=False)
 ]
@@ -60,12 +67,28 @@ def init(cli: Cli, empty: Empty = False) -> Answer:
     )
 
 
-def totals(cli: Cli, at_position: AtPosition = None, by_ref: ByRef = False) -> Answer:
-    """What the whole book holds: now, or as the ledger knew it at a log position."""
+def totals(
+    cli: Cli,
+    occurred_before: Before = None,
+    known_at: KnownAt = None,
+    at_position: AtPosition = None,
+    by_ref: ByRef = False,
+) -> Answer:
+    """What the whole book holds: now, or as the ledger knew it, of all days or of those before one.
+
+    Of days before one it is answered from the archive, which follows the log first where that is needed.
+    """
+    if known_at is not None and at_position is not None:
+        raise typer.BadParameter("give --known-at or --at-position, not both")
     with cli.ledger() as ledger:
-        if at_position is not None:
-            queries.known_at(ledger.book, position=at_position)
-        answer = queries.totals(ledger.book, ledger.views, at=at_position, by_ref=by_ref)
+        instant = None if known_at is None else instant_of(known_at)
+        known = queries.known_at(ledger.book, position=at_position, instant_us=instant)
+        day = before_day(occurred_before)
+        if day is not None:
+            answer = _as_of(cli, ledger, known.position, day, by_ref=by_ref)
+        else:
+            now = at_position is None and known_at is None
+            answer = queries.totals(ledger.book, ledger.views, at=None if now else known.position, by_ref=by_ref)
     payload = {
         "accounts": answer.accounts,
         "credits": answer.credits,
@@ -73,30 +96,50 @@ def totals(cli: Cli, at_position: AtPosition = None, by_ref: ByRef = False) -> A
         "by_behavior": {total.behavior: str(total.credited_mg) for total in answer.behaviors},
         "position": answer.position,
         "digest": answer.digest,
+        "provisional": known.provisional,
+        "occurred_before": occurred_before,
+        "known_at": known_at,
     }
-    return Answer(payload, _totals(answer))
+    return Answer(payload, _totals(answer, occurred_before, provisional=known.provisional))
+
+
+def _as_of(cli: Cli, ledger: Ledger, position: int, day: int, *, by_ref: bool) -> BookTotals:
+    # Its libraries take long to load; no other question needs them.
+    from application import as_of
+
+    with cli.progress.counting("archiving", "events", ledger.book.journal.head().size) as tell:
+        as_of.follow(ledger.archive, position, tell)
+    with cli.progress.counting("summing", "accounts") as tell:
+        return as_of.totals(ledger.book, ledger.archive, position, day, by_ref=by_ref, progress=tell)
 
 
 def replay(cli: Cli, until: Until = None, kernel: Kernel = "reference") -> Answer:
     """Recompute every credit and revision from the facts and compare with what was booked; 3 if any differ."""
-    if kernel != "reference":
-        raise typer.BadParameter(f"{kernel!r} is not a kernel; there is `reference`", param_hint="'--kernel'")
+    fast = is_fast(kernel)
     with cli.ledger() as ledger, cli.progress.counting("replaying", "credits") as tell:
         if until is not None:
             queries.known_at(ledger.book, position=until, field="until")
-        result = replaying.replay(ledger.book, until, progress=tell)
+        if fast:
+            # Loaded only here: its libraries take longer to load than a small question to answer.
+            from application.fast_replaying import replay_fast
+
+            result = replay_fast(ledger.book, ledger.archive, ledger.kernels, until, progress=tell)
+        else:
+            result = replaying.replay(ledger.book, until, progress=tell)
     return Answer(_replayed_json(result, kernel), _replayed(result), VERIFICATION_FAILED if result.mismatches else 0)
 
 
 @command(views, "rebuild", example="views rebuild account_balance")
-def rebuild(cli: Cli, name: ViewName = None) -> Answer:
+def rebuild(cli: Cli, name: ViewName = None, from_archive: FromArchive = False) -> Answer:
     """Build views anew from the log beside the live ones, then swap. Writers and readers go on."""
     if name is not None and name not in VIEWS:
         raise typer.BadParameter(f"{name!r} is not a view: {', '.join(VIEWS)}", param_hint="'NAME'")
     names = VIEWS if name is None else (name,)
     with cli.ledger() as ledger, cli.progress.counting("rebuilding", "events") as tell:
         before = queries.totals(ledger.book, ledger.views)
-        rows = ledger.views.rebuild(names, progress=tell)
+        if from_archive:
+            ledger.archive.build(progress=tell)
+        rows = ledger.views.rebuild(names, progress=tell, archive=ledger.archive if from_archive else None)
         after = queries.totals(ledger.book, ledger.views)
         equal = before.digest == (
             after.digest
@@ -142,14 +185,17 @@ def demo(cli: Cli) -> Answer:
     return Answer(told, (), 0 if told.get("ok") else VERIFICATION_FAILED)
 
 
-def _totals(answer: BookTotals) -> list[RenderableType]:
+def _totals(answer: BookTotals, occurred_before: str | None, *, provisional: bool) -> list[RenderableType]:
     pairs = [
         ("accounts", count_text(answer.accounts)),
         ("credits", count_text(answer.credits)),
         ("position", answer.position),
         ("digest", answer.digest),
     ]
-    human: list[RenderableType] = [heading(f"{mass_text(answer.credited_mg)} CO2e"), facts(pairs)]
+    days = "" if occurred_before is None else f" of behaviors before {occurred_before}"
+    human: list[RenderableType] = [heading(f"{mass_text(answer.credited_mg)} CO2e{days}"), facts(pairs)]
+    if provisional:
+        human.append(Text("Provisional: more may still be recorded before that time."))
     if answer.behaviors:
         human.append(masses_table({total.behavior: total.credited_mg for total in answer.behaviors}))
     return human
@@ -167,6 +213,7 @@ def _replayed_json(result: ReplayResult, kernel: str) -> dict[str, Any]:
         "until": result.until,
         "accounts": result.accounts,
         "kernel": kernel,
+        "by_reference": result.by_reference,
         "details": [each._asdict() | {"stream": str(each.stream)} for each in result.details],
     }
 
@@ -180,6 +227,7 @@ def _replayed(result: ReplayResult) -> list[RenderableType]:
         ("revisions", count_text(result.revisions)),
         ("mismatches", count_text(result.mismatches)),
         ("credited", mass_text(result.credited_mg)),
+        ("by the reference", f"{count_text(result.by_reference)} accounts"),
         ("digest", result.digest),
         ("time", f"{result.seconds:.1f} s{rate}"),
     ]

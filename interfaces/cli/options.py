@@ -87,6 +87,12 @@ AccountRef = Annotated[
 SourceRef = Annotated[
     str, typer.Argument(metavar="SOURCE_REF", help="The partner's reference of the behavior.", show_default=False)
 ]
+FirstVersion = Annotated[
+    str, typer.Argument(metavar="A", help="Methodology version, as in CYCLING-SHARED@1.", show_default=False)
+]
+SecondVersion = Annotated[
+    str, typer.Argument(metavar="B", help="Another version of the same code.", show_default=False)
+]
 RevisionId = Annotated[
     str, typer.Argument(metavar="ID", help="The revision, as `revision plan` named it.", show_default=False)
 ]
@@ -109,6 +115,38 @@ Releases = Annotated[
         parser=_release,
         show_default=False,
     ),
+]
+ReleasesOfFirst = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--release-a",
+        metavar="SET=N",
+        help="Release of a factor set that the first version uses; once for each set.",
+        parser=_release,
+        show_default=False,
+    ),
+]
+ReleasesOfSecond = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--release-b",
+        metavar="SET=N",
+        help="Release of a factor set that the second version uses; once for each set.",
+        parser=_release,
+        show_default=False,
+    ),
+]
+ReportTo = Annotated[
+    Path | None,
+    typer.Option(
+        "--report",
+        metavar="DIR",
+        help="Write report.json, report.csv and report.html into this folder; existing ones are never overwritten.",
+        show_default=False,
+    ),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Work it out and record nothing; the version need not be published.")
 ]
 LeaveGap = Annotated[bool, typer.Option("--leave-gap", help="Accept that some days are valued by nothing afterwards.")]
 Partner = Annotated[
@@ -151,12 +189,12 @@ def before_day(text: str | None) -> int | None:
     return None if text is None else day_number(text)
 
 
-def releases_of(texts: list[str] | None) -> dict[str, int]:
-    """``--release SET=N`` options as a mapping; naming one set twice is wrong usage."""
+def releases_of(texts: list[str] | None, option: str = "--release") -> dict[str, int]:
+    """``SET=N`` options as a mapping; naming one set twice is wrong usage."""
     releases: dict[str, int] = {}
     for text in texts or ():
         name, _, number = text.partition("=")
         if name in releases:
-            raise typer.BadParameter(f"{name} is named twice", param_hint="'--release'")
+            raise typer.BadParameter(f"{name} is named twice", param_hint=f"'{option}'")
         releases[name] = int(number)
     return releases

@@ -22,9 +22,9 @@ class Progress:
     """Shows progress on stderr as it is then."""
 
     @contextmanager
-    def counting(self, doing: str, things: str) -> Iterator[Callable[[int], None]]:
-        """For work whose size is not known: ``tell(done)`` with how many ``things`` are done."""
-        with self._shown(doing, None) as tell:
+    def counting(self, doing: str, things: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+        """``tell(done)`` with how many ``things`` are done, of ``total`` where the size of the work is known."""
+        with self._shown(doing, total) as tell:
             yield lambda done: tell(done, done, things)
 
     @contextmanager

@@ -4,16 +4,35 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.console import RenderableType
-from rich.text import Text
-
-from application import revising
+from application import revising, what_if
+from application.impact import digest_of
+from application.what_if import Candidate
 from domain.revision import changes_by, find_run
 from domain.rulebook import RevisionRun
 from interfaces.cli.changes import changes_json, changes_table, period_texts
 from interfaces.cli.command import Cli, command, group
-from interfaces.cli.options import By, End, Region, Releases, RevisionId, Start, Version, releases_of, wire_day
-from interfaces.cli.output import Answer, count_text, facts, heading, mass_text, table
+from interfaces.cli.impacts import comparison_text, impact_facts, plan_json, plan_text
+from interfaces.cli.kernels import AnyKernel, accounts_by, parts_by
+from interfaces.cli.options import (
+    By,
+    DryRun,
+    End,
+    FirstVersion,
+    Region,
+    Releases,
+    ReleasesOfFirst,
+    ReleasesOfSecond,
+    ReportTo,
+    RevisionId,
+    SecondVersion,
+    Start,
+    Version,
+    releases_of,
+    wire_day,
+)
+from interfaces.cli.output import Answer, heading, table
+from interfaces.reports.folder import ReportFolder
+from interfaces.reports.writing import write_comparison, write_plan
 
 app = group("Revisions: past days valued anew. Planned by one, approved by another, applied; nothing is overwritten.")
 
@@ -27,47 +46,68 @@ def plan(
     by: By,
     region: Region = "*",
     release: Releases = None,
+    report: ReportTo = None,
+    dry_run: DryRun = False,
+    kernel: AnyKernel = "auto",
 ) -> Answer:
     """Work out what valuing the civil days from --from until before --to anew would do. Changes no balance."""
+    asked = (version, wire_day(start), wire_day(end), by)
     releases = releases_of(release)
+    folder = None if report is None else ReportFolder(report)
     with cli.ledger() as ledger, cli.progress.counting("planning", "accounts") as tell:
-        planned = revising.plan(
-            ledger.book,
-            version,
-            wire_day(start),
-            wire_day(end),
-            by,
-            region=region,
-            releases=releases,
-            progress=tell,
-        )
-    payload = {
-        "revision_id": planned.revision_id,
-        "plan_digest": planned.plan_digest,
-        **planned.impact,
-        "state": "planned",
-        "not_valued": planned.not_valued,
-        "not_valued_by": planned.not_valued_by,
-        "left_out": planned.left_out,
-        "changes": changes_json(planned.changes),
-        "position": planned.position,
-    }
-    human: list[RenderableType] = [
-        heading(f"{planned.revision_id}: {version} from {start} to {end} in region {region}, planned by {by}"),
-        _impact(payload),
-        changes_table(planned.changes),
-    ]
-    if not payload["credits"]:
-        human.append(Text("No booked credit is in scope; approving it only decides how late rows are valued."))
-    if planned.not_valued:
-        human.append(Text(f"{planned.not_valued:,} credits cannot be valued by {version} and would be worth 0:"))
-        human += [
-            Text(f"  {each['credits']:,} in region {each['region'] or '(none)'}: {each['reason']}")
-            for each in planned.not_valued_by
-        ]
-    if planned.left_out:
-        human.append(Text(f"Regions that keep their own decision: {', '.join(planned.left_out)}"))
-    human.append(cli.following(f"revision approve {planned.revision_id} --by SOMEBODY-ELSE   (not {by})"))
+        work_out = revising.dry_run if dry_run else revising.plan
+        parts = parts_by(kernel, ledger)
+        planned = work_out(ledger.book, *asked, region=region, releases=releases, progress=tell, parts=parts)
+    files = [] if folder is None else write_plan(folder, planned)
+    payload = plan_json(planned, files)
+    human = plan_text(payload, planned)
+    if not dry_run:
+        human.append(cli.following(f"revision approve {planned.revision_id} --by SOMEBODY-ELSE   (not {by})"))
+    return Answer(payload, human)
+
+
+@command(app, "compare", example="revision compare CYCLING-SHARED@1 CYCLING-SHARED@2 --from 2018-10-01 --to 2019-04-01")
+def compare(
+    cli: Cli,
+    first: FirstVersion,
+    second: SecondVersion,
+    start: Start,
+    end: End,
+    region: Region = "*",
+    release_a: ReleasesOfFirst = None,
+    release_b: ReleasesOfSecond = None,
+    report: ReportTo = None,
+    kernel: AnyKernel = "auto",
+) -> Answer:
+    """What each of two candidate versions would do to the same days, and by how much they differ. Records nothing.
+
+    The versions need not be published.
+    """
+    one = Candidate(first, releases_of(release_a, "--release-a"))
+    other = Candidate(second, releases_of(release_b, "--release-b"))
+    folder = None if report is None else ReportFolder(report)
+    with cli.ledger() as ledger, cli.progress.counting("comparing", "accounts") as tell:
+        days, parts = (wire_day(start), wire_day(end)), parts_by(kernel, ledger)
+        compared = what_if.compare(ledger.book, one, other, *days, region=region, progress=tell, parts=parts)
+    files = [] if folder is None else write_comparison(folder, compared)
+    payload = {"digest": digest_of(compared), **compared, "files": files, "position": compared["as_of"]}
+    return Answer(payload, comparison_text(payload))
+
+
+@command(app, "report", example="revision report R1 --report impact-of-R1")
+def report_(cli: Cli, revision: RevisionId, report: ReportTo = None, kernel: AnyKernel = "auto") -> Answer:
+    """Work out the impact report of a recorded plan again, and hold it against the recorded digest; 3 if it differs.
+
+    It shows the book as it was when the revision was planned, whatever has happened since.
+    """
+    folder = None if report is None else ReportFolder(report)
+    with cli.ledger() as ledger, cli.progress.counting("working out", "accounts") as tell:
+        planned = revising.worked_out_again(ledger.book, revision, progress=tell, parts=parts_by(kernel, ledger))
+        run = find_run(ledger.book.rulebook(), revision)
+    payload = {**plan_json(planned, [] if folder is None else write_plan(folder, planned)), "state": run.state}
+    human = plan_text(payload, planned)
+    if run.state == "planned":
+        human.append(cli.following(f"revision approve {revision} --by SOMEBODY-ELSE   (not {run.by})"))
     return Answer(payload, human)
 
 
@@ -85,7 +125,7 @@ def approve(cli: Cli, revision: RevisionId, by: By) -> Answer:
         payload,
         [
             heading(f"{revision} is approved"),
-            _impact(payload),
+            impact_facts(payload),
             changes_table(changes),
             cli.following(f"revision apply {revision}"),
         ],
@@ -93,15 +133,15 @@ def approve(cli: Cli, revision: RevisionId, by: By) -> Answer:
 
 
 @command(app, "apply", example="revision apply R1")
-def apply(cli: Cli, revision: RevisionId) -> Answer:
+def apply(cli: Cli, revision: RevisionId, kernel: AnyKernel = "auto") -> Answer:
     """Post the differences of an approved revision to every account. Resumes where it was stopped."""
     with cli.ledger() as ledger, cli.progress.counting("applying", "accounts") as tell:
-        revising.apply(ledger.book, revision, progress=tell)
+        revising.apply(ledger.book, revision, progress=tell, accounts=accounts_by(kernel, ledger))
         status = revising.status(ledger.book, revision)
         run = ledger.book.rulebook().revisions[revision]
     payload = {**status, "position": run.completed_position}
     hints = cli.following("totals", f"totals --at-position {run.approved}   (as it was when the revision was approved)")
-    return Answer(payload, [heading(f"{revision} is completed"), _impact(payload), hints])
+    return Answer(payload, [heading(f"{revision} is completed"), impact_facts(payload), hints])
 
 
 @command(app, "status", example="revision status R1")
@@ -117,7 +157,7 @@ def status(cli: Cli, revision: RevisionId) -> Answer:
     }
     human = [
         heading(f"{revision} is {answer['state']}: {_told(run)}"),
-        _impact(answer),
+        impact_facts(answer),
         *hints.get(answer["state"], []),
     ]
     return Answer({**answer, "position": position}, human)
@@ -168,20 +208,4 @@ def _told(run: RevisionRun) -> str:
     return (
         f"{run.methodology} from {start or 'open'} to {end or 'open'} in region {run.region}, "
         f"planned by {run.by}{approved}"
-    )
-
-
-def _impact(payload: dict[str, Any]) -> RenderableType:
-    return facts(
-        [
-            ("plan digest", payload["plan_digest"]),
-            (
-                "accounts",
-                f"{count_text(payload['accounts'])}, of which {count_text(payload['changed_accounts'])} change",
-            ),
-            ("credits", count_text(payload["credits"])),
-            ("before", mass_text(int(payload["before_mg"]))),
-            ("after", mass_text(int(payload["after_mg"]))),
-            ("difference", mass_text(int(payload["delta_mg"]))),
-        ]
     )

@@ -68,7 +68,10 @@ def tell_a_story_with_every_command(cli: CommandLine) -> None:
     for step in ("freeze", "unfreeze"):
         cli("account", step, "ann", "--by", "alice", "--reason", "a check")
     cli("behaviors", "reverse", "ann", "t1", "--reason", "refunded", "--by", "alice")
-    cli("revision", "plan", "CYCLING-SHARED@2", "--from", "2019-01-01", "--to", "2020-01-01", "--by", "alice")
+    revised = ("CYCLING-SHARED@2", "--from", "2019-01-01", "--to", "2020-01-01")
+    cli("revision", "compare", "CYCLING-SHARED@1", *revised)
+    cli("revision", "plan", *revised, "--by", "alice")
+    cli("revision", "report", "R1")
     cli("revision", "approve", "R1", "--by", "bob")
     cli("revision", "status", "R1")
     cli("revision", "apply", "R1")
@@ -85,6 +88,8 @@ def tell_a_story_with_every_command(cli: CommandLine) -> None:
     cli("account", "close", "zoe", "--by", "alice", "--reason", "left")
     for audit in (("totals",), ("replay",), ("views", "rebuild"), ("views", "check")):
         cli(*audit)
+    for act in ("build", "status", "verify", "rebuild"):
+        cli("archive", act)
 
 
 def factor_release() -> dict[str, object]:

@@ -1,0 +1,7 @@
+"""The archive in Parquet files (port ``application.ports.archive``; docs/archive.md says what is in a file)."""
+
+from __future__ import annotations
+
+from infrastructure.archive.parquet_archive import ParquetArchive
+
+__all__ = ["ParquetArchive"]

@@ -1,0 +1,121 @@
+"""The rows of whole accounts over all segments, part by part.
+
+Keeps: one decoded group of each segment is in memory at a time; parts follow each other by account id and hold every
+row of their accounts. Positions of segments ascend, so within one (account, behavior, year) the rows of an older
+segment all come first, and a stable sort by these three merges them.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from application.ports.archive import Names, Rows, Segment
+from infrastructure.archive.columns import SCHEMA, AccountIds, Block, block_of
+from infrastructure.archive.segments import SegmentFile
+
+_YEARS: Final = 1 << 14
+_DTYPES: Final = {"kind": np.int8, "year": np.int16, "day": np.int32, **dict.fromkeys(Names.COLUMNS, np.int32)}
+_COLUMNS: Final = tuple(name for name in SCHEMA.names if name not in ("account", "digest"))
+
+
+def columns_to_read(asked: frozenset[str] | None, segments: int, *, cut: bool) -> list[str]:
+    """Columns of the files that the asked columns of ``Rows`` need. ``cut``: some rows are left out by position."""
+    if asked is None:
+        return list(SCHEMA.names)
+    names = {"account", *("digest" if name == "digests" else name for name in asked)}
+    names |= {"behavior", "year"} if segments > 1 else set()
+    names |= {"position"} if cut else set()
+    return [name for name in SCHEMA.names if name in names]
+
+
+class Cursor:
+    """Walks through one segment by account id."""
+
+    def __init__(self, file: SegmentFile, segment: Segment, names: Names, upto: int) -> None:
+        self._file = file
+        self._names = names
+        self._upto = upto if upto < segment.upto else None
+        self._next = 0
+        self._block: Block | None = None
+        self._at = 0
+
+    def last(self) -> bytes | None:
+        """The last account id of the group in memory; None when there is nothing more."""
+        while self._block is None or self._at >= len(self._block.ids):
+            if self._next >= self._file.groups:
+                self._block = None
+                return None
+            # Not both in memory: the old group goes before the new one comes.
+            self._block = None
+            self._block = self._decoded(self._next)
+            self._next, self._at = self._next + 1, 0
+        return self._block.ids[-1]
+
+    def take(self, border: bytes) -> Block | None:
+        """What follows, up to this account id; None when that is nothing."""
+        block, first = self._block, self._at
+        if block is None:
+            return None
+        self._at = bisect_right(block.ids, border, lo=first)
+        return block.part(first, self._at) if self._at > first else None
+
+    def _decoded(self, group: int) -> Block:
+        block = block_of(self._file.table(group), self._names)
+        return block if self._upto is None else block.where(block.columns["position"] <= self._upto)
+
+
+def parts(cursors: Sequence[Cursor], names: Names, asked: frozenset[str] | None) -> Iterator[Rows]:
+    """Merge segments, oldest first."""
+    while True:
+        lasts = [last for cursor in cursors if (last := cursor.last()) is not None]
+        if not lasts:
+            return
+        border = min(lasts)
+        blocks = [block for cursor in cursors if (block := cursor.take(border)) is not None]
+        block = blocks[0] if len(blocks) == 1 else _merged(blocks, names)
+        yield _rows(block, names, asked)
+
+
+def _merged(blocks: Sequence[Block], names: Names) -> Block:
+    ids = sorted({key for block in blocks for key in block.ids})
+    place = {key: index for index, key in enumerate(ids)}
+    account = np.concatenate([np.repeat([place[key] for key in block.ids], block.counts()) for block in blocks])
+    columns = {name: np.concatenate([block.columns[name] for block in blocks]) for name in blocks[0].columns}
+    ranks = _ranks(names.words["behavior"])
+    key = (account.astype(np.int64) * len(ranks) + ranks[columns["behavior"]]) * _YEARS + columns["year"]
+    order = np.argsort(key, kind="stable")
+    digests: dict[int, bytes] = {}
+    if any(block.digests for block in blocks):
+        row_of = np.empty(len(order), np.int64)
+        row_of[order] = np.arange(len(order))
+        begin = 0
+        for block in blocks:
+            digests.update((int(row_of[begin + row]), digest) for row, digest in block.digests.items())
+            begin += block.size
+    return Block(
+        ids,
+        np.searchsorted(account[order], np.arange(len(ids))),
+        len(order),
+        {name: column[order] for name, column in columns.items()},
+        dict(sorted(digests.items())),
+    )
+
+
+def _ranks(words: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Place of each code's word among all words."""
+    ranks = np.empty(len(words), np.int64)
+    ranks[sorted(range(len(words)), key=words.__getitem__)] = np.arange(len(words))
+    return ranks
+
+
+def _rows(block: Block, names: Names, asked: frozenset[str] | None) -> Rows:
+    wanted = _COLUMNS if asked is None else [name for name in _COLUMNS if name in asked]
+    columns: dict[str, Any] = {name: np.empty(0, _DTYPES.get(name, np.int64)) for name in _COLUMNS}
+    columns.update({name: block.columns[name] for name in wanted})
+    account = np.repeat(np.arange(len(block.ids), dtype=np.int32), block.counts())
+    return Rows(names=names, ids=AccountIds(block.ids), account=account, digests=block.digests, **columns)
