@@ -8,7 +8,7 @@ Leaves to the Merkle log (issue: provable): an edit of both sides at once.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from uuid import UUID
 
 from application.book import Book
@@ -75,6 +75,11 @@ class IntakeChecks:
             parts = event.credited + event.duplicates + event.rejected
             if event.read != parts or event.rejected != sum(event.rejected_by_code.values()):
                 self.wrong.append(_at(each, "rows accounted for", str(event.read), str(parts)))
+
+    @property
+    def partners(self) -> Mapping[int, str]:
+        """The partner of each intake, by the intake's position."""
+        return self._partners
 
     def check(self, each: Recorded) -> Iterator[Mismatch]:
         """One event of an account."""

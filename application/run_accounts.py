@@ -69,22 +69,23 @@ def fast_accounts(archive: Archive, kernels: KernelFactory) -> RunAccounts:
         kernel = None
         for rows in archive.rows(upto):
             kernel = kernel or kernels(Rulebook(), [], rows.names)
-            booked = _booked(rows, run)
-            due = _due(rows, lines_of(book, kernel, rows, scope, upto), set(booked))
+            lines = lines_of(book, kernel, rows, scope, upto)
+            booked = _booked(rows, run, lines)
+            due = _due(rows, lines, set(booked))
             for account in sorted([*booked, *due]):
                 yield booked[account] if account in booked else due[account]
 
     return accounts
 
 
-def _booked(rows: Rows, run: RevisionRun) -> dict[int, RunAccount]:
+def _booked(rows: Rows, run: RevisionRun, found_now: Lines) -> dict[int, RunAccount]:
     """The accounts whose rows hold the run's lines, by index."""
     names, code = rows.names, rows.names.code("decision", run.id)
     of_run = rows.decision == code
     found = np.flatnonzero(of_run & (rows.kind == LINE))
     found = found[np.lexsort((rows.refers_to[found], rows.account[found]))]
     accounts: dict[int, RunAccount] = {
-        account: RunAccount(rows.ids[account], 0, [], True)
+        account: RunAccount(rows.ids[account], int(found_now.last_version[account]), [], True)
         for account in np.unique(rows.account[of_run & (rows.kind == REVISED)]).tolist()
     }
     lines: dict[int, list[RevisedLine]] = {account: [] for account in accounts}

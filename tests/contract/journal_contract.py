@@ -10,7 +10,7 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from types import ModuleType
 from typing import Any
 from uuid import UUID, uuid4
@@ -162,6 +162,16 @@ def postgres_journal(conninfo: str, clock: Clock | None = None) -> Iterator[Even
         yield EventsourcingJournal(datastore, clock=clock)
     finally:
         datastore.close()
+
+
+def _try_claim(journal: Journal, stream: UUID, failure: Exception | None = None) -> bool:
+    """Whether the stream could be claimed by somebody who then fails, or not."""
+    found = []
+    with suppress(KeyError), journal.claim(stream) as ours:
+        found.append(ours)
+        if failure is not None:
+            raise failure
+    return found[0]
 
 
 class JournalContract:
@@ -539,6 +549,26 @@ class JournalContract:
             with pytest.raises(Moved), journal.exclusive():
                 journal.append(batch)
         assert put(journal, credited(account, 2)).first == 2
+
+    def test_of_many_who_claim_a_stream_one_has_it_until_he_is_done_or_fails(self, journal: Journal) -> None:
+        stream, other = uuid4(), uuid4()
+        with journal.claim(stream) as mine, journal.claim(other) as also_mine:
+            assert (mine, also_mine) == (True, True)
+            with ThreadPoolExecutor(1) as elsewhere:
+                assert elsewhere.submit(_try_claim, journal, stream).result(WAIT) is False
+            with journal.claim(stream) as twice:
+                assert twice is False
+            with journal.claim(stream) as still_taken:
+                assert still_taken is False
+            put(journal, opened(stream))
+        assert _try_claim(journal, stream, failure=KeyError("as work may")) is True
+        assert _try_claim(journal, stream) is True
+
+    def test_however_many_streams_are_claimed_the_work_can_go_on(self, journal: Journal) -> None:
+        with ExitStack() as claims:
+            assert all(claims.enter_context(journal.claim(uuid4())) for _ in range(20))
+            put(journal, opened(uuid4()))
+            assert journal.head().size == 1
 
     def test_holding_the_journal_twice_is_refused_and_the_first_hold_stands(self, journal: Journal) -> None:
         with journal.exclusive() as head:

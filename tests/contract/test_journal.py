@@ -274,6 +274,21 @@ class TestEventsourcingJournal(JournalContract):
         assert isinstance(datastore.pool.kwargs, dict)
         assert datastore.pool.kwargs["sslmode"] == "prefer"
 
+    def test_a_claim_ends_with_the_connection_of_whoever_made_it(self, journal: Journal, conninfo: str) -> None:
+        stream = uuid4()
+        with postgres_journal(conninfo) as other, journal.claim(stream):
+            with other.claim(stream) as taken:
+                assert taken is False
+            _drop_connections(conninfo)
+            with other.claim(stream) as free:
+                assert free is True
+
+    def test_a_claim_at_a_server_that_cannot_be_reached_says_so(self, journal: EventsourcingJournal) -> None:
+        assert isinstance(journal.datastore.pool.kwargs, dict)
+        journal.datastore.pool.kwargs["port"] = "1"
+        with pytest.raises(Unavailable), journal.claim(uuid4()):
+            pass
+
     def test_two_journals_on_one_database_write_one_log(self, conninfo: str, clock: ToldClock) -> None:
         """As two processes would: each has its own pool, locks and clock."""
         with postgres_journal(conninfo, clock) as one, postgres_journal(conninfo) as two:

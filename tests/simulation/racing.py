@@ -6,7 +6,6 @@ journal; (with ``jitter``) where it only pauses. Whatever a writer does may be r
 
 from __future__ import annotations
 
-import atexit
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +24,7 @@ from application.ports.journal import Append, Appended, Head, Journal
 from application.replaying import replay
 from domain.errors import Rejected
 from domain.events.account import BehaviorCredited
-from interfaces.bootstrap import Ledger, Settings, behavior_file, open_ledger
+from interfaces.bootstrap import Ledger, behavior_file
 from tests.simulation.comparing import broken_caps
 from tests.simulation.race_book import RIDE, VERSIONS, WALK
 
@@ -187,21 +186,6 @@ def jitter(seed: int) -> Callable[[], None]:
     return pause
 
 
-_opened: dict[str, Ledger] = {}
-
-
-def import_in_worker(settings: Settings, path: Path, rows: Sequence[Sequence[str]], batch_rows: int) -> Answers:
-    """An import by a process of its own, which keeps its connections from race to race."""
-    dsn = settings.dsn.get_secret_value() if settings.dsn is not None else ""
-    if dsn not in _opened:
-        opened = open_ledger(settings)
-        _opened[dsn] = opened.__enter__()
-        atexit.register(opened.__exit__, None, None, None)
-    ledger, answers = _opened[dsn], Answers(rows)
-    importer(fresh_book(ledger), path, answers, batch_rows)()
-    return answers
-
-
 def importer(book: Book, path: Path, answers: Answers, batch_rows: int) -> Callable[[], None]:
     def work() -> None:
         answers.result = import_behaviors(
@@ -316,8 +300,7 @@ def check(ledger: Ledger, answered: Sequence[Answers]) -> None:
     assert len(named) == len(credits), "a row was credited twice"
     for answers in answered:
         _check_answers(book, answers, named, by_ref)
-    by_intake = {answers.result.intake_id: answers.result.credited for answers in answered if answers.result}
-    assert sum(by_intake.values()) == len(credits)
+    assert sum(answers.result.credited for answers in answered if answers.result) == len(credits)
 
 
 def _check_answers(

@@ -40,6 +40,10 @@ class Outage(Exception):
     """The journal could not be reached. The process lives on and is used again."""
 
 
+class Waiting(Exception):
+    """A writer waits for another one who is interrupted, and can go on only after him."""
+
+
 class Stopped(Exception):
     """The model has come to where the ledger stopped."""
 
@@ -86,6 +90,14 @@ class Interruptible:
                 yield head
             finally:
                 self._held = False
+
+    @contextmanager
+    def claim(self, stream: UUID) -> Iterator[bool]:
+        self._reach("claim")
+        with self._journal.claim(stream) as ours:
+            if not ours:
+                raise Waiting
+            yield True
 
     def _reach(self, name: str) -> None:
         if self._meanwhile is None or self._held or self._at.name not in ("", name):
@@ -203,13 +215,16 @@ class Stage:
 
         Returns "" or the failure. Raises Disagreement.
         """
-        writer, happened = self.writers[by], list[Meanwhile]()
+        writer, happened, later = self.writers[by], list[Meanwhile](), list[Act]()
 
         def meanwhile() -> None:
             size, step = self.journal.head().size, writer.step
             if isinstance(others, type):
                 raise others
-            happened.append(Meanwhile(size, step, others, answer_of(others, self.writers[1 - by])))
+            try:
+                happened.append(Meanwhile(size, step, others, answer_of(others, self.writers[1 - by])))
+            except Waiting:
+                later.append(others)
 
         writer.journal.interrupt(at, None if at == NOWHERE else meanwhile)
         try:
@@ -234,6 +249,8 @@ class Stage:
             agree(f"log after {act.name}{answers}", booked, fact)
         if not failure:
             agree(act.name, answer, expected)
+        for waited in later:
+            self.perform(waited, 1 - by)
         return failure
 
     def _read(self) -> None:

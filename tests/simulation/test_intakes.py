@@ -2,48 +2,92 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
+from typing import Any
 
-from application import accounts, initializing
+import pytest
+
+from application import accounts, initializing, intakes
 from application.book import Book
 from application.replaying import replay
 from domain.events.account import BehaviorCredited
+from domain.events.base import Event
 from domain.events.intake import IntakeClosed, IntakeOpened
 from infrastructure.memory import MemoryJournal, MemoryKeys
 from tests.simulation.acts import File, import_file
 from tests.simulation.plain import Report, instant_us
 from tests.simulation.race_book import RIDE, begin
 from tests.simulation.small_worlds import ToldClock
-from tests.simulation.stage import Point, Writer
+from tests.simulation.stage import Killed, Point, Writer
+
+PROMPTLY = 20.0
+RIDES = tuple(
+    Report(line, f"ride-{line}", "person", RIDE, "2025-05-01T08:00:00+08:00", "2.0", "km", "") for line in (2, 3)
+)
+IMPORT = import_file(File("metro-co", "0" * 64, RIDES, True), 1)
+ALL_CREDITED = (2, 2, 0, 0, ())
+ALL_DUPLICATES = (2, 0, 2, 0, ())
 
 
-def test_a_row_refused_by_one_importer_and_credited_by_the_other_is_credited_once() -> None:
-    """One refuses a row of a frozen account and closes the intake; the other, a moment later, credits the row.
+class Two:
+    """Two importers of one file: one is interrupted before its first credit, the other comes along at that moment."""
 
-    The intake's counts say what the first one answered; that a credit more may name it is known (``log_checks``).
-    """
-    clock = ToldClock(instant_us(datetime(2025, 6, 1, tzinfo=UTC)))
-    journal, keys = MemoryJournal(clock), MemoryKeys()
-    office = Book(journal, keys)
-    initializing.open_book(office, clock="simulated")
-    begin(office)
-    accounts.open_account(office, "person")
-    ride = Report(2, "ride-1", "person", RIDE, "2025-05-01T08:00:00+08:00", "2.0", "km", "")
-    file = File("metro-co", "0" * 64, (ride,), True)
-    first, second = Writer(journal, keys), Writer(journal, keys)
+    def __init__(self, threads: ThreadPoolExecutor) -> None:
+        clock = ToldClock(instant_us(datetime(2025, 6, 1, tzinfo=UTC)))
+        self.journal, keys = MemoryJournal(clock), MemoryKeys()
+        self.office = Book(self.journal, keys)
+        initializing.open_book(self.office, clock="simulated")
+        begin(self.office)
+        accounts.open_account(self.office, "person")
+        self.first, self.second = Writer(self.journal, keys), Writer(self.journal, keys)
+        self.second.book = Book(self.journal, keys)  # waits for the first one, as a process of its own would
+        self._threads = threads
+
+    def second_comes(self) -> Future[Any]:
+        """It has begun, and is not done after a while."""
+        coming = self._threads.submit(IMPORT.ledger, self.second)
+        time.sleep(0.1)
+        assert not coming.done(), "it did not wait"
+        return coming
+
+    def events(self, *kinds: type[Event]) -> list[Any]:
+        log = self.journal.log(0, self.journal.head().size)
+        return [each.event for each in log if isinstance(each.event, kinds)]
+
+
+@pytest.fixture
+def two(monkeypatch: pytest.MonkeyPatch) -> Iterator[Two]:
+    monkeypatch.setattr(intakes, "LOOK_AGAIN_SECONDS", 0.01)
+    with ThreadPoolExecutor(1) as threads:
+        yield Two(threads)
+
+
+def test_whoever_imports_the_same_bytes_meanwhile_waits_and_then_finds_duplicates(two: Two) -> None:
+    coming: list[Future[Any]] = []
+    two.first.journal.interrupt(Point("append", 2), lambda: coming.append(two.second_comes()))
+    assert IMPORT.ledger(two.first)[0] == ALL_CREDITED
+    assert coming[0].result(PROMPTLY)[0] == ALL_DUPLICATES
+    turns = two.events(IntakeOpened, IntakeClosed, BehaviorCredited)
+    names = [type(event).__name__ for event in turns]
+    assert names == ["IntakeOpened", *["BehaviorCredited"] * 2, "IntakeClosed", "IntakeOpened", "IntakeClosed"]
+    assert [(event.credited, event.duplicates) for event in two.events(IntakeClosed)] == [(2, 0), (0, 2)]
+    assert replay(two.office).details == []
+
+
+def test_whoever_waits_goes_on_with_the_intake_of_an_importer_that_was_killed(two: Two) -> None:
+    coming: list[Future[Any]] = []
 
     def meanwhile() -> None:
-        accounts.freeze(office, "person", "ann", "asked")
-        import_file(file, 1).ledger(second)
-        accounts.unfreeze(office, "person", "ann", "asked")
+        coming.append(two.second_comes())
+        raise Killed
 
-    first.journal.interrupt(Point("append", 2), meanwhile)
-    import_file(file, 1).ledger(first)
-
-    log = list(journal.log(0, journal.head().size))
-    (credit,) = [each.event for each in log if isinstance(each.event, BehaviorCredited)]
-    (opened,) = [each.position for each in log if isinstance(each.event, IntakeOpened)]
-    (closed,) = [each.event for each in log if isinstance(each.event, IntakeClosed)]
-    assert (credit.intake, credit.line) == (opened, ride.line)
-    assert (closed.read, closed.rejected_by_code) == (1, {"account_frozen": 1})
-    assert replay(Book(journal, keys)).details == []
+    two.first.journal.interrupt(Point("append", 3), meanwhile)
+    with pytest.raises(Killed):
+        IMPORT.ledger(two.first)
+    assert coming[0].result(PROMPTLY)[0] == ALL_CREDITED
+    assert (len(two.events(IntakeOpened)), len(two.events(BehaviorCredited))) == (1, 2)
+    assert [(event.credited, event.duplicates) for event in two.events(IntakeClosed)] == [(2, 0)]
+    assert replay(two.office).details == []

@@ -1,12 +1,12 @@
-"""Races on PostgreSQL: several writers at once, decisions and revisions in the middle. Whoever wins, all is right."""
+"""Races on PostgreSQL: processes import while others decide, withdraw, revise, freeze and reverse in the middle."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -14,36 +14,23 @@ from uuid import uuid4
 
 import pytest
 
-from application import accounts, crediting, queries, revising
+from application import accounts, queries
 from application.ports.journal import Append, Appended
 from application.ports.views import VIEWS
 from domain import crediting as domain_crediting
 from domain.account import open_account
-from domain.events.account import BehaviorCredited
 from domain.events.base import NewEvent
+from infrastructure.eventsourcing_journal import EventsourcingJournal
 from infrastructure.postgres.recorder import JournalRecorder
 from interfaces.bootstrap import Ledger
 from tests.fixtures.ledgers import Server
-from tests.simulation.appending import EarlyAppends, LateAppends
 from tests.simulation.race_book import RaceBook
-from tests.simulation.racing import (
-    Answers,
-    Turnstile,
-    check,
-    draw_rows,
-    fresh_book,
-    import_in_worker,
-    importer,
-    jitter,
-    office,
-    pausing_book,
-    write_file,
-)
+from tests.simulation.race_processes import Import, Office, Plant, Work, Writers
+from tests.simulation.racing import Answers, check, draw_rows, fresh_book, importer, write_file
 
 FACTOR = 10 if os.environ.get("CARBON_LEDGER_LONG") == "1" else 1
-ORDERED, CHUNK = 108 * FACTOR, 12
-FREE = 40 * FACTOR
-BY_PROCESSES = 30 * FACTOR
+ORDERED, CHUNK = 200 * FACTOR, 10
+FREE = 10 * FACTOR
 WRITERS = 4
 
 pytestmark = pytest.mark.xdist_group("races")
@@ -56,15 +43,14 @@ def race_book(server: Server) -> RaceBook:
 
 @pytest.fixture(scope="module")
 def ledgers(race_book: RaceBook) -> Iterator[list[Ledger]]:
-    with race_book.ledgers(WRITERS) as opened:
+    with race_book.ledgers(3) as opened:
         yield opened
 
 
 @pytest.fixture(scope="module")
-def workers() -> Iterator[ProcessPoolExecutor]:
-    """Processes of their own, started once: not forked, so that they share no connection."""
-    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
-        yield pool
+def writers(race_book: RaceBook) -> Iterator[Writers]:
+    with Writers(race_book.settings, WRITERS) as started:
+        yield started
 
 
 def files_of(seed: int, folder: Path, count: int) -> list[tuple[Path, Answers]]:
@@ -81,105 +67,71 @@ def rows_of(files: Sequence[tuple[Path, Answers]]) -> list[Sequence[str]]:
     return [row for _, answers in files for row in answers.rows]
 
 
-def set_limits(seed: int, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(crediting, "SNAPSHOT_EVERY", (2, 5)[seed // 2 % 2])
-    patch.setattr(revising, "_LINES_PER_APPEND", (1, 5_000)[seed // 4 % 2])
+def race_in_order(
+    seed: int, race_book: RaceBook, ledger: Ledger, writers: Writers, folder: Path, plant: Plant | None = None
+) -> None:
+    """One race in which the seed says at every call of the journal which process is next."""
+    race_book.restore("begun")
+    files = files_of(seed, folder, 2 + seed % 2)
+    works: list[Work] = [Import(path, answers.rows, 3 + seed % 4) for path, answers in files]
+    if seed % 4 == 2:
+        works.append(works[0])  # the same bytes at once
+    results = writers.run_in_order(seed, [*works, Office(seed, 9, rows_of(files))], plant)
+    check(ledger, results[:-1])
 
 
 @pytest.mark.parametrize("first", range(0, ORDERED, CHUNK))
-def test_every_order_of_writers_leaves_a_right_book(
-    first: int, race_book: RaceBook, ledgers: list[Ledger], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_every_order_of_processes_leaves_a_right_book(
+    first: int, race_book: RaceBook, ledgers: list[Ledger], writers: Writers, tmp_path: Path
 ) -> None:
     for seed in range(first, first + CHUNK):
-        race_in_order(seed, race_book, ledgers, tmp_path, monkeypatch)
-
-
-def race_in_order(
-    seed: int, race_book: RaceBook, ledgers: list[Ledger], folder: Path, patch: pytest.MonkeyPatch
-) -> None:
-    """One race in which the seed says at every call of the journal who is next."""
-    set_limits(seed, patch)
-    patch.setattr(crediting, "ThreadPoolExecutor", (LateAppends, EarlyAppends)[seed % 2])
-    race_book.restore("begun")
-    turnstile = Turnstile(seed)
-    books = [pausing_book(ledger, turnstile.pause) for ledger in ledgers]
-    files = files_of(seed, folder, 2 + seed % 2)
-    works = [importer(book, path, answers, 3 + seed % 4) for book, (path, answers) in zip(books, files, strict=False)]
-    turnstile.run([*works, office(books[-1], seed, 9, rows_of(files))])
-    check(ledgers[0], [answers for _, answers in files])
+        race_in_order(seed, race_book, ledgers[0], writers, tmp_path)
 
 
 @pytest.mark.parametrize("first", range(0, FREE, 10))
-def test_writers_that_run_freely_leave_a_right_book(
-    first: int, race_book: RaceBook, ledgers: list[Ledger], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_processes_that_run_freely_leave_a_right_book(
+    first: int, race_book: RaceBook, ledgers: list[Ledger], writers: Writers, tmp_path: Path
 ) -> None:
-    for seed in range(first, first + 10):
-        set_limits(seed, monkeypatch)
-        race_book.restore("begun")
-        books = [pausing_book(ledger, jitter(seed * 10 + number)) for number, ledger in enumerate(ledgers)]
-        files = files_of(seed, tmp_path, 2)
-        works = [importer(book, path, answers, 4) for book, (path, answers) in zip(books, files, strict=False)]
-        works += [office(book, seed * 2 + number, 6, rows_of(files)) for number, book in enumerate(books[2:])]
-        run_freely(works)
-        check(ledgers[0], [answers for _, answers in files])
-
-
-def run_freely(works: Sequence[Callable[[], None]]) -> None:
-    with ThreadPoolExecutor(len(works)) as pool:
-        done = [pool.submit(work) for work in works]
-    for each in done:
-        each.result()
-
-
-@pytest.mark.parametrize("first", range(0, BY_PROCESSES, 10))
-def test_processes_that_write_at_once_leave_a_right_book(
-    first: int, race_book: RaceBook, ledgers: list[Ledger], workers: ProcessPoolExecutor, tmp_path: Path
-) -> None:
-    """Two other processes import; this one decides and revises, and the views follow or are rebuilt."""
+    """Two processes import and two decide, while the views follow or are rebuilt."""
     for seed in range(first, first + 10):
         race_book.restore("begun")
         files = files_of(seed, tmp_path, 2)
-        imports = [
-            workers.submit(import_in_worker, race_book.settings, path, answers.rows, 3 + seed % 3)
-            for path, answers in files
-        ]
-        book = pausing_book(ledgers[1], jitter(seed))
-        follow = follower(ledgers[2], imports, rebuilds=seed % 3 == 0)
-        run_freely([office(book, seed, 8, rows_of(files)), follow])
-        check(ledgers[0], [each.result() for each in imports])
+        works: list[Work] = [Import(path, answers.rows, 3 + seed % 3) for path, answers in files]
+        works += [Office(seed * 2 + number, 6, rows_of(files)) for number in range(2)]
+        results = writers.run_freely(seed, works, follower(ledgers[1], rebuilds=seed % 3 == 0))
+        check(ledgers[0], results[:2])
 
 
-def follower(ledger: Ledger, imports: Sequence[Future[Answers]], *, rebuilds: bool) -> Callable[[], None]:
+def follower(ledger: Ledger, *, rebuilds: bool) -> Callable[[Callable[[], bool]], None]:
     """Somebody who looks at the views while others write."""
 
-    def work() -> None:
-        while not all(each.done() for each in imports):
+    def follow(all_done: Callable[[], bool]) -> None:
+        while not all_done():
             size = ledger.book.journal.head().size
             assert ledger.views.advance(size) >= size
             if rebuilds:
                 ledger.views.rebuild(VIEWS)
                 assert [each for each in ledger.views.check() if each.differing] == []
 
-    return work
+    return follow
 
 
 @pytest.mark.parametrize("seed", range(4 * FACTOR))
-def test_one_file_imported_by_two_processes_at_once_is_credited_once(
-    seed: int, race_book: RaceBook, ledgers: list[Ledger], workers: ProcessPoolExecutor, tmp_path: Path
+def test_of_two_processes_that_import_one_file_at_once_the_second_finds_duplicates(
+    seed: int, race_book: RaceBook, ledgers: list[Ledger], writers: Writers, tmp_path: Path
 ) -> None:
-    """Both go on with the same intake, so both tell its counts; the book is that of a single import."""
     (path, alone), *_ = files_of(1_000 + seed, tmp_path, 1)
     race_book.restore("begun")
     importer(fresh_book(ledgers[0]), path, alone, 2)()
     expected = queries.totals(fresh_book(ledgers[0]), ledgers[0].views, by_ref=True).digest
     race_book.restore("begun")
-    imports = [workers.submit(import_in_worker, race_book.settings, path, alone.rows, 2) for _ in range(2)]
-    answers = [each.result() for each in imports]
+    answers = writers.run_freely(seed, [Import(path, alone.rows, 2)] * 2, follower(ledgers[1], rebuilds=False))
     check(ledgers[0], answers)
     assert queries.totals(fresh_book(ledgers[0]), ledgers[0].views, by_ref=True).digest == expected
-    events = list(ledgers[0].book.journal.log(0, ledgers[0].book.journal.head().size))
     assert alone.result is not None
-    assert sum(isinstance(each.event, BehaviorCredited) for each in events) == alone.result.credited
+    found = [(each.result.credited, each.result.duplicates) for each in answers]
+    credited, duplicates = alone.result.credited, alone.result.duplicates
+    assert sorted(found) == [(0, credited + duplicates), (credited, duplicates)]
     assert [each.refused for each in answers] == [alone.refused] * 2
 
 
@@ -216,18 +168,17 @@ def _pending_run_ignored(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(domain_crediting, "pending_revision", lambda *_: [])
 
 
-@pytest.mark.parametrize("plant", [_rulebook_not_compared, _pending_run_ignored])
+def _claims_not_kept(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(EventsourcingJournal, "claim", lambda *_: nullcontext(True))
+
+
+@pytest.mark.parametrize("plant", [_rulebook_not_compared, _pending_run_ignored, _claims_not_kept])
 def test_the_races_see_a_mistake_planted_in_the_ledger(
-    plant: Callable[[pytest.MonkeyPatch], None],
-    race_book: RaceBook,
-    ledgers: list[Ledger],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    plant: Plant, race_book: RaceBook, ledgers: list[Ledger], writers: Writers, tmp_path: Path
 ) -> None:
-    plant(monkeypatch)
     for seed in range(60):
         try:
-            race_in_order(seed, race_book, ledgers, tmp_path, monkeypatch)
+            race_in_order(seed, race_book, ledgers[0], writers, tmp_path, plant)
         except AssertionError:
             return
     pytest.fail("60 races did not see it")
