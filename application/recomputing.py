@@ -46,7 +46,8 @@ class Recomputing:
         """Intake and partner of each credit as one number; what cannot be a position counts as 0, which is none."""
         intakes = rows.intake[credits]
         possible = (intakes > 0) & (intakes <= self._task.until)
-        return np.where(possible, intakes, 0) * len(rows.names.words["partner"]) + rows.partner[credits]
+        senders: Ints = intakes * possible * len(rows.names.words["partner"]) + rows.partner[credits]
+        return senders
 
     def _fits(self, sender: int, partners: list[str]) -> bool:
         intake, partner = divmod(sender, len(partners))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,7 @@ from infrastructure.settings import Settings
 
 if TYPE_CHECKING:
     from application.ports.archive import Archive
+    from application.ports.engine import Engine
     from application.ports.kernel import KernelFactory
 
 __all__ = ["Ledger", "RejectsFile", "Settings", "behavior_file", "initialize", "open_ledger"]
@@ -57,6 +58,13 @@ class Ledger:
         from infrastructure.fast_kernel.kernel import FastKernel
 
         return FastKernel
+
+    @property
+    def spark(self) -> Callable[[str], Engine]:
+        """The fast kernel inside Spark, by its master's URL; an extra."""
+        from infrastructure.spark import SparkEngine
+
+        return partial(SparkEngine, self.archive, self.home / "archive")
 
 
 @contextmanager

@@ -47,6 +47,6 @@ class Engine(Protocol):
     def parts(self, task: Task) -> Iterator[Part]:
         """Every account of the archive, part after part by account id.
 
-        Raises Corrupt ``archive_file_changed`` and ``archive_manifest_broken`` as ``Archive.rows`` does, and Unavailable
+        Raises Corrupt ``archive_file_changed`` and ``archive_manifest_broken`` as ``Archive.rows`` does; Unavailable
         when the machines do not do their work.
         """

@@ -18,7 +18,7 @@ from application.ports.archive import Names, Rows, Segment
 from infrastructure.archive.columns import SCHEMA, AccountIds, Block, block_of
 from infrastructure.archive.segments import SegmentFile
 
-_YEARS: Final = 1 << 14
+_DIGIT_BITS: Final = 16
 _DTYPES: Final = {"kind": np.int8, "year": np.int16, "day": np.int32, **dict.fromkeys(Names.COLUMNS, np.int32)}
 _COLUMNS: Final = tuple(name for name in SCHEMA.names if name not in ("account", "digest"))
 
@@ -86,9 +86,8 @@ def _merged(blocks: Sequence[Block], names: Names) -> Block:
     place = {key: index for index, key in enumerate(ids)}
     account = np.concatenate([np.repeat([place[key] for key in block.ids], block.counts()) for block in blocks])
     columns = {name: np.concatenate([block.columns[name] for block in blocks]) for name in blocks[0].columns}
-    ranks = _ranks(names.words["behavior"])
-    key = (account.astype(np.int64) * len(ranks) + ranks[columns["behavior"]]) * _YEARS + columns["year"]
-    order = np.argsort(key, kind="stable")
+    behavior = _ranks(names.words["behavior"])[columns["behavior"]]
+    order = _order(account, behavior, columns["year"])
     digests: dict[int, bytes] = {}
     if any(block.digests for block in blocks):
         row_of = np.empty(len(order), np.int64)
@@ -101,9 +100,25 @@ def _merged(blocks: Sequence[Block], names: Names) -> Block:
         ids,
         np.searchsorted(account[order], np.arange(len(ids))),
         len(order),
-        {name: column[order] for name, column in columns.items()},
+        {name: column.take(order) for name, column in columns.items()},
         dict(sorted(digests.items())),
     )
+
+
+def _order(*keys: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
+    """Stable order by several keys that are not negative, the first one before all others.
+
+    Digit by digit: NumPy sorts 16-bit numbers by radix, several times as fast as longer ones by comparing.
+    """
+    order: npt.NDArray[np.intp] | None = None
+    for key in reversed(keys):
+        for shift in range(0, int(key.max()).bit_length(), _DIGIT_BITS):
+            digit = (key >> shift).astype(np.uint16)
+            if order is None:
+                order = np.argsort(digit, kind="stable")
+            else:
+                order = order.take(digit.take(order).argsort(kind="stable"))
+    return np.arange(len(keys[0])) if order is None else order
 
 
 def _ranks(words: Sequence[str]) -> npt.NDArray[np.int64]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 VERIFICATION_FAILED = 3
 _BOOK, _AUDIT = "Book", "Audit"
 _SHOWN_MISMATCHES = 20
+_ENGINES = ("local", "spark")
 
 views = group("Views: the read side, made from the log and disposable.")
 
@@ -33,6 +34,18 @@ ByRef = Annotated[
     bool, typer.Option("--by-ref", help="Make the digest from account references, to compare two ledgers.")
 ]
 Until = Annotated[int | None, typer.Option("--until", metavar="N", help="Only the first N events of the log.", min=0)]
+EngineName = Annotated[
+    str,
+    typer.Option(
+        "--engine",
+        metavar="ENGINE",
+        help="local: this machine. spark: the fast kernel inside Apache Spark, for a book beyond one machine.",
+    ),
+]
+Master = Annotated[
+    str | None,
+    typer.Option("--master", metavar="URL", help="Spark's master; all cores of this machine without it.", show_default=False),
+]
 FromArchive = Annotated[
     bool, typer.Option("--from-archive", help="Bring the archive up to date and read it: faster for a large book.")
 ]
@@ -113,20 +126,34 @@ def _as_of(cli: Cli, ledger: Ledger, position: int, day: int, *, by_ref: bool) -
         return as_of.totals(ledger.book, ledger.archive, position, day, by_ref=by_ref, progress=tell)
 
 
-def replay(cli: Cli, until: Until = None, kernel: Kernel = "reference") -> Answer:
+def replay(
+    cli: Cli, until: Until = None, kernel: Kernel = "reference", engine: EngineName = "local", master: Master = None
+) -> Answer:
     """Recompute every credit and revision from the facts and compare with what was booked; 3 if any differ."""
     fast = is_fast(kernel)
+    _check_engine(engine, master, fast=fast)
     with cli.ledger() as ledger, cli.progress.counting("replaying", "credits") as tell:
         if until is not None:
             queries.known_at(ledger.book, position=until, field="until")
         if fast:
             # Loaded only here: its libraries take longer to load than a small question to answer.
-            from application.fast_replaying import replay_fast
+            from application.fast_replaying import LocalEngine, replay_on
 
-            result = replay_fast(ledger.book, ledger.archive, ledger.kernels, until, progress=tell)
+            spark = engine == "spark"
+            runner = ledger.spark(master or "local[*]") if spark else LocalEngine(ledger.archive, ledger.kernels)
+            result = replay_on(runner, ledger.book, ledger.archive, until, progress=tell)
         else:
             result = replaying.replay(ledger.book, until, progress=tell)
     return Answer(_replayed_json(result, kernel), _replayed(result), VERIFICATION_FAILED if result.mismatches else 0)
+
+
+def _check_engine(engine: str, master: str | None, *, fast: bool) -> None:
+    if engine not in _ENGINES:
+        raise typer.BadParameter(f"{engine!r} is not an engine: {', '.join(_ENGINES)}", param_hint="'--engine'")
+    if engine == "spark" and not fast:
+        raise typer.BadParameter("Spark runs the fast kernel: add --kernel fast", param_hint="'--engine'")
+    if master is not None and engine != "spark":
+        raise typer.BadParameter("only --engine spark has a master", param_hint="'--master'")
 
 
 @command(views, "rebuild", example="views rebuild account_balance")

@@ -91,8 +91,8 @@ def import_of(file: Path, partner: str) -> Work:
     return "behaviors", "import", str(file), "--partner", partner, "--open-accounts"
 
 
-def apply_of(revision: str) -> Work:
-    return "revision", "apply", revision
+def apply_of(revision: str, kernel: str) -> Work:
+    return "revision", "apply", revision, "--kernel", kernel
 
 
 def onlooker(home: Path, commands: Sequence[subprocess.Popen[bytes]]) -> psycopg.Connection[Any] | None:
@@ -248,8 +248,9 @@ def test_import_commands_killed_again_and_again_end_as_undisturbed_ones(calm: Ca
             assert end_of(home, None, seen) == expected_end
 
 
+@pytest.mark.parametrize("kernel", ["reference", "fast"])
 def test_revision_commands_killed_again_and_again_during_an_import_end_as_undisturbed_ones(
-    calm: Calm, tmp_path: Path
+    kernel: str, calm: Calm, tmp_path: Path
 ) -> None:
     chance, kills = random.Random(6), 0
     file, again = (write_behaviors(tmp_path / f"{rows}.csv", 3, rows, ACCOUNTS) for rows in (ROWS_REVISED, ROWS_AGAIN))
@@ -258,7 +259,7 @@ def test_revision_commands_killed_again_and_again_during_an_import_end_as_undist
         with open_ledger(Settings(home=approved, dsn=None)) as ledger:
             revision = planned_and_approved(ledger, "2025-01-01", "2026-01-01")
         # "again" credits the revised people once more, so it meets accounts that are still owed their lines.
-        works = apply, more_credits = [apply_of(revision), import_of(again, "again")]
+        works = apply, more_credits = [apply_of(revision, kernel), import_of(again, "again")]
         with copied_home(approved) as home:
             expected = {work: run(home, work) for work in works}
             expected_end = end_of(home, revision)
