@@ -296,6 +296,23 @@ def _credit_is_right(t: Any, rows: Any, state: Any, uses: Any, stack: Any, row: 
 
 
 @compiled
+def _lines_end(rows: Any, runs: Any, run: int, row: int, end: int) -> int:
+    """Where the lines of a run end that begin at ``row``; adds them up. -1: outside the run's parts, or the bound."""
+    decision = rows.decision[row]
+    while row < end and rows.kind[row] == LINE and rows.decision[row] == decision:
+        before, after = rows.before_mg[row], rows.credited_mg[row]
+        if before < 0 or after < 0 or not runs[run].first_position <= rows.position[row] <= runs[run].last_position:
+            return -1
+        runs[run].before += before
+        runs[run].after += after
+        runs[run].lines += 1
+        if max(runs[run].before, runs[run].after) >= BOUND:
+            return -1
+        row += 1
+    return row
+
+
+@compiled
 def _lines_are_right(
     t: Any, rows: Any, state: Any, uses: Any, stack: Any, run: int, first: int, row: int, end: int
 ) -> bool:
@@ -343,24 +360,17 @@ def _group_is_right(
             right = False
             break
         if kind == LINE:
-            run, last = t.run_of_name[rows.decision[row]], row
+            run = t.run_of_name[rows.decision[row]]
             if run < 0 or t.runs[run].behavior != behavior or runs[run].in_group:
                 right = False
                 break
-            while last < end and rows.kind[last] == LINE and rows.decision[last] == rows.decision[row]:
-                balance += rows.credited_mg[last] - rows.before_mg[last]
-                runs[run].before += rows.before_mg[last]
-                runs[run].after += rows.credited_mg[last]
-                if rows.position[last] < runs[run].first_position or rows.position[last] > runs[run].last_position:
-                    right = False
-                last += 1
             runs[run].in_group = True
-            runs[run].lines += last - row
+            gained = runs[run].after - runs[run].before
+            last = _lines_end(rows, runs, run, row, end)
+            balance += runs[run].after - runs[run].before - gained
             right = (
-                right
+                last >= 0
                 and -BOUND < balance < BOUND
-                and runs[run].first_position > 0
-                and max(runs[run].before, runs[run].after) < BOUND
                 and _lines_are_right(t, rows, state, uses, stack, run, first, row, last)
             )
             row = last
@@ -460,7 +470,7 @@ def _about_account(t: Any, rows: Any, state: Any, runs: Any, first: int, groups:
     for row in range(first, groups):
         kind, version = rows.kind[row], rows.version[row]
         state.rows[row].ended = 0
-        if kind == IRREGULAR or (kind == OPENED and row > first):
+        if kind == IRREGULAR or (kind == OPENED and row > first) or rows.year[row] != 0:
             return False
         if kind == CONSENT_WITHDRAWN:
             consent = _find(rows, first, row, rows.refers_to[row], CONSENTED)
@@ -552,6 +562,7 @@ def replay_rows(t: Any, rows: Any, state: Any, uses: Any, stack: Any, runs: Any,
                     totals[run].after += runs[run].after
                     if max(totals[run].before, totals[run].after) >= BOUND:
                         out.overflow[0] = True
+                        return
         first = end
 
 
@@ -588,7 +599,7 @@ def _account_lines(
         stop = row
         while stop < end and rows.behavior[stop] == rows.behavior[row] and rows.year[stop] == rows.year[row]:
             kind = rows.kind[stop]
-            if kind == IRREGULAR or (kind >= CREDITED and not 1 <= rows.year[stop] <= 9999):
+            if kind == IRREGULAR or not (1 <= rows.year[stop] <= 9999 if kind >= CREDITED else rows.year[stop] == 0):
                 return -1
             version = max(version, rows.version[stop])
             if kind == CREDITED:
