@@ -90,6 +90,24 @@ class Rows(NamedTuple):
     """Row index of a ``REVISED`` row -> SM3 digest of all lines of its run in this account."""
 
 
+class Share(NamedTuple):
+    """The accounts whose ids (16 bytes) lie in [``first``, ``stop``)."""
+
+    first: bytes
+    stop: bytes
+
+    def meets(self, lowest: bytes, highest: bytes) -> bool:
+        """Whether some account of a range of ids (both ends included) may be in it."""
+        return lowest < self.stop and self.first <= highest
+
+
+def shares(count: int) -> list[Share]:
+    """All account ids in ``count`` shares of equal width, in order."""
+    borders = [(index * 2**128 // count).to_bytes(17, "big")[1:] for index in range(count)]
+    # Longer than any id, so that it stands after all of them.
+    return [Share(first, stop) for first, stop in zip(borders, [*borders[1:], b"\xff" * 17], strict=True)]
+
+
 class Segment(NamedTuple):
     """One immutable file of the archive: the rows of the log positions in (after, upto]."""
 
@@ -136,10 +154,12 @@ class Archive(Protocol):
     def build(self, upto: int | None = None, progress: Progress | None = None) -> ArchiveStatus:
         """Follow the log to its head (or to ``upto``, a size the head once had): at most one new segment."""
 
-    def rows(self, upto: int | None = None, columns: frozenset[str] | None = None) -> Iterator[Rows]:
+    def rows(
+        self, upto: int | None = None, columns: frozenset[str] | None = None, share: Share | None = None
+    ) -> Iterator[Rows]:
         """Every account with its rows of positions up to ``upto``, part by part by account id; memory stays flat.
 
-        ``columns``: only these are read; others come as zeros of length 0. Raises Corrupt ``archive_file_changed``
+        ``share``: only the accounts in it. ``columns``: only these are read; others come as zeros of length 0. Raises Corrupt ``archive_file_changed``
         for a file that is not what its manifest says (its digest is compared before its first row is used).
         """
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from application.book import Book
-from application.ports.archive import ArchiveDifference, ArchiveStatus, Names, Progress, Rows, Segment
+from application.ports.archive import ArchiveDifference, ArchiveStatus, Names, Progress, Rows, Segment, Share
 from domain.errors import Corrupt, Rejected
 from domain.kernel.valuation import RULE
 from domain.rulebook import Rulebook
@@ -73,7 +73,9 @@ class ParquetArchive:
                 chain = self._extended(self._folder, chain, upto, progress)
             return chain.status()
 
-    def rows(self, upto: int | None = None, columns: frozenset[str] | None = None) -> Iterator[Rows]:
+    def rows(
+        self, upto: int | None = None, columns: frozenset[str] | None = None, share: Share | None = None
+    ) -> Iterator[Rows]:
         folder = self._place()
         chain = self._chain()
         upto = chain.position if upto is None else upto
@@ -86,7 +88,7 @@ class ParquetArchive:
             for segment in segments:
                 self._check(folder, segment)
                 files.append(SegmentFile(folder, segment, read))
-            cursors = [Cursor(file, segment, names, upto) for file, segment in zip(files, segments, strict=True)]
+            cursors = [Cursor(file, segment, names, upto, share) for file, segment in zip(files, segments, strict=True)]
             yield from parts(cursors, names, columns)
         finally:
             for file in files:

@@ -7,14 +7,14 @@ segment all come first, and a stable sort by these three merges them.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from application.ports.archive import Names, Rows, Segment
+from application.ports.archive import Names, Rows, Segment, Share
 from infrastructure.archive.columns import SCHEMA, AccountIds, Block, block_of
 from infrastructure.archive.segments import SegmentFile
 
@@ -36,10 +36,15 @@ def columns_to_read(asked: frozenset[str] | None, segments: int, *, cut: bool) -
 class Cursor:
     """Walks through one segment by account id."""
 
-    def __init__(self, file: SegmentFile, segment: Segment, names: Names, upto: int) -> None:
+    def __init__(
+        self, file: SegmentFile, segment: Segment, names: Names, upto: int, share: Share | None = None
+    ) -> None:
+        """``share``: only these accounts; groups without any of them are not read."""
         self._file = file
         self._names = names
         self._upto = upto if upto < segment.upto else None
+        self._share = share
+        self._groups = [group for group in range(file.groups) if share is None or share.meets(*file.ids_in(group))]
         self._next = 0
         self._block: Block | None = None
         self._at = 0
@@ -47,12 +52,12 @@ class Cursor:
     def last(self) -> bytes | None:
         """The last account id of the group in memory; None when there is nothing more."""
         while self._block is None or self._at >= len(self._block.ids):
-            if self._next >= self._file.groups:
+            if self._next >= len(self._groups):
                 self._block = None
                 return None
             # Not both in memory: the old group goes before the new one comes.
             self._block = None
-            self._block = self._decoded(self._next)
+            self._block = self._decoded(self._groups[self._next])
             self._next, self._at = self._next + 1, 0
         return self._block.ids[-1]
 
@@ -66,6 +71,9 @@ class Cursor:
 
     def _decoded(self, group: int) -> Block:
         block = block_of(self._file.table(group), self._names)
+        if self._share is not None:
+            first, last = (bisect_left(block.ids, border) for border in self._share)
+            block = block.part(first, last)
         return block if self._upto is None else block.where(block.columns["position"] <= self._upto)
 
 

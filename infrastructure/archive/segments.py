@@ -108,6 +108,11 @@ class SegmentFile:
         with self._readable():
             return self._file.read_row_group(group, columns=self._columns, use_threads=False)
 
+    def ids_in(self, group: int) -> tuple[bytes, bytes]:
+        """The first and the last account id of one group, from the file's own footer."""
+        statistics = self._file.metadata.row_group(group).column(0).statistics
+        return statistics.min, statistics.max
+
     def rows(self) -> Iterator[Group]:
         """All groups as they were written; every column must have been asked for."""
         for group in range(self.groups):

@@ -15,7 +15,7 @@ from application.ports.archive import NONE, Names, Rows
 from application.ports.kernel import Balances, Lines, Recomputed, RunSums
 from domain.revision import Scope
 from domain.rulebook import RevisionRun, Rulebook
-from infrastructure.fast_kernel import v1
+from infrastructure.fast_kernel import v1_law, v1_lines, v1_replay
 from infrastructure.fast_kernel.tables import TableBuilder, Tables
 
 Array = npt.NDArray[Any]
@@ -122,7 +122,7 @@ class FastKernel:
         )
         of_run, totals = np.zeros(runs, _RUN), np.zeros(runs, _TOTALS)
         uses, state, stack = _uses(tables.slots), _state(count), _ints(_STACK)
-        v1.replay_rows(tables, columns, state, uses, stack, of_run, totals, out)
+        v1_replay.replay_rows(tables, columns, state, uses, stack, of_run, totals, out)
         if out.overflow[0]:
             # The sums of a run over these rows leave the bound: let the reference add them up.
             return Recomputed(_no_balances(), {}, np.arange(accounts, dtype=np.int32))
@@ -141,7 +141,7 @@ class FastKernel:
         columns, state = _columns(rows), _state(count)
         out = _Found(_ints(1), _ints(count), _ints(accounts), _ints(accounts), np.zeros(accounts, np.bool_))
         behavior = self._names.code("behavior", scope.decision.method.behavior)
-        v1.lines_of(tables, columns, state, _uses(tables.slots), _ints(_STACK), behavior, out)
+        v1_lines.lines_of(tables, columns, state, _uses(tables.slots), _ints(_STACK), behavior, out)
         found = out.row[: int(out.made[0])]
         # Groups are civil years; log order is the order of versions.
         found = found[np.lexsort((rows.version[found], rows.account[found]))]
@@ -153,7 +153,7 @@ class FastKernel:
             rows.day[found],
             rows.region[found],
             state.rows["mass"][found],
-            np.where(reason == v1.VALUED, state.rows["computed"][found], NONE),
+            np.where(reason == v1_law.VALUED, state.rows["computed"][found], NONE),
             state.rows["final"][found],
             reason,
             out.last_version,
@@ -203,7 +203,7 @@ def _state(count: int) -> _State:
 
 
 def _uses(slots: int) -> Array:
-    return np.zeros((slots, v1.YEAR + 1), _USE)
+    return np.zeros((slots, v1_law.YEAR + 1), _USE)
 
 
 def _ints(count: int, value: int = 0) -> Array:

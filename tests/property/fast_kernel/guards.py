@@ -16,8 +16,8 @@ GUARDS = [
     Mutant(
         "was_due always False",
         LAW,
-        "            return True\n    return False\n\n\n@compiled\ndef _nothing",
-        "            return False\n    return False\n\n\n@compiled\ndef _nothing",
+        "            return True\n    return False\n\n\n@inlined\ndef _nothing",
+        "            return False\n    return False\n\n\n@inlined\ndef _nothing",
     ),
     Mutant(
         "nothing_left_out always True",
@@ -45,10 +45,10 @@ GUARDS = [
     ),
     Mutant("rule, unit and scale not compared", LAW, "if rows.terms[row] != t.decisions[decision].terms:", "if False:"),
     Mutant(
-        "reversed mass not compared", LAW, "                and rows.credited_mg[row] == state.rows[credit].mass\n", ""
+        "reversed mass not compared", LAW, "        and rows.credited_mg[row] == state.rows[credit].mass\n", ""
     ),
-    Mutant("reversed twice", LAW, "                and not state.rows[credit].reversed\n", ""),
-    Mutant("reversal without its day", LAW, "                and rows.day[credit] == day\n", ""),
+    Mutant("reversed twice", LAW, "        and not state.rows[credit].reversed\n", ""),
+    Mutant("reversal without its day", LAW, "        and rows.day[credit] == day\n", ""),
     Mutant("lines without their reason", LAW, "or rows.terms[line] != t.reason_terms[reason]:", "or False:"),
     Mutant("lines without their computed mass", LAW, "if rows.computed_mg[line] != computed or", "if"),
     Mutant("lines without what was before", LAW, "if rows.before_mg[line] != state.rows[credit].mass or", "if"),
@@ -125,7 +125,7 @@ CELLS = [
         Mutant(
             "a run under another version",
             LAW,
-            "            if rows.methodology[row] != t.runs[run].methodology:\n                return False\n",
+            "    if rows.methodology[row] != t.runs[run].methodology:\n        return False\n",
             "",
         ),
     ),

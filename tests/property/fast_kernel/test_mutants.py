@@ -54,9 +54,9 @@ def test_a_mistake_in_a_module_that_is_not_loaded_fails_loudly() -> None:
 
 
 def test_planting_a_mistake_leaves_the_real_kernel_alone() -> None:
-    from infrastructure.fast_kernel import programs, tables, v1
+    from infrastructure.fast_kernel import programs, tables, v1_law
 
-    before = (programs.SAFE, tables.WINDOW_CODES, v1.VALUED)
+    before = (programs.SAFE, tables.WINDOW_CODES, v1_law.VALUED)
     plain_kernel(Mutant("windows", "tables", '"day": 0', '"day": 1'))
-    assert before == (programs.SAFE, tables.WINDOW_CODES, v1.VALUED)
+    assert before == (programs.SAFE, tables.WINDOW_CODES, v1_law.VALUED)
     assert tables.WINDOW_CODES["day"] == 0

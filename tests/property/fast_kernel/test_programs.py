@@ -45,8 +45,8 @@ class Some(NamedTuple):
     steps: Any
 
 
-value_in_passes = plain_function("_value")
-divide_in_passes = plain_function("_divide")
+value_in_passes = plain_function("value_of")
+divide_in_passes = plain_function("divide")
 
 INTEGERS = st.one_of(st.integers(-20, 20), st.integers(-20, 20), st.integers(-(10**12), 10**12))
 VALUES = st.builds(Scaled, INTEGERS, st.integers(0, 4))

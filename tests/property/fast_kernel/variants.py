@@ -32,7 +32,8 @@ from infrastructure.fast_kernel.tables import TableBuilder, Tables
 
 PACKAGE = infrastructure.fast_kernel.__name__
 FOLDER = Path(infrastructure.fast_kernel.__file__).parent
-PASSES = "v1"
+ENTRIES = {"v1_replay": "replay_rows", "v1_lines": "lines_of"}
+"""The functions of the passes that the port calls."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,8 @@ class Mutant:
 def plain_kernel(mutant: Mutant | None = None) -> KernelFactory:
     """A private copy of the kernel that is not compiled, with the mistake if one is given. Raises as ``_copies``."""
     port = _copies(mutant)[f"{PACKAGE}.kernel"].__dict__
-    passes = port[PASSES].__dict__
-    for entry in ("replay_rows", "lines_of"):
+    for module, entry in ENTRIES.items():
+        passes = port[module].__dict__
         passes[entry] = _over_records(passes[entry])
     if mutant is None or mutant.module not in ("programs", "tables"):
         port["TableBuilder"] = _RememberingBuilder
@@ -71,7 +72,7 @@ def _copies(mutant: Mutant | None) -> dict[str, ModuleType]:
     sources = _Sources(mutant)
     package, compiling = ModuleType(PACKAGE), ModuleType(f"{PACKAGE}.compiling")
     package.__path__ = []
-    compiling.__dict__["compiled"] = lambda function: function
+    compiling.__dict__["compiled"] = compiling.__dict__["inlined"] = lambda function: function
     with patch.dict(sys.modules), patch.object(sys, "meta_path", [sources, *sys.meta_path]):
         for name in [name for name in sys.modules if name.startswith(f"{PACKAGE}.")]:
             del sys.modules[name]
