@@ -27,9 +27,9 @@ from infrastructure.rejects_file import RejectsFile
 from infrastructure.settings import Settings
 
 if TYPE_CHECKING:
-    from application.ports.archive import Archive
     from application.ports.engine import Engine
     from application.ports.kernel import KernelFactory
+    from infrastructure.archive import ParquetArchive
 
 __all__ = ["Ledger", "RejectsFile", "Settings", "behavior_file", "initialize", "open_ledger"]
 
@@ -45,7 +45,7 @@ class Ledger:
     home: Path
 
     @cached_property
-    def archive(self) -> Archive:
+    def archive(self) -> ParquetArchive:
         """The archive in the home; there is nothing of it until it is built."""
         # Its libraries take long to load; most commands do without them.
         from infrastructure.archive import ParquetArchive
@@ -58,6 +58,14 @@ class Ledger:
         from infrastructure.fast_kernel.kernel import FastKernel
 
         return FastKernel
+
+    def engine(self, processes: int | None) -> Engine:
+        """The fast kernel on this machine; None: as many processes as the archive and the cores are worth."""
+        from application.fast_replaying import LocalEngine
+        from infrastructure.process_engine import ProcessEngine, worthwhile
+
+        processes = worthwhile(self.archive) if processes is None else processes
+        return LocalEngine(self.archive, self.kernels) if processes == 1 else ProcessEngine(self.archive, processes)
 
     @property
     def spark(self) -> Callable[[str], Engine]:

@@ -79,6 +79,10 @@ class Valuer:
         # By the levels that have rows, so that codes invented by a caller cannot fill the memory.
         self._calendars: dict[tuple[str, ...], _Calendar] = {}
 
+    def __getstate__(self) -> dict[str, object]:
+        """What another process needs: the calendars, which hold bound formulas, are made anew there."""
+        return {**self.__dict__, "_calendars": {}}
+
     def in_range(self, quantity: int) -> bool:
         """True inside the version's inclusive range."""
         return self.method.minimum <= quantity <= self.method.maximum

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from infrastructure.archive.parquet_archive import ParquetArchive
+from infrastructure.archive.reader import ArchiveReader
 
-__all__ = ["ParquetArchive"]
+__all__ = ["ArchiveReader", "ParquetArchive"]

@@ -9,12 +9,12 @@ Leaves to ``application.archive_rows``: what the rows say.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from application.book import Book
-from application.ports.archive import ArchiveDifference, ArchiveStatus, Names, Progress, Rows, Segment, Share
+from application.ports.archive import ArchiveDifference, ArchiveStatus, Progress
 from domain.errors import Corrupt, Rejected
 from domain.kernel.valuation import RULE
 from domain.rulebook import Rulebook
@@ -29,31 +29,29 @@ from infrastructure.archive.manifests import (
     Manifest,
     Newest,
     known_borders,
-    load_chain,
     segment_name,
     segment_path,
     write_manifest,
     write_newest,
 )
-from infrastructure.archive.reading import Cursor, columns_to_read, parts
-from infrastructure.archive.segments import SegmentFile, changed, check_segment, write_segment
+from infrastructure.archive.reader import ArchiveReader
+from infrastructure.archive.segments import write_segment
 from infrastructure.archive.verifying import compare
 
 
-class ParquetArchive:
+class ParquetArchive(ArchiveReader):
     """Archive port; see ``application.ports.archive``."""
 
     def __init__(self, folder: Path, book: Book) -> None:
         """``folder``: made by the first build. Beside it a lock file and, during a rebuild, two more folders."""
-        self._folder = folder
+        super().__init__(folder)
         self._book = book
         self._lock = folder.with_name(f"{folder.name}.lock")
         self._new = folder.with_name(f"{folder.name}.new")
-        self._old = folder.with_name(f"{folder.name}.old")
-        self._checked: set[Segment] = set()
 
-    def status(self) -> ArchiveStatus:
-        return self._chain().status()
+    def reader(self) -> ArchiveReader:
+        """What only reads, with the files that were compared already; it can be sent to another process."""
+        return ArchiveReader(self._folder, self._checked)
 
     def build(self, upto: int | None = None, progress: Progress | None = None) -> ArchiveStatus:
         with locked(self._lock), explained(self._folder):
@@ -72,27 +70,6 @@ class ParquetArchive:
             if upto > chain.position:
                 chain = self._extended(self._folder, chain, upto, progress)
             return chain.status()
-
-    def rows(
-        self, upto: int | None = None, columns: frozenset[str] | None = None, share: Share | None = None
-    ) -> Iterator[Rows]:
-        folder = self._place()
-        chain = self._chain()
-        upto = chain.position if upto is None else upto
-        segments = [segment for segment in chain.status().segments if segment.after < upto]
-        cut = bool(segments) and segments[-1].upto > upto
-        read = columns_to_read(columns, len(segments), cut=cut)
-        names = Names()
-        files: list[SegmentFile] = []
-        try:
-            for segment in segments:
-                self._check(folder, segment)
-                files.append(SegmentFile(folder, segment, read))
-            cursors = [Cursor(file, segment, names, upto, share) for file, segment in zip(files, segments, strict=True)]
-            yield from parts(cursors, names, columns)
-        finally:
-            for file in files:
-                file.close()
 
     def verify(self, progress: Progress | None = None) -> list[ArchiveDifference]:
         return compare(self._place(), self._chain(), self._book.journal, self._manifest_facts(), progress)
@@ -120,12 +97,8 @@ class ParquetArchive:
         shutil.rmtree(self._old, ignore_errors=True)
         shutil.rmtree(self._new, ignore_errors=True)
 
-    def _place(self) -> Path:
-        """Where a reader finds the archive, also when a rebuild died between moving the old one away and its end."""
-        return self._old if self._old.exists() and not self._folder.exists() else self._folder
-
     def _chain(self) -> Chain:
-        chain = load_chain(self._place())
+        chain = super()._chain()
         genesis = self._book.rulebook().genesis
         book = "" if genesis is None else genesis.book
         if chain.manifests and chain.manifests[-1].book != book:
@@ -177,14 +150,6 @@ class ParquetArchive:
             }
 
         return facts
-
-    def _check(self, folder: Path, segment: Segment) -> None:
-        """Once for each segment; a segment never changes."""
-        if segment not in self._checked:
-            wrong = check_segment(folder, segment)
-            if wrong:
-                raise changed(segment, wrong)
-            self._checked.add(segment)
 
     def _check_border(self, upto: int, size: int) -> None:
         if upto and not self._is_border(upto, size):

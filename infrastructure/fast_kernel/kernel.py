@@ -195,7 +195,14 @@ class FastKernel:
 def _columns(rows: Rows) -> _Columns:
     is_last = np.zeros(len(rows.account), np.bool_)
     is_last[list(rows.digests)] = True
-    return _Columns._make([*(getattr(rows, name) for name in _Columns._fields[:-1]), is_last])
+    return _Columns._make([*(_read_only(getattr(rows, name)) for name in _Columns._fields[:-1]), is_last])
+
+
+def _read_only(column: Array) -> Array:
+    """The same numbers, contiguous and read-only whatever they came from: each kind of array would be compiled anew."""
+    view = np.ascontiguousarray(column).view()
+    view.flags.writeable = False
+    return view
 
 
 def _state(count: int) -> _State:

@@ -44,7 +44,19 @@ EngineName = Annotated[
 ]
 Master = Annotated[
     str | None,
-    typer.Option("--master", metavar="URL", help="Spark's master; all cores of this machine without it.", show_default=False),
+    typer.Option(
+        "--master", metavar="URL", help="Spark's master; all cores of this machine without it.", show_default=False
+    ),
+]
+Processes = Annotated[
+    int | None,
+    typer.Option(
+        "--processes",
+        metavar="N",
+        min=1,
+        help="For the fast kernel on this machine; without it as many as the book and the cores are worth.",
+        show_default=False,
+    ),
 ]
 FromArchive = Annotated[
     bool, typer.Option("--from-archive", help="Bring the archive up to date and read it: faster for a large book.")
@@ -127,7 +139,12 @@ def _as_of(cli: Cli, ledger: Ledger, position: int, day: int, *, by_ref: bool) -
 
 
 def replay(
-    cli: Cli, until: Until = None, kernel: Kernel = "reference", engine: EngineName = "local", master: Master = None
+    cli: Cli,
+    until: Until = None,
+    kernel: Kernel = "reference",
+    engine: EngineName = "local",
+    master: Master = None,
+    processes: Processes = None,
 ) -> Answer:
     """Recompute every credit and revision from the facts and compare with what was booked; 3 if any differ."""
     fast = is_fast(kernel)
@@ -137,10 +154,9 @@ def replay(
             queries.known_at(ledger.book, position=until, field="until")
         if fast:
             # Loaded only here: its libraries take longer to load than a small question to answer.
-            from application.fast_replaying import LocalEngine, replay_on
+            from application.fast_replaying import replay_on
 
-            spark = engine == "spark"
-            runner = ledger.spark(master or "local[*]") if spark else LocalEngine(ledger.archive, ledger.kernels)
+            runner = ledger.spark(master or "local[*]") if engine == "spark" else ledger.engine(processes)
             result = replay_on(runner, ledger.book, ledger.archive, until, progress=tell)
         else:
             result = replaying.replay(ledger.book, until, progress=tell)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,18 @@ import pytest
 from application import as_of, queries, revising, what_if
 from application.book import Book
 from application.fast_lines import fast_parts
-from application.fast_replaying import replay_fast
+from application.fast_replaying import LocalEngine, replay_fast, replay_on
 from application.impact_lines import reference_parts
+from application.ports.archive import shares
 from application.ports.views import VIEWS
 from application.replaying import replay
 from application.run_accounts import fast_accounts, reference_accounts
 from application.what_if import Candidate
-from domain.errors import Rejected
+from domain.errors import Corrupt, Rejected
 from domain.revision import scope_of
 from infrastructure.archive import ParquetArchive
 from infrastructure.fast_kernel.kernel import FastKernel
+from infrastructure.process_engine import ProcessEngine
 from interfaces.bootstrap import Ledger
 from tests.fixtures.ledgers import Server
 from tests.simulation.race_book import RaceBook
@@ -87,6 +90,24 @@ def test_archive_log_views_and_both_kernels_give_one_digest(ledger: Ledger, arch
     assert {fast.digest, slow.digest, queries.totals(ledger.book, ledger.views).digest, everything.digest} == {
         slow.digest
     }
+
+
+def test_two_processes_replay_the_book_as_one_does(ledger: Ledger, archive: ParquetArchive) -> None:
+    archive.build()
+    alone = replay_on(LocalEngine(archive, FastKernel), ledger.book, archive)
+    together = replay_on(ProcessEngine(archive, 2), ledger.book, archive)
+    assert replace(together, seconds=alone.seconds) == alone
+    assert sum(len(rows.ids) for share in shares(16) for rows in archive.rows(share=share)) == alone.accounts
+
+
+def test_a_changed_file_is_found_before_any_process_reads_it(ledger: Ledger, archive: ParquetArchive) -> None:
+    archive.build()
+    (segment,) = archive.status().segments
+    path = next(archive._folder.rglob(f"*{segment.name}*"))
+    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    fresh = ParquetArchive(archive._folder, ledger.book)
+    with pytest.raises(Corrupt, match="archive_file_changed"):
+        replay_on(ProcessEngine(fresh, 2), ledger.book, fresh)
 
 
 def test_a_plan_by_the_fast_kernel_has_the_digest_of_a_plan_by_the_reference(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from datetime import date
 from typing import Any
 
@@ -46,6 +47,13 @@ def test_two_kilowatt_hours_follow_the_real_chain_of_grid_factors() -> None:
 def test_a_column_gives_one_value_per_row_in_order() -> None:
     assert valuer().compute(["CN", "", "US-MA"], [DAY, DAY + 1, FIRST_DAY], [1, 2, 3]) == [72, 144, 216]
     assert valuer().compute([], [], []) == []
+
+
+def test_a_valuer_values_alike_in_another_process_also_after_it_was_used() -> None:
+    used = valuer()
+    columns = (["CN", "US-MA"], [DAY, FIRST_DAY], [12_350, 3])
+    computed = used.compute(*columns)
+    assert pickle.loads(pickle.dumps(used)).compute(*columns) == computed == used.compute(*columns)
 
 
 def test_columns_of_different_length_are_refused() -> None:
