@@ -38,22 +38,26 @@ ifeq ($(strip $(ARGS)),)
 COVERAGE := --cov --cov-report=term
 endif
 
-test: setup ## The tests, in less than 10 minutes on 2 cores, and full branch coverage of domain/
+test: setup $(VENV)/.spark ## The tests, in less than 10 minutes on 2 cores, and full branch coverage of domain/
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not long" $(COVERAGE) $(ARGS)
 
-test-long: setup ## All tests with big numbers: millions of rows, hundreds of kills (an hour or more)
+test-long: setup $(VENV)/.spark ## All tests with big numbers: millions of rows, hundreds of kills (an hour or more)
 	CARBON_LEDGER_LONG=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --timeout 7200 $(ARGS)
 
 demo: setup ## The whole story on a generated town: credits, a revision, a replay
 	@$(BIN)/carbon-ledger demo $(ARGS)
 
-bench: setup $(VENV)/.bench ## Measure against COPY and rival stores; writes docs/BENCHMARKS.md
+bench: setup $(VENV)/.bench $(VENV)/.spark ## Measure against COPY and rival stores; writes docs/BENCHMARKS.md
 	$(BIN)/python -m benchmarks $(ARGS)
 
 $(VENV)/.bench: $(STAMP) requirements-bench.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements-bench.lock \
 		|| echo "make bench: umadb cannot be installed here; the report will say so"
 	@touch $@
+
+# Made only where there is Java, so that it is looked for again the next time.
+$(VENV)/.spark: $(STAMP) .ci/spark requirements-spark.lock
+	@sh .ci/spark $(VENV)
 
 docs: setup ## Regenerate the documents that are made from code (docs/events.md and the command line)
 	$(BIN)/python -m interfaces.docs

@@ -1,7 +1,7 @@
 """``python -m benchmarks``: measure, print the report, write docs/BENCHMARKS.md.
 
-Keeps: a run touches nothing but its own temporary home and the report; a quick run, whose figures say little, writes
-no report unless told where.
+Keeps: a run touches nothing but its own temporary home and the sections of the report that it measured; a quick run,
+whose figures say little, writes no report unless told where.
 """
 
 from __future__ import annotations
@@ -13,41 +13,50 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks import umadb_rival
-from benchmarks.machine import describe
+from benchmarks import report, scale, scale_report, umadb_rival
+from benchmarks.document import SECTIONS, document
+from benchmarks.machine import describe, processors
 from benchmarks.processes import ROOT, temporary_home
-from benchmarks.report import Measured, render, with_notes
+from benchmarks.report import Measured
 from benchmarks.rounds import LARGE, Bench, Sizes, measure_memory, one_round, prepare
+from benchmarks.scale_report import Scale
 
 _REPORT = ROOT / "docs" / "BENCHMARKS.md"
 _QUICK = Sizes(rounds=2, rows=5_000)
 _FULL = Sizes(rounds=5, rows=100_000)
 _FEWEST_ROWS = 2_000
+_QUICK_SCALE = scale.Sizes(rounds=2, credits=scale.FEWEST_CREDITS)
+_FULL_SCALE = scale.Sizes(rounds=3, credits=2_000_000)
 
 
 def main(argv: Sequence[str]) -> int:
     options = _parser().parse_args(argv)
-    usual = _QUICK if options.quick else _FULL
+    usual, usual_scale = (_QUICK, _QUICK_SCALE) if options.quick else (_FULL, _FULL_SCALE)
     sizes = Sizes(options.rounds or usual.rounds, options.rows or usual.rows)
-    if sizes.rows < _FEWEST_ROWS or sizes.rounds < 1:
-        _parser().error(f"at least 1 round of {_FEWEST_ROWS} rows")
+    scale_sizes = scale.Sizes(options.rounds or usual_scale.rounds, options.credits or usual_scale.credits)
+    if sizes.rounds < 1 or sizes.rows < _FEWEST_ROWS or scale_sizes.credits < scale.FEWEST_CREDITS:
+        _parser().error(f"at least 1 round, {_FEWEST_ROWS} rows and {scale.FEWEST_CREDITS} credits")
     # A finally block must run when the process is asked to end: the server stops in one.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    measured = measure(sizes, options.folder)
-    generated = render(measured)
-    print(generated)
+    generated: dict[str, str] = {}
+    if options.only != "scale":
+        generated["crediting"] = report.render(measure(sizes, options.folder))
+        print(generated["crediting"])
+    if options.only != "crediting":
+        generated["scale"] = scale_report.render(measure_scale(scale_sizes, options.folder))
+        print(generated["scale"])
     output = options.output or (None if options.quick else _REPORT)
     if output is not None:
         former = output.read_text("utf-8") if output.exists() else ""
-        output.write_text(with_notes(generated, former), "utf-8")
+        output.write_text(document(generated, former), "utf-8")
         print(f"written to {output}", file=sys.stderr)
     return 0
 
 
 def measure(sizes: Sizes, folder: Path | None) -> Measured:
-    """The whole run, in a temporary home below ``folder``."""
+    """Crediting, views and rivals, in a temporary home below ``folder``."""
     with temporary_home(folder) as home, ExitStack() as stack:
-        command = f"python -m benchmarks --rounds {sizes.rounds} --rows {sizes.rows}"
+        command = f"python -m benchmarks --only crediting --rounds {sizes.rounds} --rows {sizes.rows}"
         facts = describe(home.conninfo, home.folder, command)
         bench = Bench(home, sizes, "")
         try:
@@ -60,11 +69,25 @@ def measure(sizes: Sizes, folder: Path | None) -> Measured:
     return Measured(facts, rounds, memory, (sizes.rows, LARGE * sizes.rows), bench.remarks)
 
 
+def measure_scale(sizes: scale.Sizes, folder: Path | None) -> Scale:
+    """Replay, revisions and the archive at scale, in a temporary home below ``folder``."""
+    with temporary_home(folder) as home:
+        command = f"python -m benchmarks --only scale --rounds {sizes.rounds} --credits {sizes.credits}"
+        facts = describe(home.conninfo, home.folder, command)
+        bench = scale.Bench(home, sizes)
+        scale.measure(bench)
+    credits = {name: book.credits for name, book in bench.books.items()}
+    return Scale(processors(), facts, credits, bench.samples, bench.bytes_per, bench.remarks)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m benchmarks", description="Measure the ledger against its bars.")
-    parser.add_argument("--rounds", type=int, help=f"rounds (default {_FULL.rounds})")
-    parser.add_argument("--rows", type=int, help=f"rows per file (default {_FULL.rows})")
-    parser.add_argument("--quick", action="store_true", help=f"{_QUICK.rounds} rounds of {_QUICK.rows} rows, no report")
+    rounds = f"rounds (default {_FULL.rounds}, at scale {_FULL_SCALE.rounds})"
+    parser.add_argument("--only", choices=SECTIONS, help="measure one section, and keep the other as it stands")
+    parser.add_argument("--rounds", type=int, help=rounds)
+    parser.add_argument("--rows", type=int, help=f"crediting: rows per file (default {_FULL.rows})")
+    parser.add_argument("--credits", type=int, help=f"at scale: credits of the book (default {_FULL_SCALE.credits})")
+    parser.add_argument("--quick", action="store_true", help="little of everything, no report")
     parser.add_argument("--folder", type=Path, help="where to make the temporary home (default: the usual place)")
     parser.add_argument("--output", type=Path, help="the report (default docs/BENCHMARKS.md)")
     return parser

@@ -9,6 +9,8 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+CREDITS_EACH = 20
+"""How many one person has in a book that is generated without a file (``big_book``)."""
 _KINDS = (("travel.metro", "km", 30_000), ("travel.bus", "trip", 0), ("cycling.shared_bike", "km", 9_000))
 
 

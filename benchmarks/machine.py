@@ -12,7 +12,10 @@ from pathlib import Path
 
 import psycopg
 
-_PACKAGES = ("carbon-ledger", "eventsourcing", "psycopg", "msgspec", "cryptography", "umadb")
+_PACKAGES = (
+    *("carbon-ledger", "eventsourcing", "psycopg", "msgspec", "cryptography"),
+    *("numpy", "numba", "pyarrow", "pyspark", "umadb"),
+)
 _SETTINGS = ("fsync", "synchronous_commit", "wal_sync_method", "full_page_writes", "shared_buffers", "max_wal_size")
 
 
@@ -28,7 +31,7 @@ def describe(conninfo: str, folder: Path, command: str) -> list[tuple[str, str]]
         ("command", f"`{command}`"),
         ("date", datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")),
         ("revision", _revision()),
-        ("processors", f"{_processors()} x {_processor_model()}"),
+        ("processors", f"{processors()} x {_processor_model()}"),
         ("memory", _memory()),
         ("system", f"{platform.system()} {platform.release()}, {' '.join(platform.libc_ver())}".rstrip(", ")),
         ("disk", file_system(folder) or "unknown"),
@@ -48,7 +51,8 @@ def file_system(path: Path) -> str:
     return max(holding, default=(0, ""))[1]
 
 
-def _processors() -> int:
+def processors() -> int:
+    """How many this process may use."""
     usable = getattr(os, "sched_getaffinity", None)
     return len(usable(0)) if usable else os.cpu_count() or 1
 

@@ -1,19 +1,19 @@
-"""docs/BENCHMARKS.md from what was measured: pure, so that it can be tested.
+"""The report on crediting from what was measured: pure, so that it can be tested.
 
 Keeps: a ratio is formed within a round, between neighbors in time, and only then is the median taken; a bar counts as
-met by that median. What could not be measured, and what is not built yet, is named. Everything from the marker line
-on belongs to people and is kept.
+met by that median. What could not be measured, and what is not built yet, is named.
+Leaves to ``document``: what else stands in docs/BENCHMARKS.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import floor
 from statistics import median
 from typing import Final, NamedTuple
 
-MARKER: Final = "<!-- notes -->"
+from benchmarks.tables import cut, spread, table, yes
+
 FLAT: Final = 1.25
 """Memory is called flat when four times the book takes at most this many times the memory."""
 
@@ -92,18 +92,9 @@ BARS: Final = (
     Bar("replay (reference kernel) / raw cursor read", "replay", "read", None, percent=True),
 )
 
-NOT_BUILT: Final = (
-    ("crediting, sealed and proven / binary COPY", "≥ 35 %"),
-    ("replay, fast kernel / reference kernel", "≥ 60x"),
-    ("replay, fast kernel / Parquet decode, time", "≤ 3x"),
-)
+NOT_BUILT: Final = (("crediting, sealed and proven / binary COPY", "≥ 35 %"),)
 
-_TINY = 1e-9
-"""0.29 is stored as a little less; cutting must not make 28 % of it."""
-
-_INTRODUCTION = """# Benchmarks
-
-<!-- Made by `make bench`: everything above the line "notes" is written anew by each run. -->
+_INTRODUCTION = """## Crediting, views and rival stores
 
 Every path does its work once in each round, so that all of them meet the same minutes of the machine. **Compare only
 within a run**: the ratios mean something, events per second are those of one machine on one day. A ratio is formed
@@ -111,7 +102,7 @@ in each round; the table shows the median and, in brackets, the least and the gr
 design, and a bar is met by the median.
 """
 
-_METHOD = """## How
+_METHOD = """### How
 
 - Every measurement is a process of its own, set up as the command line sets itself up; starting Python, opening the
   book and connecting do not count. CPU is that of this process with all its threads, without the database server.
@@ -131,37 +122,31 @@ _METHOD = """## How
 
 
 def render(measured: Measured) -> str:
-    """The generated part of the document, up to and without the marker."""
-    facts = _table(("", ""), [(name, value) for name, value in measured.facts])
+    """The section on crediting."""
+    facts = table(("", ""), [(name, value) for name, value in measured.facts])
     parts = [
         _INTRODUCTION,
-        "## Against the bars\n",
-        _table(("ratio", "median (least to greatest)", "bar", "met"), _bars(measured)),
-        "## Events per second\n",
-        _table(
+        "### Against the bars\n",
+        table(("ratio", "median (least to greatest)", "bar", "met"), _bars(measured)),
+        "### Events per second\n",
+        table(
             ("path", "events a round", "events/s, median (least to greatest)", "CPU µs per event"),
             _rates(measured.rounds),
         ),
-        "## Memory\n",
+        "### Memory\n",
         _memory_words(*measured.memory_rows),
-        _table(("work", "book", "4 x book", "ratio", "flat"), [_memory_row(each) for each in measured.memory]),
-        "## Rounds\n",
-        _table(
+        table(("work", "book", "4 x book", "ratio", "flat"), [_memory_row(each) for each in measured.memory]),
+        "### Rounds\n",
+        table(
             ("events/s", *(f"round {number}" for number in range(1, len(measured.rounds) + 1))),
             _each_round(measured.rounds),
         ),
         _METHOD,
-        "## Measured on and with\n",
+        "### Measured on and with\n",
         facts,
-        *(["## Remarks\n", "".join(f"- {remark}\n" for remark in measured.remarks)] if measured.remarks else []),
+        *(["### Remarks\n", "".join(f"- {remark}\n" for remark in measured.remarks)] if measured.remarks else []),
     ]
     return "\n".join(parts)
-
-
-def with_notes(generated: str, former: str) -> str:
-    """The document: the generated part, then the former document's notes."""
-    _, marker, notes = former.partition(MARKER)
-    return f"{generated}\n{MARKER}{notes if marker else chr(10)}"
 
 
 def ratios(rounds: Sequence[Round], path: str, against: str) -> list[float]:
@@ -173,21 +158,14 @@ def _bars(measured: Measured) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for bar in BARS:
         found = ratios(measured.rounds, bar.path, bar.against)
-        asked = "none" if bar.least is None else f"≥ {_ratio(bar.least, bar)}"
+        asked = "none" if bar.least is None else f"≥ {cut(bar.least, percent=bar.percent)}"
         if not found:
             rows.append((bar.says, "not measured", asked, ""))
             continue
-        shown = f"**{_ratio(median(found), bar)}** ({_ratio(min(found), bar)} to {_ratio(max(found), bar)})"
-        rows.append((bar.says, shown, asked, "" if bar.least is None else _yes(median(found) >= bar.least)))
+        shown = spread(found, percent=bar.percent)
+        rows.append((bar.says, shown, asked, "" if bar.least is None else yes(median(found) >= bar.least)))
     rows += [(says, "not built yet", asked, "") for says, asked in NOT_BUILT]
     return rows
-
-
-def _ratio(value: float, bar: Bar) -> str:
-    # Cut, not rounded: a bar that was just missed must not look met.
-    if bar.percent:
-        return f"{floor(100 * value + _TINY)} %"
-    return f"{floor(value + _TINY)}x" if value >= 20 else f"{floor(10 * value + _TINY) / 10:g}x"
 
 
 def _rates(rounds: Sequence[Round]) -> list[tuple[str, ...]]:
@@ -221,13 +199,4 @@ def _memory_words(small: int, large: int) -> str:
 def _memory_row(each: Memory) -> tuple[str, ...]:
     ratio = each.large_bytes / each.small_bytes
     sizes = (f"{size / 2**20:,.0f} MiB" for size in (each.small_bytes, each.large_bytes))
-    return (each.work, *sizes, f"{ratio:.2f}", _yes(ratio <= FLAT))
-
-
-def _yes(met: bool) -> str:
-    return "yes" if met else "**no**"
-
-
-def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    lines = [header, tuple("---" for _ in header), *rows]
-    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
+    return (each.work, *sizes, f"{ratio:.2f}", yes(ratio <= FLAT))

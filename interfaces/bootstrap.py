@@ -72,7 +72,7 @@ class Ledger:
         """The fast kernel inside Spark, by its master's URL; an extra."""
         from infrastructure.spark import SparkEngine
 
-        return partial(SparkEngine, self.archive, self.home / "archive")
+        return partial(SparkEngine, self.archive)
 
 
 @contextmanager

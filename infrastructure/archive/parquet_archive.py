@@ -51,7 +51,7 @@ class ParquetArchive(ArchiveReader):
 
     def reader(self) -> ArchiveReader:
         """What only reads, with the files that were compared already; it can be sent to another process."""
-        return ArchiveReader(self._folder, self._checked)
+        return ArchiveReader(self._folder.resolve(), self._checked)
 
     def build(self, upto: int | None = None, progress: Progress | None = None) -> ArchiveStatus:
         with locked(self._lock), explained(self._folder):

@@ -22,13 +22,9 @@ import domain
 from domain.errors import Unavailable
 
 JAVA: Final = 17
-SPARK: Final = (4, 1)
 _CONFIGURATION: Final = {
     "spark.log.level": "ERROR",
     "spark.ui.showConsoleProgress": "false",
-    # The plan is ours: as many partitions as asked for, and their order is the order of the accounts.
-    "spark.sql.adaptive.enabled": "false",
-    "spark.sql.parquet.enableVectorizedReader": "true",
 }
 _LOOPBACK: Final = "127.0.0.1"
 _ON_ONE_MACHINE: Final = {
@@ -39,15 +35,14 @@ _ON_ONE_MACHINE: Final = {
 
 
 @contextmanager
-def spark_session(master: str, batch_rows: int) -> Iterator[Any]:
-    """``master``: a Spark master URL. ``batch_rows``: rows of an Arrow batch.
+def spark_session(master: str) -> Iterator[Any]:
+    """A session on a Spark master, by its URL.
 
     Raises Unavailable ``spark_missing`` and, also for whatever fails inside, ``spark_failed``.
     """
     sql = _pyspark("pyspark.sql")
     failures = (_pyspark("py4j.protocol").Py4JError, _pyspark("pyspark.errors").PySparkException, OSError)
-    configuration = {**_CONFIGURATION, "spark.sql.execution.arrow.maxRecordsPerBatch": str(batch_rows)}
-    environment = dict[str, str]()
+    configuration, environment = dict(_CONFIGURATION), dict[str, str]()
     if master.startswith("local"):
         # Workers on this machine are this interpreter, with these sources.
         here = str(Path(str(domain.__file__)).parents[1])
@@ -72,9 +67,15 @@ def spark_session(master: str, batch_rows: int) -> Iterator[Any]:
             ) from error
 
 
+def storage_on_disk() -> Any:
+    """Results stay on the disks of the machines that made them."""
+    return _pyspark("pyspark").StorageLevel.DISK_ONLY
+
+
 def check_installed() -> None:
     """Raises Unavailable ``spark_missing``, ``java_missing``."""
-    _pyspark("pyspark")
+    for module in ("pyspark", "pandas"):
+        _pyspark(module)
     found = java_version()
     if found < JAVA:
         raise Unavailable(
@@ -107,17 +108,13 @@ def told(text: str) -> str:
 
 def _pyspark(module: str) -> Any:
     try:
-        version: str = import_module("pyspark").__version__
-        found = import_module(module)
+        return import_module(module)
     except ImportError as error:
-        raise _missing(f"{error.name or 'pyspark'} is not installed") from error
-    if tuple(map(int, version.split(".")[:2])) < SPARK:
-        raise _missing(f"pyspark {version} is too old, {'.'.join(map(str, SPARK))} is needed")
-    return found
-
-
-def _missing(message: str) -> Unavailable:
-    return Unavailable("spark_missing", message, remedy='pip install "carbon-ledger[spark]"')
+        raise Unavailable(
+            "spark_missing",
+            f"{error.name or 'pyspark'} is not installed",
+            remedy='pip install "carbon-ledger[spark]"',
+        ) from error
 
 
 @contextmanager

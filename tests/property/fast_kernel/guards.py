@@ -44,9 +44,7 @@ GUARDS = [
         "methodology not compared", LAW, "or rows.methodology[row] != t.decisions[decision].methodology:", "or False:"
     ),
     Mutant("rule, unit and scale not compared", LAW, "if rows.terms[row] != t.decisions[decision].terms:", "if False:"),
-    Mutant(
-        "reversed mass not compared", LAW, "        and rows.credited_mg[row] == state.rows[credit].mass\n", ""
-    ),
+    Mutant("reversed mass not compared", LAW, "        and rows.credited_mg[row] == state.rows[credit].mass\n", ""),
     Mutant("reversed twice", LAW, "        and not state.rows[credit].reversed\n", ""),
     Mutant("reversal without its day", LAW, "        and rows.day[credit] == day\n", ""),
     Mutant("lines without their reason", LAW, "or rows.terms[line] != t.reason_terms[reason]:", "or False:"),
