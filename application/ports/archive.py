@@ -159,8 +159,9 @@ class Archive(Protocol):
     ) -> Iterator[Rows]:
         """Every account with its rows of positions up to ``upto``, part by part by account id; memory stays flat.
 
-        ``share``: only the accounts in it. ``columns``: only these are read; others come as zeros of length 0. Raises Corrupt ``archive_file_changed``
-        for a file that is not what its manifest says (its digest is compared before its first row is used).
+        ``share``: only the accounts in it. ``columns``: only these are read; others come as zeros of length 0. Raises
+        Corrupt ``archive_file_changed`` for a file that is not what its manifest says (its digest is compared before
+        its first row is used).
         """
 
     def verify(self, progress: Progress | None = None) -> list[ArchiveDifference]:
