@@ -11,7 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import numpy as np
+
 from application.book import Book
+from application.exact_columns import sums_by
 from application.ports.archive import Archive
 from application.ports.engine import Engine, Part, Task
 from application.ports.kernel import KernelFactory
@@ -82,8 +85,11 @@ def _add(replaying: Replaying, part: Part) -> None:
         for revised in found.revised:
             entry = lines_entry(stream, revised.lines)
             entries.setdefault(revised.revision, []).append((account, entry))
-    for account, by_behavior in _by_account(part, asked):
-        replaying.add_balances(part.ids[account], by_behavior)
+    if asked:
+        for account, by_behavior in _by_account(part, asked):
+            replaying.add_balances(part.ids[account], by_behavior)
+    else:
+        _add_proven(replaying, part)
     for run, found_entries in entries.items():
         for _, entry in sorted(found_entries):
             replaying.totals[run].root.add(entry)
@@ -94,6 +100,18 @@ def _add(replaying: Replaying, part: Part) -> None:
     for intake, credits in part.intakes.items():
         replaying.intakes.add_credits(intake, credits)
     replaying.result.credits += int(part.recomputed.balances.credits.sum())
+
+
+def _add_proven(replaying: Replaying, part: Part) -> None:
+    """The balances of a part that is proven as a whole, the usual one: no object is made of an account."""
+    balances, ids = part.recomputed.balances, part.ids.texts()
+    words = [f",{word},".encode() for word in part.behaviors]
+    columns = (balances.account.tolist(), balances.behavior.tolist(), balances.credited_mg.tolist())
+    lines = [b"%b%b%d\n" % (ids[account], words[behavior], mg) for account, behavior, mg in zip(*columns, strict=True)]
+    sums = sums_by(balances.behavior, len(words), balances.credited_mg).tolist()
+    met = np.bincount(balances.behavior, minlength=len(words)).tolist()
+    by_behavior = {word: mg for word, mg, rows in zip(part.behaviors, sums, met, strict=True) if rows}
+    replaying.add_written(len(np.unique(balances.account)), by_behavior, b"".join(lines))
 
 
 def _by_account(part: Part, asked: dict[int, dict[str, int]]) -> Iterator[tuple[int, dict[str, int]]]:

@@ -8,7 +8,7 @@ views.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -102,6 +102,13 @@ class Replaying:
         for behavior, mg in balances.items():
             self.result.balances[behavior] = self.result.balances.get(behavior, 0) + mg
             self._digest.update(f"{account},{behavior},{mg}\n".encode())
+
+    def add_written(self, accounts: int, balances: Mapping[str, int], lines: bytes) -> None:
+        """The same for several accounts: how many, their sums by behavior, and their lines under the digest."""
+        self.result.accounts += accounts
+        for behavior, mg in balances.items():
+            self.result.balances[behavior] = self.result.balances.get(behavior, 0) + mg
+        self._digest.update(lines)
 
     def finish(self) -> ReplayResult:
         """Compare sums, references and intakes; the whole result."""

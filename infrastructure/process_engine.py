@@ -80,5 +80,5 @@ def _recompute(share: Share) -> list[bytes]:
     recomputing, found = None, list[bytes]()
     for rows in archive.rows(task.until, share=share):
         recomputing = recomputing or Recomputing(task, FastKernel, rows.names)
-        found.append(encode(recomputing.part(rows), [each.bytes for each in rows.ids]))
+        found.append(encode(recomputing.part(rows), rows.ids.keys))
     return found

@@ -9,7 +9,7 @@ Leaves to ``application.archive_rows``: which event gives which row.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, overload
 from uuid import UUID
 
 import numpy as np
@@ -37,6 +37,9 @@ BOUND: Final = 2**62
 """Every integer of a regular row is smaller than this in magnitude."""
 
 
+_DIGITS_OF_A_UUID = [place for place in range(36) if place not in (8, 13, 18, 23)]
+
+
 class Names:
     """The words that the coded columns stand for. Grows while an archive is read; a code never changes its word."""
 
@@ -56,6 +59,34 @@ class Names:
         return found
 
 
+class AccountIds(Sequence[UUID]):
+    """Account ids as they are asked for: making one costs as much as decoding ten rows, and few readers need them."""
+
+    def __init__(self, keys: Sequence[bytes]) -> None:
+        """``keys``: 16 bytes each."""
+        self.keys = keys
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @overload
+    def __getitem__(self, index: int) -> UUID: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> AccountIds: ...
+
+    def __getitem__(self, index: int | slice) -> UUID | AccountIds:
+        return AccountIds(self.keys[index]) if isinstance(index, slice) else UUID(bytes=self.keys[index])
+
+    def texts(self) -> list[bytes]:
+        """All ids as ``str`` would write them, without making any."""
+        digits = np.frombuffer(b"".join(self.keys).hex().encode(), np.uint8).reshape(-1, 32)
+        texts = np.full((len(self.keys), 36), ord("-"), np.uint8)
+        texts[:, _DIGITS_OF_A_UUID] = digits
+        written: list[bytes] = texts.view("S36").ravel().tolist()
+        return written
+
+
 class Rows(NamedTuple):
     """The rows of some whole accounts, by account id, then (behavior, civil year, position, ``refers_to``).
 
@@ -65,7 +96,7 @@ class Rows(NamedTuple):
     """
 
     names: Names
-    ids: Sequence[UUID]
+    ids: AccountIds
     account: Codes
     kind: npt.NDArray[np.int8]
     behavior: Codes

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
-from uuid import UUID
 
+from application.ports.archive import AccountIds
 from application.ports.kernel import Recomputed
 from domain.revision import Scope
 from domain.rulebook import RevisionRun, Rulebook
@@ -35,7 +35,7 @@ class Part(NamedTuple):
     codes. ``intakes``: how many credits of the proven accounts name each intake.
     """
 
-    ids: Sequence[UUID]
+    ids: AccountIds
     behaviors: Sequence[str]
     recomputed: Recomputed
     intakes: dict[int, int]

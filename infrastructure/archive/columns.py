@@ -8,8 +8,7 @@ Leaves to others: which rows, in which order, in which file.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, NamedTuple, overload
-from uuid import UUID
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -92,25 +91,6 @@ def group_of(table: Any) -> Group:
         np.diff(starts, append=len(keys)).tolist(),
         list(map(ArchiveRow._make, zip(*values, strict=True))),
     )
-
-
-class AccountIds(Sequence[UUID]):
-    """Account ids as they are asked for: making one costs as much as decoding ten rows, and few readers need them."""
-
-    def __init__(self, keys: Sequence[bytes]) -> None:
-        self._keys = keys
-
-    def __len__(self) -> int:
-        return len(self._keys)
-
-    @overload
-    def __getitem__(self, index: int) -> UUID: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> AccountIds: ...
-
-    def __getitem__(self, index: int | slice) -> UUID | AccountIds:
-        return AccountIds(self._keys[index]) if isinstance(index, slice) else UUID(bytes=self._keys[index])
 
 
 class Block(NamedTuple):

@@ -14,8 +14,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from application.ports.archive import Names, Rows, Segment, Share
-from infrastructure.archive.columns import SCHEMA, AccountIds, Block, block_of
+from application.ports.archive import AccountIds, Names, Rows, Segment, Share
+from infrastructure.archive.columns import SCHEMA, Block, block_of
 from infrastructure.archive.segments import SegmentFile
 
 _DIGIT_BITS: Final = 16

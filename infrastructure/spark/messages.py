@@ -12,9 +12,10 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
+from application.ports.archive import AccountIds
 from application.ports.engine import Part
 from application.ports.kernel import Balances, Recomputed, RunSums
-from infrastructure.archive.columns import ID_BYTES, AccountIds
+from infrastructure.archive.columns import ID_BYTES
 
 _INDEX: Final[np.dtype[Any]] = np.dtype("<i4")
 _NUMBER: Final[np.dtype[Any]] = np.dtype("<i8")
