@@ -9,7 +9,7 @@ holds, which is exact instants, references and names in clear, the evidence of c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -75,8 +75,9 @@ def replay_on(
 def _add(replaying: Replaying, part: Part) -> None:
     """Join what was proven with what the reference says of the rest, by account id."""
     asked = dict[int, dict[str, int]]()
+    ids = part.ids.texts()
     entries = {
-        run: [(account, digest_entry(part.ids[account], digest.hex())) for account, digest in sums.digests]
+        run: [(account, digest_entry(ids[account].decode(), digest.hex())) for account, digest in sums.digests]
         for run, sums in part.recomputed.runs.items()
     }
     for account in part.recomputed.unproven.tolist():
@@ -89,7 +90,7 @@ def _add(replaying: Replaying, part: Part) -> None:
         for account, by_behavior in _by_account(part, asked):
             replaying.add_balances(part.ids[account], by_behavior)
     else:
-        _add_proven(replaying, part)
+        _add_proven(replaying, part, ids)
     for run, found_entries in entries.items():
         for _, entry in sorted(found_entries):
             replaying.totals[run].root.add(entry)
@@ -102,9 +103,9 @@ def _add(replaying: Replaying, part: Part) -> None:
     replaying.result.credits += int(part.recomputed.balances.credits.sum())
 
 
-def _add_proven(replaying: Replaying, part: Part) -> None:
+def _add_proven(replaying: Replaying, part: Part, ids: Sequence[bytes]) -> None:
     """The balances of a part that is proven as a whole, the usual one: no object is made of an account."""
-    balances, ids = part.recomputed.balances, part.ids.texts()
+    balances = part.recomputed.balances
     words = [f",{word},".encode() for word in part.behaviors]
     columns = (balances.account.tolist(), balances.behavior.tolist(), balances.credited_mg.tolist())
     lines = [b"%b%b%d\n" % (ids[account], words[behavior], mg) for account, behavior, mg in zip(*columns, strict=True)]

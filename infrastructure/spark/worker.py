@@ -45,7 +45,7 @@ def work(reader: ArchiveReader, task: Task, count: int, sources: str) -> Callabl
                 recomputing = None
                 for rows in reader.rows(task.until, share=shares(count)[number]):
                     recomputing = recomputing or Recomputing(task, FastKernel, rows.names)
-                    content = encode(recomputing.part(rows), [each.bytes for each in rows.ids])
+                    content = encode(recomputing.part(rows), rows.ids.keys)
                     yield pa.RecordBatch.from_arrays([pa.array([content], pa.binary())], [COLUMN])
 
     return run

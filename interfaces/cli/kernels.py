@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from application.fast_lines import fast_parts
 from application.impact_lines import Parts, reference_parts
 from application.run_accounts import RunAccounts, fast_accounts, reference_accounts
-from interfaces.bootstrap import Ledger
+
+if TYPE_CHECKING:
+    from interfaces.bootstrap import Ledger
 
 KERNELS: Final = ("reference", "fast")
 FAST_FROM_EVENTS: Final = 200_000

@@ -183,6 +183,16 @@ def test_workers_say_together_what_one_machine_says_however_many_shares_there_ar
     assert len(parts) >= min(count, 10)
 
 
+def test_a_credit_that_names_anothers_intake_is_named_by_the_reference_and_the_rest_is_proven(town: Town) -> None:
+    town.alter(events.BehaviorCredited, {"intake": 1}, nth=800)
+    town.alter(events.BehaviorCredited, {"partner": "metro"}, nth=801)
+    town.archive.rebuild()
+    found, by_law = replay_on(town.local(), town.book, town.archive), replay(town.book)
+    assert (found.digest, found.by_reference, found.credits) == (by_law.digest, 2, by_law.credits)
+    assert sorted(found.details) == sorted(d for d in by_law.details if d.what not in ("reference", "snapshot"))
+    assert [each.what for each in found.details].count("intake") == 2
+
+
 def test_a_worker_with_other_sources_than_the_driver_refuses_to_work(town: Town) -> None:
     with pytest.raises(RuntimeError, match="another release"):
         next(worker.work(town.archive.reader(), town.task(), 1, "0" * 64)(iter(())))
@@ -283,6 +293,7 @@ def test_spark_says_of_every_account_what_one_machine_says(tampered: bool, town:
     assert sorted(found.details) == sorted(d for d in by_law.details if d.what not in ("reference", "snapshot"))
     if tampered:
         assert {"credited_mg", "computed_mg", "intake", "credited by intake"} <= {each.what for each in found.details}
-        assert 5 <= found.by_reference <= 10
+        # The account whose lines were dropped may be one of the four others.
+        assert 4 <= found.by_reference <= 5
     else:
         assert (found.mismatches, found.by_reference, found.revisions, found.credits) == (0, 0, 2, 1400)
