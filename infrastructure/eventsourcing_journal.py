@@ -8,14 +8,14 @@ Leaves to ``postgres.recorder``: the append itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from itertools import groupby
 from typing import Any
 from uuid import UUID
 
 from eventsourcing.persistence import JSONTranscoder, Mapper, StoredEvent
 from eventsourcing.postgres import PostgresDatastore
-from psycopg import ServerCursor
+from psycopg import OperationalError, ServerCursor
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import tuple_row
 
@@ -151,6 +151,10 @@ class EventsourcingJournal:
             claimed = cursor.execute("SELECT pg_try_advisory_lock(%s)", (key,)).fetchone()
             assert claimed is not None
             yield claimed[0]
+            if claimed[0]:
+                # Closing alone would free it a moment later, when the server has seen the connection go.
+                with suppress(OperationalError):
+                    cursor.execute("SELECT pg_advisory_unlock(%s)", (key,))
 
     def rulebook_events(self, after: int, upto: int) -> list[Recorded]:
         if upto <= after:
