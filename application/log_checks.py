@@ -105,7 +105,8 @@ class IntakeChecks:
         self._named[intake] += credits
 
     def finish(self) -> Iterator[Mismatch]:
-        """More cannot have been credited than there are credits (fewer: another process imported the same bytes)."""
+        """More cannot have been credited than there are credits (fewer: a claim was lost, and another
+        process imported the same bytes meanwhile)."""
         for position, closed in self._closed.items():
             if closed.credited > self._named[position]:
                 yield _beside(position, "credited by intake", str(closed.credited), str(self._named[position]))

@@ -20,7 +20,7 @@ from application.recomputing import Recomputing
 from domain.errors import Unavailable
 from infrastructure.archive import ArchiveReader, ParquetArchive
 from infrastructure.fast_kernel.kernel import FastKernel
-from infrastructure.spark.messages import decode, encode
+from infrastructure.part_messages import decode, encode
 
 SHARES_PER_PROCESS: Final = 8
 """So many that the processes end at nearly the same time, so few that row groups cut by a border do not count."""

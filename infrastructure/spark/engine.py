@@ -14,7 +14,7 @@ from typing import Final
 from application.ports.engine import Part, Task
 from domain.errors import Corrupt
 from infrastructure.archive import ParquetArchive
-from infrastructure.spark.messages import decode
+from infrastructure.part_messages import decode
 from infrastructure.spark.session import check_installed, spark_session, storage_on_disk
 from infrastructure.spark.worker import COLUMN, source_digest, work
 

@@ -22,7 +22,7 @@ from domain.digest import sm3_hex
 from infrastructure import archive, fast_kernel
 from infrastructure.archive import ArchiveReader
 from infrastructure.fast_kernel.kernel import FastKernel
-from infrastructure.spark.messages import encode
+from infrastructure.part_messages import encode
 
 Batches = Iterator[Any]
 """Arrow record batches."""

@@ -34,11 +34,11 @@ from domain.behavior import Behavior, parse_behavior
 from domain.errors import Corrupt, Unavailable
 from domain.events import account as events
 from domain.events.registry import decode, encode
-from infrastructure import catalogue
+from infrastructure import catalogue, part_messages
 from infrastructure.archive import ParquetArchive, segments
 from infrastructure.fast_kernel.kernel import FastKernel
 from infrastructure.memory import MemoryJournal, MemoryKeys
-from infrastructure.spark import SparkEngine, messages, session, worker
+from infrastructure.spark import SparkEngine, session, worker
 from infrastructure.spark.engine import SHARES_PER_CORE
 from interfaces.cli.main import main
 
@@ -178,7 +178,9 @@ def test_workers_say_together_what_one_machine_says_however_many_shares_there_ar
     task = town.task()
     run = worker.work(town.archive.reader(), task, count, worker.source_digest())
     told = [run(iter([pa.record_batch({"id": [number]})])) for number in range(count)]
-    parts = [messages.decode(content) for share in told for batch in share for content in batch["part"].to_pylist()]
+    parts = [
+        part_messages.decode(content) for share in told for batch in share for content in batch["part"].to_pylist()
+    ]
     assert by_account(parts) == by_account(list(town.local().parts(task)))
     assert len(parts) >= min(count, 10)
 
