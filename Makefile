@@ -51,7 +51,7 @@ bench: setup $(VENV)/.bench $(VENV)/.spark ## Measure against COPY and rival sto
 	$(BIN)/python -m benchmarks $(ARGS)
 
 $(VENV)/.bench: $(STAMP) requirements-bench.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements-bench.lock \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: -r requirements-bench.lock \
 		|| echo "make bench: umadb cannot be installed here; the report will say so"
 	@touch $@
 
