@@ -149,17 +149,21 @@ def replay(
     """Recompute every credit and revision from the facts and compare with what was booked; 3 if any differ."""
     fast = is_fast(kernel)
     _check_engine(engine, master, fast=fast)
-    with cli.ledger() as ledger, cli.progress.counting("replaying", "credits") as tell:
+    with cli.ledger() as ledger:
         if until is not None:
             queries.known_at(ledger.book, position=until, field="until")
-        if fast:
-            # Loaded only here: its libraries take longer to load than a small question to answer.
-            from application.fast_replaying import replay_on
+        journal = ledger.book.journal
+        # Each credit holds one reference: so many are there to replay.
+        credits = journal.count_refs(journal.head().size if until is None else until)
+        with cli.progress.counting("replaying", "credits", credits) as tell:
+            if fast:
+                # Loaded only here: its libraries take longer to load than a small question to answer.
+                from application.fast_replaying import replay_on
 
-            runner = ledger.spark(master or "local[*]") if engine == "spark" else ledger.engine(processes)
-            result = replay_on(runner, ledger.book, ledger.archive, until, progress=tell)
-        else:
-            result = replaying.replay(ledger.book, until, progress=tell)
+                runner = ledger.spark(master or "local[*]") if engine == "spark" else ledger.engine(processes)
+                result = replay_on(runner, ledger.book, ledger.archive, until, progress=tell)
+            else:
+                result = replaying.replay(ledger.book, until, progress=tell)
     return Answer(_replayed_json(result, kernel), _replayed(result), VERIFICATION_FAILED if result.mismatches else 0)
 
 
@@ -198,9 +202,10 @@ def rebuild(cli: Cli, name: ViewName = None, from_archive: FromArchive = False) 
 @command(views, "check", example="views check")
 def check(cli: Cli) -> Answer:
     """Build all views anew and compare them with the live ones, row by row; 3 if any differ."""
-    with cli.ledger() as ledger, cli.progress.counting("checking", "events") as tell:
+    with cli.ledger() as ledger:
         answer = queries.totals(ledger.book, ledger.views)
-        checks = ledger.views.check(progress=tell)
+        with cli.progress.counting("checking", "events", ledger.book.journal.head().size) as tell:
+            checks = ledger.views.check(progress=tell)
     equal = all(each.differing == 0 for each in checks)
     payload = {
         "views": [each.view for each in checks],
