@@ -29,15 +29,14 @@ _WRITING = pa_csv.WriteOptions(include_header=False, delimiter="\t", quoting_sty
 
 
 class ViewText(NamedTuple):
-    """Rows of two views as text for COPY, by account, and the accounts (indexes) that it leaves out."""
+    """Rows of the statement as text for COPY, by account, and the accounts (indexes) that it leaves out."""
 
     statement: bytes
-    balances: bytes
     left_out: list[int]
 
 
 def view_text(rows: Rows) -> ViewText:
-    """The statement and the balances of whole accounts."""
+    """The statement of whole accounts."""
     irregular = (rows.kind == IRREGULAR) | ((rows.kind == REVISED) & (rows.refers_to == 0))
     left_out = np.unique(rows.account[irregular])
     kept = ~np.isin(rows.account, left_out) if len(left_out) else np.ones(len(rows.account), np.bool_)
@@ -46,7 +45,6 @@ def view_text(rows: Rows) -> ViewText:
     change[kind == REVERSED] *= -1
     lines = kind == LINE
     change[lines] -= rows.before_mg[shown[lines]]
-    balances = _balances(rows, shown, change)
     if lines.any():
         # The lines of one event are one row of the statement; they stand together only within a year.
         of_line = shown[lines]
@@ -56,7 +54,7 @@ def view_text(rows: Rows) -> ViewText:
         np.add.at(summed, place, change[lines])
         shown = np.concatenate([shown[~lines], of_line[first]])
         change = np.concatenate([change[~lines], summed])
-    return ViewText(_statement(rows, shown, change), balances, left_out.tolist())
+    return ViewText(_statement(rows, shown, change), left_out.tolist())
 
 
 def _statement(rows: Rows, at: Array, change: Array) -> bytes:
@@ -82,28 +80,6 @@ def _statement(rows: Rows, at: Array, change: Array) -> bytes:
         source,
     ]
     return _text(columns)
-
-
-def _balances(rows: Rows, shown: Array, change: Array) -> bytes:
-    """One row per (account, behavior): sum and number of credits."""
-    account, behavior = rows.account[shown], rows.behavior[shown]
-    starts = (
-        np.flatnonzero(np.concatenate([[True], (account[1:] != account[:-1]) | (behavior[1:] != behavior[:-1])]))
-        if len(shown)
-        else np.empty(0, np.int64)
-    )
-    if not len(starts):
-        return b""
-    sums = np.add.reduceat(change, starts)
-    credits = np.add.reduceat((rows.kind[shown] == CREDITED).astype(np.int64), starts)
-    return _text(
-        [
-            _ids(rows, account[starts]),
-            _words(behavior[starts], rows.names.words["behavior"]),
-            pa.array(sums),
-            pa.array(credits),
-        ]
-    )
 
 
 def _ids(rows: Rows, accounts: Array) -> Any:

@@ -31,6 +31,7 @@ from infrastructure.postgres.connecting import connection
 if TYPE_CHECKING:
     from application.ports.archive import Archive
 
+_Write = Callable[[Cursor[Any], str, Sequence[Recorded]], object]
 _TOPICS = (BehaviorCredited.TOPIC, BehaviorReversed.TOPIC, FactorRevised.TOPIC)
 _PAGE = 5_000
 _REBUILD_PAGE = 10_000
@@ -42,10 +43,10 @@ _TABLES = {
         account_id uuid NOT NULL, behavior text NOT NULL, credited_mg numeric NOT NULL, credits bigint NOT NULL,
         PRIMARY KEY (account_id, behavior)
     ) WITH (fillfactor = 70)""",
+    # In the shadow its key is made when the rows are there, faster than kept up row by row.
     "account_statement": """(
         account_id uuid NOT NULL, position bigint NOT NULL, version bigint NOT NULL, kind text NOT NULL,
-        behavior text NOT NULL, day date, change_mg numeric NOT NULL, source text NOT NULL,
-        PRIMARY KEY (account_id, position)
+        behavior text NOT NULL, day date, change_mg numeric NOT NULL, source text NOT NULL
     )""",
     "book_totals": """(
         behavior text PRIMARY KEY, credited_mg numeric NOT NULL, credits bigint NOT NULL, accounts bigint NOT NULL
@@ -70,9 +71,16 @@ ON CONFLICT (behavior) DO UPDATE SET credited_mg = t.credited_mg + EXCLUDED.cred
 """
 
 
-_TOTALS = """
+# The other views are sums of the statement, as ``balance_changes`` forms them page by page.
+_FROM_STATEMENT = """
+SET LOCAL work_mem = '256MB';
+SET LOCAL maintenance_work_mem = '256MB';
+ALTER TABLE views_shadow.account_statement ADD PRIMARY KEY (account_id, position);
+INSERT INTO views_shadow.account_balance
+    SELECT account_id, behavior, sum(change_mg), count(*) FILTER (WHERE kind = 'credited')
+    FROM views_shadow.account_statement GROUP BY account_id, behavior;
 INSERT INTO views_shadow.book_totals
-SELECT behavior, sum(credited_mg), sum(credits), count(*) FROM views_shadow.account_balance GROUP BY behavior
+    SELECT behavior, sum(credited_mg), sum(credits), count(*) FROM views_shadow.account_balance GROUP BY behavior;
 """
 
 
@@ -191,10 +199,12 @@ class PostgresViews:
                 if archive is not None:
                     archived = min(archive.status().position, target)
                     self._fill_from(archive, own, archived, progress)
-                self._fill(own, archived, target, progress)
+                self._fill(own, archived, target, progress, _write_statement)
+                with own.transaction():
+                    own.execute(_FROM_STATEMENT)
                 with own.transaction():
                     shown = _hold(own)
-                    self._fill(own, target, shown, progress)
+                    self._fill(own, target, shown, progress, _write)
                     yield own
                     own.execute("DROP SCHEMA views_shadow CASCADE")
             finally:
@@ -213,11 +223,13 @@ class PostgresViews:
         conn.execute("UPDATE views.progress SET position = %s", (upto,))
         return upto
 
-    def _fill(self, conn: Connection[Any], after: int, upto: int, progress: Callable[[int], None] | None) -> None:
+    def _fill(
+        self, conn: Connection[Any], after: int, upto: int, progress: Callable[[int], None] | None, write: _Write
+    ) -> None:
         log = self._journal.log(after, upto, _TOPICS)
         while page := list(islice(log, self._rebuild_page)):
             with conn.transaction():
-                _write(conn.cursor(), "views_shadow", page)
+                write(conn.cursor(), "views_shadow", page)
             if progress is not None:
                 progress(page[-1].position)
 
@@ -231,17 +243,12 @@ class PostgresViews:
         for rows in archive.rows(upto, COLUMNS):
             text = view_text(rows)
             with conn.transaction(), conn.cursor() as cursor:
-                for name, lines in (("account_statement", text.statement), ("account_balance", text.balances)):
-                    with cursor.copy(f"COPY views_shadow.{name} FROM STDIN".encode()) as copy:
-                        copy.write(lines)
+                _copy_statement(cursor, "views_shadow", text.statement)
                 for account in text.left_out:
-                    _write(cursor, "views_shadow", self._journal.stream(rows.ids[account], upto))
+                    _write_statement(cursor, "views_shadow", self._journal.stream(rows.ids[account], upto))
             shown += len(rows.account)
             if progress is not None:
                 progress(shown)
-        with conn.transaction():
-            conn.execute("TRUNCATE views_shadow.book_totals")
-            conn.execute(_TOTALS)
 
     def _position(self) -> int:
         return int(self._fetch("SELECT position FROM views.progress", ())[0][0])
@@ -289,7 +296,8 @@ def _first(row: Any) -> int:
     return int(row[0] if isinstance(row, tuple) else next(iter(row.values())))
 
 
-def _write(cursor: Cursor[Any], schema: str, page: Sequence[Recorded]) -> None:
+def _write_statement(cursor: Cursor[Any], schema: str, page: Sequence[Recorded]) -> Sequence[StatementRow]:
+    """The page's rows into the statement alone."""
     try:
         rows = statement_rows(page)
     except ValueError as error:
@@ -299,11 +307,20 @@ def _write(cursor: Cursor[Any], schema: str, page: Sequence[Recorded]) -> None:
             field=f"positions {page[0].position} to {page[-1].position}",
             remedy="run `replay`: it names the event",
         ) from error
-    if not rows:
-        return
+    _copy_statement(cursor, schema, "".join(map(_statement_line, rows)).encode())
+    return rows
+
+
+def _copy_statement(cursor: Cursor[Any], schema: str, lines: bytes) -> None:
     with cursor.copy(f"COPY {schema}.account_statement ({_STATEMENT_COLUMNS}) FROM STDIN".encode()) as copy:
-        copy.write("".join(_statement_line(row) for row in rows))
-    changes = balance_changes(rows)
+        copy.write(lines)
+
+
+def _write(cursor: Cursor[Any], schema: str, page: Sequence[Recorded]) -> None:
+    """The page's rows into the statement, and what they change in the other views."""
+    changes = balance_changes(_write_statement(cursor, schema, page))
+    if not changes:
+        return
     cursor.execute(
         _UPSERT_BALANCES.format(schema=schema).encode(),
         (
