@@ -1,6 +1,6 @@
 # Everything a person or a machine does with this project. `make` lists the targets.
 #
-#   PYTHON=/path/to/python3.12 make setup   that interpreter for a new .venv; else python3.13, 3.12, 3.11 or python3
+#   PYTHON=/path/to/python3.12 make setup   that interpreter for a new .venv; else python3.13, 3.12, 3.11, 3.14 or python3
 #   make test ARGS="tests/unit -k caps"     a part of the tests, without the coverage bar
 #   make test WORKERS=8                     more processes (default 2)
 
@@ -52,8 +52,7 @@ bench: setup $(VENV)/.bench $(VENV)/.spark ## Measure against COPY and rival sto
 
 $(VENV)/.bench: $(STAMP) requirements-bench.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: -r requirements-bench.lock \
-		|| echo "make bench: umadb cannot be installed here; the report will say so"
-	@touch $@
+		&& touch $@ || echo "make bench: umadb could not be installed; the report will say so"
 
 # Made only where there is Java, so that it is looked for again the next time.
 $(VENV)/.spark: $(STAMP) .ci/spark requirements-spark.lock
@@ -67,7 +66,7 @@ lock: setup ## Pin every package again, newest versions that pyproject.toml admi
 	build/lock/bin/python -m pip install --quiet --disable-pip-version-check "$(UV)"
 	@.ci/lock build/lock/bin/uv
 
-clean: ## Remove .venv and everything else that was generated here
+clean: ## Remove .venv and everything else that was built here; ledgers are kept
 	rm -rf $(VENV) build dist .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	rm -rf *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -13,6 +13,8 @@ CREATE TABLE journal.ledger_events (
     PRIMARY KEY (originator_id, originator_version)
 ) WITH (autovacuum_analyze_scale_factor = 0.01);
 CREATE UNIQUE INDEX ledger_events_notification_id_idx ON journal.ledger_events (notification_id);
+-- Rulebook and intakes are few among millions of events of accounts: whoever asks for them alone must not read these.
+CREATE INDEX ledger_events_few_idx ON journal.ledger_events (notification_id) WHERE topic NOT LIKE 'carbon.account.%';
 
 CREATE TABLE journal.ledger_snapshots (
     originator_id uuid NOT NULL,
