@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from application.book import Book
@@ -55,6 +56,19 @@ class ReplayResult:
         self.mismatches += len(mismatches)
         self.details.extend(mismatches[: max(0, MISMATCHES_KEPT - len(self.details))])
 
+    def report_first(self, *mismatches: Mismatch) -> None:
+        """Count all, and keep them before the others."""
+        self.mismatches += len(mismatches)
+        self.details = [*mismatches, *self.details][:MISMATCHES_KEPT]
+
+
+class _Tables(NamedTuple):
+    """What the tables hold: events and references up to a position, and what does not agree with the head."""
+
+    events: int
+    references: int
+    wrong: list[Mismatch]
+
 
 class RunTotals:
     """Sums and root of one run, recomputed account by account."""
@@ -79,11 +93,15 @@ class Replaying:
         self.runs = approved_runs(self.rulebook, self.until)
         self.totals = {run.id: RunTotals() for run, _ in self.runs}
         self.result = ReplayResult(self.until)
-        self.result.events = book.journal.span(self.until)[0]
-        self.result.report(*check_head(book, self.until))
-        self.result.report(*check_rulebook_chain(book, self.until), *check_rulebook(self.rulebook))
+        # Counting what is in the tables is the server's work; the accounts are recomputed meanwhile.
+        self._beside = ThreadPoolExecutor(1)
+        self._tables = self._beside.submit(self._check_tables)
         self.intakes = IntakeChecks(book, self.until)
         self._digest = new_sm3()
+
+    def _check_tables(self) -> _Tables:
+        wrong = [*check_head(self.book, self.until), *check_rulebook_chain(self.book, self.until)]
+        return _Tables(self.book.journal.span(self.until)[0], self.book.journal.count_refs(self.until), wrong)
 
     def by_reference(self, stream: UUID, recorded: Sequence[Recorded]) -> tuple[AccountReplay, dict[str, int]]:
         """Recompute one account with the law; mismatches are reported, its balance by behavior is given."""
@@ -118,7 +136,14 @@ class Replaying:
             if run.completed is not None and run.completed_position <= self.until:
                 result.revisions += 1
                 _check_totals(run.id, run.completed, run.completed_position, self.totals[run.id], result)
-        _check_refs(self.book, self.until, result)
+        tables = self._tables.result()
+        self._beside.shutdown()
+        result.events = tables.events
+        result.report_first(*tables.wrong, *check_rulebook(self.rulebook))
+        # Each credit holds one reference: a removed one would let the same behavior be credited again.
+        if tables.references != result.credits:
+            found, expected = str(tables.references), f"{result.credits}, one for each credit"
+            result.report(Mismatch(BOOK, 0, self.until, "references", found, expected))
         result.digest = self._digest.hexdigest()
         result.seconds = time.monotonic() - self._started
         return result
@@ -142,13 +167,6 @@ def replay(book: Book, until: int | None = None, progress: Callable[[int], None]
         if progress is not None:
             progress(result.credits)
     return replaying.finish()
-
-
-def _check_refs(book: Book, upto: int, result: ReplayResult) -> None:
-    """Each credit holds one reference: a removed one would let the same behavior be credited again."""
-    taken = book.journal.count_refs(upto)
-    if taken != result.credits:
-        result.report(Mismatch(BOOK, 0, upto, "references", str(taken), f"{result.credits}, one for each credit"))
 
 
 def _check_totals(revision: str, completed: Any, position: int, total: RunTotals, result: ReplayResult) -> None:
