@@ -102,14 +102,18 @@ class PyxVerifier:
 
     def verify(self, public_key: bytes, message: bytes, signature: bytes) -> bool:
         """Whether the signature is this key's over the message; False for everything else."""
-        if signature_numbers(signature) is None:
+        numbers = signature_numbers(signature)
+        if numbers is None:
             return False
         try:
             public_key = check_public_key(public_key)
+            digest = message_digest(public_key, message)
+            # gmssl-pyx 2.1.0 takes the point at infinity for one with x = 0, so the owner of a key could make r = e
+            # pass here and nowhere else. Any honest r = e would need the logarithm of the point with x = 0.
+            if numbers[0] == int.from_bytes(digest, "big") % N:
+                return False
             with _quiet():
-                verified = gmssl_pyx.sm2_verify_sm3_digest(
-                    public_key, message_digest(public_key, message), signature_to_der(signature)
-                )
+                verified = gmssl_pyx.sm2_verify_sm3_digest(public_key, digest, signature_to_der(signature))
         except (Rejected, gmssl_pyx.GmsslInnerError):
             return False
         return verified is True
