@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from domain.errors import Corrupt, Unavailable
+from domain.errors import Corrupt, Rejected, Unavailable
 from infrastructure.gm import root_key, self_test
 from infrastructure.gm.private_files import read_private, write_private
 from infrastructure.gm.root_key import RootSource
@@ -25,6 +26,8 @@ from infrastructure.gm.sm4 import SM4Key, aad_of, new_key, open_sealed, seal
 from infrastructure.pepper import SECRET_BYTES, Pepper
 
 FORMAT = 1
+_MAX_ITERATIONS = 10_000_000
+_HEX = re.compile(r"([0-9a-f]{2})+")
 
 
 class _SigningKey(msgspec.Struct, forbid_unknown_fields=True):
@@ -123,7 +126,13 @@ class KeyStore:
                 remedy="put back the key files of this book from their newest backup",
             )
         private = self._open(self._kek, found.sealed, _aad("signing", key_id))
-        return Sm2Key(private, bytes.fromhex(found.public_key))
+        try:
+            key = Sm2Key(private, bytes.fromhex(found.public_key))
+        except (Rejected, ValueError):
+            key = None
+        if key is None or key.key_id != key_id:
+            raise _damaged(_store(self._folder))
+        return key
 
     def next_signer(self, used: set[str]) -> Sm2Key:
         """A key that the log does not know yet; one left by an interrupted rotation is taken first."""
@@ -182,7 +191,11 @@ class KeyStore:
             content = msgspec.json.decode(read_private(path), type=_Content)
         except msgspec.MsgspecError:
             raise _damaged(path) from None
-        if content.format != FORMAT:
+        if (
+            content.format != FORMAT
+            or not _HEX.fullmatch(content.salt)
+            or not 0 < content.iterations <= _MAX_ITERATIONS
+        ):
             raise _damaged(path)
         return content
 
