@@ -44,10 +44,10 @@ def show(cli: Cli, public: Public = False) -> Answer:
         keys = signing_keys.keys_of(ledger.book, ledger.verifier)
         root, epoch = ledger.keys.root, ledger.keys.epoch
     listed = [_key(key) for key in keys]
-    told: dict[str, Any] = {"root": root, "epoch": epoch, "signing": listed}
     pem = public_pem(keys[-1].public_key) if keys else ""
+    told: dict[str, Any] = {"root": root, "epoch": epoch, "public_pem": pem, "signing": listed}
     if public:
-        return Answer({**told, "public_pem": pem}, [pem.rstrip("\n")])
+        return Answer(told, [pem.rstrip("\n")])
     rows = [(each["key"], each["first_size"], each["last_size"] or "in use") for each in listed]
     return Answer(
         told,
