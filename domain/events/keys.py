@@ -14,7 +14,7 @@ class SigningKeyRegistered(Event, frozen=True, kw_only=True):
     ``key``: the first 32 hex digits of SM3 over the public key.
     """
 
-    TOPIC: ClassVar[str] = "carbon.signing-key.registered.v1"
+    TOPIC: ClassVar[str] = "carbon.keys.signing-key-registered.v1"
     STREAM: ClassVar[str] = "signing keys"
     key: str
     public_key: str
@@ -30,7 +30,7 @@ class SigningKeyRotated(Event, frozen=True, kw_only=True):
     ``signature``: by the new key.
     """
 
-    TOPIC: ClassVar[str] = "carbon.signing-key.rotated.v1"
+    TOPIC: ClassVar[str] = "carbon.keys.signing-key-rotated.v1"
     STREAM: ClassVar[str] = "signing keys"
     key: str
     public_key: str

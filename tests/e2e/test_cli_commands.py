@@ -125,6 +125,7 @@ def test_the_lists_in_answers_hold_exactly_the_documented_keys(cli: CommandLine)
     questions = {
         "methodologies": ("methodology", "list"),
         "releases": ("factors", "list"),
+        "signing": ("keys", "show"),
         "decisions": ("applicability", "list"),
         "revisions": ("revision", "list"),
         "consents": ("account", "show", "ann"),
