@@ -15,7 +15,7 @@ from uuid import UUID
 import msgspec
 
 from domain.errors import Corrupt
-from domain.events import account, intake, rulebook
+from domain.events import account, intake, keys, rulebook
 from domain.events.base import Event, Personal, Recorded, RulebookEvent
 
 EVENTS: Final[tuple[type[Event], ...]] = (
@@ -32,6 +32,8 @@ EVENTS: Final[tuple[type[Event], ...]] = (
     rulebook.RevisionPlanned,
     rulebook.RevisionApproved,
     rulebook.RevisionCompleted,
+    keys.SigningKeyRegistered,
+    keys.SigningKeyRotated,
     intake.IntakeOpened,
     intake.IntakeClosed,
     account.AccountOpened,
