@@ -139,6 +139,16 @@ def a_credit_while_the_account_was_frozen() -> World:
     return world
 
 
+def a_credit_after_its_consent_was_withdrawn() -> World:
+    world = book()
+    world.introduce(metro(1, "1"))
+    world.credited(trip("1", at="2019-05-01T08:00:00Z"))
+    (credit,) = world.all_of(events.BehaviorCredited)
+    world.on_account(events.ConsentWithdrawn(consent=credit.consent, by="ann", reason="no more"))
+    world.on_account(credit)
+    return world
+
+
 def versions_out_of_log_order() -> World:
     """Two credits under a cap have each other's version: the log gives the room to one, the stream to the other."""
     world = book()
@@ -168,6 +178,7 @@ WRONG: dict[str, Callable[[], World]] = {
     "a run that left out one year": a_run_that_left_out_one_year,
     "a credit before the lines of a run": a_credit_before_the_lines_of_a_run,
     "a credit while the account was frozen": a_credit_while_the_account_was_frozen,
+    "a credit after its consent was withdrawn": a_credit_after_its_consent_was_withdrawn,
     "versions out of log order": versions_out_of_log_order,
     "a version that is missing": a_version_that_is_missing,
     "a line with another reason": _changed(2, reason="quantity_out_of_range"),
