@@ -7,6 +7,7 @@ the journal itself; after two lost races a batch is decided under the append loc
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,13 +24,14 @@ from domain.crediting import STATE_CODES, Batch, Intake, Known, Outcome, Row
 from domain.history import AccountHistory
 from domain.screening import Rules
 
-SNAPSHOT_EVERY = 25
+SNAPSHOT_EVERY = 10
 """A snapshot is stored whenever a stream passes a multiple of this version."""
 
 _CACHE_LIMIT = 10_000
 _LOOK_FIRST_FOR = 16
 _OPTIMISTIC_TRIES = 2
 _TURN_SECONDS = 0.0005
+_OBJECTS_BETWEEN_SEARCHES = 50_000
 
 
 class CreditedBatch(NamedTuple):
@@ -41,16 +43,20 @@ class CreditedBatch(NamedTuple):
 
 
 @contextmanager
-def _quick_handover() -> Iterator[None]:
-    """Let the appending thread have the interpreter soon after its server has answered.
+def _many_rows() -> Iterator[None]:
+    """The interpreter set for batch after batch.
 
-    It waits for the server a dozen times an append; at Python's 5 ms a turn that alone took a third of the time.
+    The appending thread gets it soon after its server has answered: it waits for the server a dozen times an append; at
+    Python's 5 ms a turn that alone took a third of the time. And the search for cycles is rarer: a batch makes
+    thousands of objects and no cycle, so each search would be for nothing.
     """
-    usual = sys.getswitchinterval()
+    usual, thresholds = sys.getswitchinterval(), gc.get_threshold()
     sys.setswitchinterval(_TURN_SECONDS)
+    gc.set_threshold(_OBJECTS_BETWEEN_SEARCHES, *thresholds[1:])
     try:
         yield
     finally:
+        gc.set_threshold(*thresholds)
         sys.setswitchinterval(usual)
 
 
@@ -101,7 +107,7 @@ class Crediting:
     def _credit_in_turn(
         self, intake: Intake, batches: Iterable[Sequence[Behavior | Refusal]]
     ) -> Iterator[CreditedBatch]:
-        with _quick_handover(), ThreadPoolExecutor(1, thread_name_prefix="append") as appender:
+        with _many_rows(), ThreadPoolExecutor(1, thread_name_prefix="append") as appender:
             before: tuple[_Decided, Future[Appended]] | None = None
             for rows in batches:
                 keyed = self._keyed(intake.partner, rows)

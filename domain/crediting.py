@@ -148,7 +148,7 @@ class Batch:
         decision, computed = value.decision, value.computed
         assert decision is not None
         assert computed is not None
-        credited = self._apply_caps(account, decision.method, value.day, computed)
+        credited, computed_text = self._apply_caps(account, decision.method, value.day, computed), str(computed)
         event = events.BehaviorCredited(
             partner=intake.partner,
             intake=intake.position,
@@ -164,8 +164,8 @@ class Batch:
             decision=decision.id,
             rule=RULE,
             consent=consent,
-            computed_mg=str(computed),
-            credited_mg=str(credited),
+            computed_mg=computed_text,
+            credited_mg=computed_text if credited == computed else str(credited),
         )
         personal = events.BehaviorCreditedPersonal(source_ref=behavior.source_ref, occurred_at=behavior.occurred_at)
         account.version += 1
@@ -218,12 +218,14 @@ class Batch:
         return account.version
 
     def _apply_caps(self, account: Account, method: Method, day: int, computed: int) -> int:
-        if account.needs_history(method.code, day):
-            account.uses[method.code] = self._history(account.id).use_of(method.code)
-            self._reopened[account.id, method.code] = account
-        use = account.use_of(method.code)
+        code = method.code
+        if account.needs_history(code, day):
+            account.uses[code] = self._history(account.id).use_of(code)
+            self._reopened[account.id, code] = account
+        use = account.use_of(code)
         credited = credit_one(method.caps, day, computed, use)
-        if (account.id, method.code) not in self._reopened:
+        # Asked of an empty dict too, the hash of an account id would be made for every row.
+        if not self._reopened or (account.id, code) not in self._reopened:
             # Years read back stay until the end of the batch, so that rows of several years read the stream once.
             close_past(use, day)
         return credited

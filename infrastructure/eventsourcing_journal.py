@@ -23,7 +23,7 @@ from application.ports.journal import Append, Appended, Head
 from domain.account import Account
 from domain.crediting import Known
 from domain.events.base import NewEvent, Recorded
-from domain.events.registry import ACCOUNT_TOPICS, decode, encode, recorded
+from domain.events.registry import ACCOUNT_TOPICS, decode, encode, recorded, recorded_facts
 from infrastructure.postgres.connecting import connection, session
 from infrastructure.postgres.recorder import Clock, JournalRecorder
 
@@ -170,7 +170,7 @@ class EventsourcingJournal:
             if topic is None:
                 heads[place] = Account.from_snapshot(ids[place], state)
             else:
-                heads[place].apply(version, recorded(ids[place], version, 0, topic, state).event)
+                heads[place].apply(version, recorded_facts(ids[place], version, topic, state))
         return {head.id: head for head in heads if head.version}
 
     def find_accounts(self, keys: Sequence[bytes]) -> dict[bytes, UUID]:

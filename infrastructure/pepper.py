@@ -1,24 +1,19 @@
 """The pepper: the secret under which references and account names are hashed before they are stored.
 
-Keeps (DESIGN 3, Idempotency): never rotated, since taken references must stay taken; 32 random bytes in a file only
-its owner can read; never printed. ``check`` tells a wrong pepper from the right one and nothing about either.
-Leaves to the key store (issue: provable): wrapping it under a key-encryption key.
+Keeps (DESIGN 3, Idempotency): never rotated, since taken references must stay taken; 32 random bytes; never
+printed. ``check`` tells a wrong pepper from the right one and nothing about either.
+Leaves to the key store: keeping it, wrapped under a key-encryption key.
 """
 
 from __future__ import annotations
 
-import os
-import secrets
-import stat
-from pathlib import Path
-
 from cryptography.hazmat.primitives.hashes import SM3
 from cryptography.hazmat.primitives.hmac import HMAC
 
-from domain.errors import Unavailable
-
 KEY_BYTES = 16
 """128 bits of the HMAC serve as a key: collisions are out of reach, and it fits PostgreSQL's uuid type."""
+
+SECRET_BYTES = 32
 
 _REMEMBERED_ACCOUNTS = 100_000
 
@@ -61,33 +56,3 @@ class Pepper:
         state = self._mac.copy()
         state.update(f"{len(name)}\0{name}\0".encode())
         return state
-
-
-def create_pepper(path: Path) -> Pepper:
-    """A new pepper in a new file, mode 0600, durable before it is used."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    secret = secrets.token_bytes(32)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(secret)
-        file.flush()
-        os.fsync(file.fileno())
-    return Pepper(secret)
-
-
-def load_pepper(path: Path) -> Pepper:
-    """The pepper of a home. Raises Unavailable ``pepper_missing``, ``pepper_exposed``, ``pepper_damaged``."""
-    try:
-        mode = path.stat().st_mode
-        secret = path.read_bytes()
-    except OSError as error:
-        raise Unavailable(
-            "pepper_missing",
-            f"cannot read {path}: {error.strerror}",
-            remedy="put back the key file of this book from its backup; without it no reference can be recognized",
-        ) from error
-    if stat.S_IMODE(mode) & 0o077:
-        raise Unavailable("pepper_exposed", f"{path} can be read by others", remedy=f"chmod 600 {path}")
-    if len(secret) != 32:
-        raise Unavailable("pepper_damaged", f"{path} does not hold 32 bytes", remedy="restore it from its backup")
-    return Pepper(secret)

@@ -12,9 +12,13 @@ class Settings(BaseSettings):
     """``CARBON_LEDGER_HOME``: the home folder.
 
     ``CARBON_LEDGER_DSN``: a PostgreSQL server instead of the embedded one.
+    ``CARBON_LEDGER_KEK_FILE`` or ``CARBON_LEDGER_PASSPHRASE_FILE``: where the root key of the home comes from,
+    instead of a generated file.
     """
 
     model_config = SettingsConfigDict(env_prefix="CARBON_LEDGER_")
 
     home: Path = Field(default=Path(".carbon-ledger"))
     dsn: SecretStr | None = None
+    kek_file: Path | None = None
+    passphrase_file: Path | None = None

@@ -10,9 +10,10 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from application import initializing
+from application import initializing, signing_keys
 from application.book import Book
 from application.ports.behavior_source import BehaviorSource
+from application.ports.verifier import Verifier
 from application.ports.views import Views
 from domain.errors import Unavailable
 from infrastructure import catalogue
@@ -20,7 +21,10 @@ from infrastructure.behavior_files import open_behavior_file
 from infrastructure.clock import SimulatedClock
 from infrastructure.embedded_postgres import EmbeddedPostgres, explain
 from infrastructure.eventsourcing_journal import EventsourcingJournal, open_datastore
-from infrastructure.pepper import Pepper, create_pepper, load_pepper
+from infrastructure.gm.key_store import KeyStore
+from infrastructure.gm.root_key import RootSource
+from infrastructure.gm.sm2 import PyxVerifier
+from infrastructure.gm.sm2_format import public_key_to_pem as public_pem
 from infrastructure.postgres.opening import checked_dsn, explained, prepare_database
 from infrastructure.postgres.views import PostgresViews
 from infrastructure.rejects_file import RejectsFile
@@ -31,7 +35,16 @@ if TYPE_CHECKING:
     from application.ports.kernel import KernelFactory
     from infrastructure.archive import ParquetArchive
 
-__all__ = ["Ledger", "RejectsFile", "Settings", "behavior_file", "initialize", "open_ledger"]
+__all__ = [
+    "Ledger",
+    "RejectsFile",
+    "Settings",
+    "behavior_file",
+    "create_keys",
+    "initialize",
+    "open_ledger",
+    "public_pem",
+]
 
 
 @dataclass(frozen=True)
@@ -43,6 +56,12 @@ class Ledger:
     server_version: str
     clock: SimulatedClock | None
     home: Path
+    keys: KeyStore
+
+    @property
+    def verifier(self) -> Verifier:
+        """Who checks SM2 signatures."""
+        return PyxVerifier()
 
     @cached_property
     def archive(self) -> ParquetArchive:
@@ -78,18 +97,19 @@ class Ledger:
 @contextmanager
 def open_ledger(settings: Settings) -> Iterator[Ledger]:
     """The ledger of a home that was initialized. Raises Unavailable with a remedy for everything that is missing."""
-    if not (settings.home / _PEPPER).exists() and not (settings.home / "postgres").exists():
+    if not KeyStore.exists(_folder(settings)) and not (settings.home / "postgres").exists():
         raise Unavailable(
             "not_initialized",
             f"there is no ledger in {settings.home}",
             remedy=f"run `carbon-ledger init --home {shlex.quote(str(settings.home))}` first",
         )
     with _journal(settings) as (journal, server_version):
-        book = Book(journal, load_pepper(settings.home / _PEPPER))
+        keys = KeyStore(_folder(settings), _root(settings))
+        book = Book(journal, keys.pepper())
         genesis = book.rulebook().genesis
         simulated = genesis is not None and genesis.clock == "simulated"
         clock = _simulate(journal) if simulated else None
-        yield Ledger(book, PostgresViews(journal.datastore, journal), server_version, clock, settings.home)
+        yield Ledger(book, PostgresViews(journal.datastore, journal), server_version, clock, settings.home, keys)
 
 
 def initialize(settings: Settings, *, with_catalogue: bool = True, simulated_start_us: int | None = None) -> str:
@@ -101,10 +121,12 @@ def initialize(settings: Settings, *, with_catalogue: bool = True, simulated_sta
     """
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _journal(settings) as (journal, server_version):
-        book = Book(journal, _pepper(settings.home, is_new_book=journal.head().size == 0))
+        keys = _keys(settings, is_new_book=journal.head().size == 0)
+        book = Book(journal, keys.pepper())
         if simulated_start_us is not None:
             _simulate(journal).tell(simulated_start_us)
         initializing.open_book(book, clock="system" if simulated_start_us is None else "simulated")
+        signing_keys.register_first(book, keys.next_signer(set()), PyxVerifier(), "init")
         if with_catalogue:
             initializing.load_catalogue(book, catalogue.documents())
     return server_version
@@ -115,14 +137,23 @@ def behavior_file(path: Path) -> BehaviorSource:
     return open_behavior_file(path)
 
 
-_PEPPER = Path("keys") / "pepper"
+def create_keys(settings: Settings) -> KeyStore:
+    """The keys of a home that has none yet. Raises Unavailable ``key_store_exists``."""
+    return KeyStore.create(_folder(settings), _root(settings))
 
 
-def _pepper(home: Path, *, is_new_book: bool) -> Pepper:
-    path = home / _PEPPER
-    if is_new_book and not path.exists():
-        return create_pepper(path)
-    return load_pepper(path)
+def _folder(settings: Settings) -> Path:
+    return settings.home / "keys"
+
+
+def _root(settings: Settings) -> RootSource:
+    return RootSource(settings.kek_file, settings.passphrase_file)
+
+
+def _keys(settings: Settings, *, is_new_book: bool) -> KeyStore:
+    if is_new_book and not KeyStore.exists(_folder(settings)):
+        return create_keys(settings)
+    return KeyStore(_folder(settings), _root(settings))
 
 
 def _simulate(journal: EventsourcingJournal) -> SimulatedClock:

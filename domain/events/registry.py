@@ -15,7 +15,7 @@ from uuid import UUID
 import msgspec
 
 from domain.errors import Corrupt
-from domain.events import account, intake, rulebook
+from domain.events import account, intake, keys, rulebook
 from domain.events.base import Event, Personal, Recorded, RulebookEvent
 
 EVENTS: Final[tuple[type[Event], ...]] = (
@@ -32,6 +32,8 @@ EVENTS: Final[tuple[type[Event], ...]] = (
     rulebook.RevisionPlanned,
     rulebook.RevisionApproved,
     rulebook.RevisionCompleted,
+    keys.SigningKeyRegistered,
+    keys.SigningKeyRotated,
     intake.IntakeOpened,
     intake.IntakeClosed,
     account.AccountOpened,
@@ -56,15 +58,17 @@ UPCASTS: dict[str, Callable[[Any], Event]] = {}
 _encode = msgspec.json.Encoder().encode
 
 
-def _decoder(cls: type[Event]) -> msgspec.json.Decoder[Any]:
+def _decoder(cls: type[Event], *, whole: bool = True) -> msgspec.json.Decoder[Any]:
     fields: list[Any] = [("facts", cls)]
     if cls.PERSONAL is not None:
-        fields.append(("personal", cls.PERSONAL | None, None))
+        # Raw: the bytes are passed over, no object is made of them.
+        fields.append(("personal", cls.PERSONAL | None if whole else msgspec.Raw, None))
     state = msgspec.defstruct("State", fields, frozen=True, forbid_unknown_fields=True)
     return msgspec.json.Decoder(state)
 
 
 _DECODERS: dict[str, msgspec.json.Decoder[Any]] = {topic: _decoder(cls) for topic, cls in TOPICS.items()}
+_FACTS_DECODERS = {topic: _decoder(cls, whole=False) for topic, cls in TOPICS.items()}
 
 
 def encode(event: Event, personal: Personal | None = None) -> bytes:
@@ -80,19 +84,31 @@ def decode(topic: str, state: bytes) -> tuple[Event, Personal | None]:
     Raises Corrupt: ``unknown_topic`` when written by a newer release, ``undecodable_event`` when the bytes are not
     that shape.
     """
-    decoder = _DECODERS.get(topic)
+    stored = _stored(_DECODERS, topic, state)
+    return _lifted(stored.facts), getattr(stored, "personal", None)
+
+
+def decode_facts(topic: str, state: bytes) -> Event:
+    """The facts alone, for whoever folds; the personal part is passed over unread. Raises as ``decode``."""
+    return _lifted(_stored(_FACTS_DECODERS, topic, state).facts)
+
+
+def _stored(decoders: Mapping[str, msgspec.json.Decoder[Any]], topic: str, state: bytes) -> Any:
+    decoder = decoders.get(topic)
     if decoder is None:
         raise Corrupt(
             "unknown_topic", f"no event is known under topic {topic}", remedy="read with the release that wrote it"
         )
     try:
-        stored = decoder.decode(state)
+        return decoder.decode(state)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Corrupt("undecodable_event", f"{topic}: {error}", remedy="restore the row from a backup") from error
-    event: Event = stored.facts
+
+
+def _lifted(event: Event) -> Event:
     while (lift := UPCASTS.get(event.TOPIC)) is not None:
         event = lift(event)
-    return event, getattr(stored, "personal", None)
+    return event
 
 
 def recorded(stream: UUID, version: int, position: int, topic: str, state: bytes) -> Recorded:
@@ -100,6 +116,17 @@ def recorded(stream: UUID, version: int, position: int, topic: str, state: bytes
     try:
         event, personal = decode(topic, state)
     except Corrupt as error:
-        place = f"{stream}@{version} position {position}"
-        raise Corrupt(error.code, error.message, field=place, remedy=error.remedy) from error
+        raise _placed(error, f"{stream}@{version} position {position}") from error
     return Recorded(stream, version, position, event, personal)
+
+
+def recorded_facts(stream: UUID, version: int, topic: str, state: bytes) -> Event:
+    """The facts of a stored row; a Corrupt error names the place."""
+    try:
+        return decode_facts(topic, state)
+    except Corrupt as error:
+        raise _placed(error, f"{stream}@{version}") from error
+
+
+def _placed(error: Corrupt, place: str) -> Corrupt:
+    return Corrupt(error.code, error.message, field=place, remedy=error.remedy)

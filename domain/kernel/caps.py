@@ -51,10 +51,10 @@ class CapUse:
         if day >= self.since:
             used_mg, used_count = self.days.get(day, (0, 0))
             self.days[day] = (used_mg + mg, used_count + count)
-            if self._totals:
-                for period, (total_mg, total_count) in self._totals.items():
-                    if period.start <= day < period.end:
-                        self._totals[period] = (total_mg + mg, total_count + count)
+            for period, (total_mg, total_count) in self._totals.items():
+                start, end = period
+                if start <= day < end:
+                    self._totals[period] = (total_mg + mg, total_count + count)
 
     def used(self, window: str, day: int) -> tuple[int, int]:
         """The mg and the count of the civil window that contains the day. Raises as ``total``."""

@@ -19,7 +19,18 @@ from typing import Annotated, NoReturn
 import typer
 
 from domain.errors import LedgerError
-from interfaces.cli import accounts, applicability, archive, behaviors, book, consents, factors, methodology, revisions
+from interfaces.cli import (
+    accounts,
+    applicability,
+    archive,
+    behaviors,
+    book,
+    consents,
+    factors,
+    keys,
+    methodology,
+    revisions,
+)
 from interfaces.cli.command import AsJson, Home
 from interfaces.cli.output import write_json
 
@@ -59,6 +70,7 @@ def root_options(home: Home = None, as_json: AsJson = False, show_version: ShowV
 
 book.register(app)
 app.add_typer(archive.app, name="archive", rich_help_panel="Audit")
+app.add_typer(keys.app, name="keys", rich_help_panel="Audit")
 app.add_typer(behaviors.app, name="behaviors", rich_help_panel="Accounts and behaviors")
 app.add_typer(accounts.app, name="account", rich_help_panel="Accounts and behaviors")
 app.add_typer(consents.app, name="consent", rich_help_panel="Accounts and behaviors")

@@ -39,8 +39,8 @@ DESIGN_KEYS = {
 }
 """What scripts may depend on, whatever else an answer says."""
 
-OWN_TESTS = {"init", "demo"}
-"""These two make books; test_cli_process and test_demo run them."""
+OWN_TESTS = {"init", "demo", "keys init"}
+"""These make books; test_cli_process, test_demo and test_cli_keys run them."""
 
 
 def documented_keys() -> dict[str, set[str]]:
@@ -88,6 +88,9 @@ def tell_a_story_with_every_command(cli: CommandLine) -> None:
     cli("account", "close", "zoe", "--by", "alice", "--reason", "left")
     for audit in (("totals",), ("replay",), ("views", "rebuild"), ("views", "check")):
         cli(*audit)
+    cli("keys", "show")
+    cli("keys", "rotate", "--by", "alice")
+    cli("keys", "rewrap")
     for act in ("build", "status", "verify", "rebuild"):
         cli("archive", act)
 
@@ -122,6 +125,7 @@ def test_the_lists_in_answers_hold_exactly_the_documented_keys(cli: CommandLine)
     questions = {
         "methodologies": ("methodology", "list"),
         "releases": ("factors", "list"),
+        "signing": ("keys", "show"),
         "decisions": ("applicability", "list"),
         "revisions": ("revision", "list"),
         "consents": ("account", "show", "ann"),

@@ -16,6 +16,7 @@ from uuid import UUID
 from domain import account as account_rules
 from domain import methodology
 from domain.behavior import Refusal
+from tests.golden.signing_story import tell_of_keys
 from tests.unit.domain.documents import count_cap, day_cap, factor_row, metro, open_row, power, release
 from tests.unit.domain.worlds import World, saving, trip
 
@@ -142,6 +143,7 @@ def edges() -> World:
     world.publish(metro(4, "50", caps=[day_cap("120", "year"), count_cap(4, "year")]))
     world.revise("TRAVEL-METRO@4", "2020-03-01", "2022-01-01")
     world.revise("TRAVEL-METRO@3", None, None)
+    tell_of_keys(world)
     return world
 
 

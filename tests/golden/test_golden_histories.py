@@ -17,6 +17,8 @@ from domain.events.registry import TOPICS, encode, recorded
 from domain.history import AccountHistory
 from domain.instants import instant_of
 from domain.rulebook import Rulebook
+from domain.signing_keys import SIGNING_KEYS, signing_keys
+from infrastructure.gm.hardened_gmssl import GmsslVerifier
 from tests.golden.regenerate import account_streams, differing, digest_of, expected_of, head_of, main
 from tests.golden.stories import STORIES
 from tests.unit.domain.worlds import replayed
@@ -54,6 +56,12 @@ def test_every_story_has_a_stored_log() -> None:
 def test_every_kind_of_event_stands_in_some_golden_log() -> None:
     topics = {row["topic"] for path in FILES for row in read(path).rows}
     assert topics == set(TOPICS)
+
+
+def test_the_signing_keys_of_a_golden_log_vouch_for_each_other() -> None:
+    log = read(Path(__file__).parent / "v1" / "edges.jsonl").log
+    keys = signing_keys("town", [each for each in log if each.stream == SIGNING_KEYS], GmsslVerifier().verify)
+    assert [(key.first_size, key.last_size) for key in keys] == [(len(log) - 1, len(log) - 1), (len(log), None)]
 
 
 def test_a_golden_log_is_whole_and_in_order(golden: Golden) -> None:

@@ -397,7 +397,8 @@ def test_the_remembered_texts_stay_bounded_and_do_not_change_the_answer(monkeypa
         module._names,
         module._regions,
         module._dates,
-        module._clocks,
+        module._minutes,
+        module._seconds,
     ]
     limit = max(map(len, tables)) + 100
     monkeypatch.setattr(module, "_LIMIT", limit)

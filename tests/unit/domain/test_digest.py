@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import builtins
+import hashlib
+import importlib
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.digest import MerkleRoot, leaf_hash, new_sm3, node_hash, sm3_hex
+import domain.digest
+from domain.digest import FallbackSm3, MerkleRoot, leaf_hash, new_sm3, node_hash, sm3_hex
+from domain.errors import Unavailable
 
 # GB/T 32905, and the digest of nothing.
 VECTORS = [
@@ -37,6 +47,51 @@ def test_sm3_gives_the_digests_of_the_standard(data: bytes, digest: str) -> None
     running = new_sm3(data[:2])
     running.update(data[2:])
     assert running.hexdigest() == digest
+
+
+@contextmanager
+def without_sm3_in_python() -> Iterator[pytest.MonkeyPatch]:
+    """A Python linked to a libcrypto without SM3, with the digest module as it loads there."""
+
+    def refuse(name: str, data: bytes = b"") -> Any:
+        raise ValueError(f"unsupported hash type {name}")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hashlib, "new", refuse)
+        yield patch
+    importlib.reload(domain.digest)
+
+
+@pytest.mark.parametrize(("data", "digest"), VECTORS)
+def test_where_python_has_no_sm3_the_digests_are_the_same(data: bytes, digest: str) -> None:
+    with without_sm3_in_python():
+        elsewhere = importlib.reload(domain.digest)
+        running = elsewhere.new_sm3(data[:2])
+        earlier = running.copy()
+        running.update(data[2:])
+        assert [elsewhere.sm3_hex(data), running.hexdigest()] == [digest, digest]
+        earlier.update(data[2:])
+        assert earlier.hexdigest() == digest
+        found = elsewhere.leaf_hash(data), elsewhere.node_hash(data, data)
+    assert found == (leaf_hash(data), node_hash(data, data))
+    assert FallbackSm3(data).hexdigest() == digest
+
+
+def test_where_nothing_computes_sm3_the_ledger_says_what_is_missing() -> None:
+    original = builtins.__import__
+
+    def importing(name: str, *args: Any, **more: Any) -> Any:
+        if name.startswith("cryptography"):
+            raise ImportError(name)
+        return original(name, *args, **more)
+
+    module = sys.modules["domain.digest"]
+    with without_sm3_in_python() as patch:
+        patch.setattr(builtins, "__import__", importing)
+        with pytest.raises(Unavailable) as refused:
+            importlib.reload(module)
+    assert refused.value.code == "sm3_missing"
+    assert refused.value.remedy
 
 
 def test_the_tree_over_the_transparency_test_leaves_has_the_known_roots() -> None:

@@ -16,7 +16,17 @@ from domain.errors import Corrupt
 from domain.events import registry
 from domain.events.account import AccountFrozen, AccountOpened, AccountOpenedPersonal
 from domain.events.base import Event, Recorded, RulebookEvent
-from domain.events.registry import ACCOUNT_TOPICS, EVENTS, RULEBOOK_TOPICS, TOPICS, decode, encode, recorded
+from domain.events.registry import (
+    ACCOUNT_TOPICS,
+    EVENTS,
+    RULEBOOK_TOPICS,
+    TOPICS,
+    decode,
+    decode_facts,
+    encode,
+    recorded,
+    recorded_facts,
+)
 
 STREAM = UUID(int=5)
 
@@ -127,6 +137,21 @@ def test_bytes_of_another_shape_are_refused_and_the_place_is_named(state: bytes)
     assert refused.value.code == "undecodable_event"
     assert refused.value.field == f"{STREAM}@4 position 17"
     assert refused.value.remedy
+
+
+@pytest.mark.parametrize("state", BROKEN)
+def test_facts_read_alone_are_held_to_the_same_shape(state: bytes) -> None:
+    with pytest.raises(Corrupt) as refused:
+        recorded_facts(STREAM, 4, AccountFrozen.TOPIC, state)
+    assert refused.value.code == "undecodable_event"
+    assert refused.value.field == f"{STREAM}@4"
+    assert refused.value.remedy
+
+
+def test_facts_read_alone_are_those_of_the_whole_event_with_its_personal_part_or_without() -> None:
+    event, personal = AccountOpened(kind="individual"), AccountOpenedPersonal(account_ref="ann")
+    for state in (encode(event, personal), encode(event), b'{"facts":{"kind":"individual"},"personal":null}'):
+        assert decode_facts(event.TOPIC, state) == decode(event.TOPIC, state)[0] == event
 
 
 def test_a_stored_row_becomes_a_recorded_event() -> None:

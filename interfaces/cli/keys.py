@@ -1,0 +1,86 @@
+"""``carbon-ledger keys``: the keys of a home. What they are is never shown; which they are, is."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from application import signing_keys
+from domain.signing_keys import SigningKey
+from interfaces.cli.command import Cli, command, group
+from interfaces.cli.options import By
+from interfaces.cli.output import Answer, facts, heading, table
+
+app = group("Keys of this home: what signs the log, and what everything secret is wrapped under.")
+
+Public = Annotated[bool, typer.Option("--public", help="Print the public key that signs now, as PEM, and no more.")]
+
+_ROOTS = {
+    "generated": "a file made beside the store (keys/root.key): whoever copies the home has it",
+    "file": "the file that CARBON_LEDGER_KEK_FILE names",
+    "passphrase": "the passphrase in the file that CARBON_LEDGER_PASSPHRASE_FILE names",
+}
+
+
+@command(app, "init", example="keys init")
+def init(cli: Cli) -> Answer:
+    """Make the keys of a home before `init` does: say with the environment where the root key comes from."""
+    from interfaces.bootstrap import create_keys
+
+    keys = create_keys(cli.settings())
+    return Answer(
+        {"root": keys.root, "epoch": keys.epoch},
+        [heading("the keys are made"), facts([("root key", _ROOTS[keys.root])]), cli.following("init")],
+    )
+
+
+@command(app, "show", example="keys show --public")
+def show(cli: Cli, public: Public = False) -> Answer:
+    """Which keys there are, and which log sizes each of them signs."""
+    from interfaces.bootstrap import public_pem
+
+    with cli.ledger() as ledger:
+        keys = signing_keys.keys_of(ledger.book, ledger.verifier)
+        root, epoch = ledger.keys.root, ledger.keys.epoch
+    listed = [_key(key) for key in keys]
+    pem = public_pem(keys[-1].public_key) if keys else ""
+    told: dict[str, Any] = {"root": root, "epoch": epoch, "public_pem": pem, "signing": listed}
+    if public:
+        return Answer(told, [pem.rstrip("\n")])
+    rows = [(each["key"], each["first_size"], each["last_size"] or "in use") for each in listed]
+    return Answer(
+        told,
+        [
+            facts([("root key", _ROOTS[root]), ("wrapped under", f"KEK of epoch {epoch}")]),
+            table(("signing key", "first log size>", "last>"), rows),
+        ],
+    )
+
+
+@command(app, "rotate", example="keys rotate --by alice")
+def rotate(cli: Cli, by: By) -> Answer:
+    """Let a new key sign the log from the next position on; the old one and the new one sign that."""
+    with cli.ledger() as ledger:
+        used = {key.key for key in signing_keys.keys_of(ledger.book, ledger.verifier)}
+        new = ledger.keys.next_signer(used)
+        key = signing_keys.rotate(ledger.book, ledger.keys.signer, new, ledger.verifier, by)
+    shown = facts([("signing key", key.key), ("first log size", key.first_size)])
+    return Answer(_key(key), [heading("a new key signs the log"), shown, cli.following("keys show --public")])
+
+
+@command(app, "rewrap", example="keys rewrap")
+def rewrap(cli: Cli) -> Answer:
+    """Wrap everything under a new key-encryption key, and destroy the old one."""
+    with cli.ledger() as ledger:
+        epoch = ledger.keys.rewrap()
+    return Answer({"epoch": epoch}, [heading(f"everything is wrapped under the KEK of epoch {epoch}; the old is gone")])
+
+
+def _key(key: SigningKey) -> dict[str, Any]:
+    return {
+        "key": key.key,
+        "public_key": key.public_key.hex(),
+        "first_size": key.first_size,
+        "last_size": key.last_size,
+    }
