@@ -627,7 +627,7 @@ def _count(monkeypatch: pytest.MonkeyPatch, adapter: ModuleType) -> list[str]:
 
         return counted
 
-    for name in {"decode", "recorded"} & vars(adapter).keys():
+    for name in {"decode", "recorded", "recorded_facts"} & vars(adapter).keys():
         monkeypatch.setattr(adapter, name, counting(vars(adapter)[name]))
     return read
 

@@ -52,6 +52,9 @@ class World:
         if self.journal.head().size == 0:
             initializing.open_book(Book(self.journal, self.keys), clock="simulated")
         self.model.record("BookOpened")
+        if self.journal.head().size == 2:
+            # A book that was set up for real; the opening above leaves keys to ``signing_keys``.
+            self.model.record("SigningKeyRegistered")
         for act in self._beginning():
             self._do(act)
         for _ in range(steps):
