@@ -82,7 +82,8 @@ def _add(replaying: Replaying, part: Part) -> None:
     }
     for account in part.recomputed.unproven.tolist():
         stream = part.ids[account]
-        found, asked[account] = replaying.by_reference(stream, replaying.book.journal.stream(stream, replaying.until))
+        recorded = replaying.book.journal.stream(stream, replaying.until, personal=True)
+        found, asked[account] = replaying.by_reference(stream, recorded)
         for revised in found.revised:
             entry = lines_entry(stream, revised.lines)
             entries.setdefault(revised.revision, []).append((account, entry))

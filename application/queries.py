@@ -98,7 +98,7 @@ def known_at(
 def show_account(book: Book, account_ref: str, known: Known, before_day: int | None = None) -> AccountView:
     """Raises Rejected ``account_unknown``."""
     found = account_id(book, account_ref)
-    recorded = book.journal.stream(found, known.position)
+    recorded = book.journal.stream(found, known.position, personal=True)
     account = Account(found).extend(recorded)
     history = AccountHistory().extend(recorded)
     if account.version == 0:
@@ -146,7 +146,7 @@ def explain(book: Book, account_ref: str, source_ref: str, partner: str) -> dict
     found = account_id(book, account_ref)
     ref = book.keys.ref(partner, source_ref)
     known = book.journal.find_refs([ref]).get(ref)
-    history = AccountHistory().extend(book.journal.stream(found))
+    history = AccountHistory().extend(book.journal.stream(found, personal=True))
     if known is None or known.account != found or known.version not in history.credits:
         raise Rejected(
             "credit_unknown",
@@ -240,5 +240,5 @@ def digest_by_ref(book: Book, balances: Iterable[tuple[UUID, str, int]]) -> str:
 
 
 def _account_refs(book: Book) -> dict[Any, str]:
-    opened: Iterator[Any] = book.journal.log(0, book.journal.head().size, (AccountOpened.TOPIC,))
+    opened: Iterator[Any] = book.journal.log(0, book.journal.head().size, (AccountOpened.TOPIC,), personal=True)
     return {each.stream: each.personal.account_ref for each in opened if each.personal is not None}

@@ -156,7 +156,7 @@ def replay(book: Book, until: int | None = None, progress: Callable[[int], None]
     """
     replaying = Replaying(book, until)
     result = replaying.result
-    streams = book.journal.streams(ACCOUNT_TOPICS, replaying.until)
+    streams = book.journal.streams(ACCOUNT_TOPICS, replaying.until, personal=True)
     while batch := list(islice(streams, STREAMS_PER_BATCH)):
         result.report(*check_names(book, batch), *check_snapshots(book, batch))
         for stream, recorded in batch:

@@ -25,7 +25,7 @@ from benchmarks.behaviors import CREDITS_EACH
 from domain.crediting import Intake
 from domain.digest import sm3_hex
 from domain.events import account as events
-from domain.events.registry import encode
+from domain.events.registry import encode_part
 from domain.instants import instant_text
 from domain.kernel.caps import CapUse, credit_one
 from domain.kernel.valuation import RULE
@@ -57,7 +57,7 @@ _LONG_RIDES: Final = (25_000, 60_000)
 _LINE: Final = 987_654_321_012
 _REF, _SOURCE_REF, _SECOND, _ACCOUNT_REF = "@ref@", "@source@", "@second@", "@account@"
 
-Row = tuple[UUID, int, str, bytes]
+Row = tuple[UUID, int, str, bytes, bytes | None]
 
 
 class Batch(NamedTuple):
@@ -80,18 +80,20 @@ class _Fact(NamedTuple):
 
 
 class _Credit(NamedTuple):
-    """A valued credit; ``parts``: its stored state around line, reference, reference in clear and second."""
+    """A valued credit; ``facts``: around line and reference; ``personal``: around reference in clear and second."""
 
     person: int
     version: int
-    parts: tuple[bytes, ...]
+    facts: tuple[bytes, ...]
+    personal: tuple[bytes, ...]
 
 
 class _Template(NamedTuple):
-    """``months``: credits in log order; ``opened``: state around the account's name; ``consented``: state."""
+    """``months``: credits in log order; ``opened``: facts; ``named``: personal part around the account's name."""
 
     months: list[list[_Credit]]
-    opened: tuple[bytes, ...]
+    opened: bytes
+    named: tuple[bytes, ...]
     consented: bytes
 
 
@@ -114,12 +116,14 @@ def generate(book: Book, credits: int, *, seed: int = 0, batch_rows: int = BATCH
         for batch in _batches(template, book.keys, accounts, seed, batch_rows):
             if before is not None:
                 before.result()
+            rows, account_keys = journal.stored.rows_of(batch.rows, {account for _, account in batch.openings})
             before = appender.submit(
                 journal.recorder.append,
-                batch.rows,
+                rows,
                 rulebook_seen=rulebook.position,
                 refs=batch.refs,
                 openings=batch.openings,
+                account_keys=account_keys,
             )
         if before is not None:
             before.result()
@@ -152,24 +156,25 @@ def _replicate(
 ) -> int:
     """One month of one replica into the batch; returns the last line given out."""
     rows, refs, openings = batch
-    opened_before, opened_after = template.opened
+    named_before, named_after = template.named
     people = len(ids)
-    for person, version, (before, after_line, after_ref, after_source, after) in credits:
+    for person, version, (before, after_line, after_ref), (start, after_source, end) in credits:
         if person >= people:
             continue
         stream = ids[person]
         if version == _FIRST_CREDIT:
             name = f"person-{first + person:08d}"
-            rows.append((stream, 1, events.AccountOpened.TOPIC, opened_before + name.encode() + opened_after))
-            rows.append((stream, 2, events.ConsentGranted.TOPIC, template.consented))
+            named = named_before + name.encode() + named_after
+            rows.append((stream, 1, events.AccountOpened.TOPIC, template.opened, named))
+            rows.append((stream, 2, events.ConsentGranted.TOPIC, template.consented, None))
             openings.append((keys.account(name), stream))
         line += 1
         source_ref = f"generated-{line}"
         ref = keys.ref(PARTNER, source_ref)
         refs.append((ref, len(rows)))
-        texts = (b"%d" % line, ref.hex().encode(), source_ref.encode(), b"%02d" % (line % 60))
-        state = b"".join((before, texts[0], after_line, texts[1], after_ref, texts[2], after_source, texts[3], after))
-        rows.append((stream, version, events.BehaviorCredited.TOPIC, state))
+        facts = b"".join((before, b"%d" % line, after_line, ref.hex().encode(), after_ref))
+        personal = b"".join((start, source_ref.encode(), after_source, b"%02d" % (line % 60), end))
+        rows.append((stream, version, events.BehaviorCredited.TOPIC, facts, personal))
     return line
 
 
@@ -186,10 +191,12 @@ def _template(rulebook: Rulebook, intake: Intake, people: int, seed: int) -> _Te
         event = _valued(rulebook, intake, fact, uses)
         second = f"{day_text(fact.day)}T08:{version:02d}:{_SECOND}+08:00"
         personal = events.BehaviorCreditedPersonal(source_ref=_SOURCE_REF, occurred_at=second)
-        parts = _cut(encode(event, personal), str(_LINE), _REF, _SOURCE_REF, _SECOND)
-        months[fact.month].append(_Credit(fact.person, version, parts))
-    opened = encode(events.AccountOpened(kind="individual"), events.AccountOpenedPersonal(account_ref=_ACCOUNT_REF))
-    return _Template(months, _cut(opened, _ACCOUNT_REF), encode(_consent(intake)))
+        parts = _cut(encode_part(event), str(_LINE), _REF)
+        personal_parts = _cut(encode_part(personal), _SOURCE_REF, _SECOND)
+        months[fact.month].append(_Credit(fact.person, version, parts, personal_parts))
+    opened = encode_part(events.AccountOpened(kind="individual"))
+    named = _cut(encode_part(events.AccountOpenedPersonal(account_ref=_ACCOUNT_REF)), _ACCOUNT_REF)
+    return _Template(months, opened, named, encode_part(_consent(intake)))
 
 
 def _facts(source: random.Random, person: int) -> Iterator[_Fact]:

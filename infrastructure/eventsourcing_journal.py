@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from itertools import groupby
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -22,10 +23,14 @@ from psycopg.rows import tuple_row
 from application.ports.journal import Append, Appended, Head
 from domain.account import Account
 from domain.crediting import Known
-from domain.events.base import NewEvent, Recorded
-from domain.events.registry import ACCOUNT_TOPICS, decode, encode, recorded, recorded_facts
+from domain.audit.leaves import FACTS_FROM
+from domain.events.base import Recorded
+from domain.events.registry import ACCOUNT_TOPICS
+from infrastructure.gm.sm4 import SM4Key
+from infrastructure.postgres.account_keys import AccountKeys
 from infrastructure.postgres.connecting import connection, session
 from infrastructure.postgres.recorder import Clock, JournalRecorder
+from infrastructure.stored_events import StoredEvents
 
 SNAPSHOT_TOPIC = "carbon.account.snapshot.v1"
 PAGE = 5_000
@@ -54,13 +59,14 @@ FROM unnest(%s::uuid[]) AS i(ref) CROSS JOIN LATERAL (
     SELECT ref, position FROM journal.behavior_refs WHERE ref = i.ref OFFSET 0) AS r
 JOIN journal.ledger_events AS e ON e.notification_id = r.position
 """
-# Each rulebook event names its predecessor: walk from the newest back to what is known already.
-_RULEBOOK = """
+# Each rulebook event names its predecessor: walk from the newest back to what is known already. None of them has a
+# personal part, so its facts end where its state ends.
+_RULEBOOK = f"""
 WITH RECURSIVE chain AS (
     SELECT * FROM journal.ledger_events WHERE notification_id = %(upto)s
     UNION ALL
     SELECT e.* FROM chain AS c JOIN journal.ledger_events AS e
-        ON e.notification_id = (convert_from(c.state, 'UTF8')::jsonb #>> '{facts,previous}')::bigint
+        ON e.notification_id = (convert_from(substr(c.state, {FACTS_FROM + 1}), 'UTF8')::jsonb ->> 'previous')::bigint
     WHERE e.notification_id > %(after)s
 )
 SELECT originator_id, originator_version, notification_id, topic, state FROM chain ORDER BY notification_id
@@ -69,17 +75,25 @@ _EVENT_COLUMNS = "originator_id, originator_version, notification_id, topic, sta
 
 
 class LedgerMapper(Mapper[UUID]):
-    """Lets the stock library read and write the ledger's events, as ``Recorded`` and ``NewEvent``."""
+    """Lets the stock library read and write the ledger's events, as ``Recorded`` and ``NewEvent``.
+
+    Without ``stored``, as the library makes one, it has no keys: personal parts stay closed, and none is written.
+    """
+
+    def __init__(self, *, stored: StoredEvents | None = None, **library: Any) -> None:
+        super().__init__(**{"transcoder": JSONTranscoder(), **library})
+        self._personal = stored is not None
+        self._stored = stored or StoredEvents(AccountKeys(lambda query, params: []), lambda: UUID(int=0))
 
     def to_stored_event(self, domain_event: Any) -> StoredEvent:
-        new: NewEvent = domain_event
-        return StoredEvent(new.stream, new.version, new.event.TOPIC, encode(new.event, new.personal))
+        ((stream, version, topic, state),), new = self._stored.rows([domain_event])
+        if new:
+            raise ValueError("an account is opened through the journal, which stores its key")
+        return StoredEvent(stream, version, topic, state)
 
     def to_domain_event(self, stored_event: StoredEvent) -> Any:
-        event, personal = decode(stored_event.topic, stored_event.state)
-        stream = stored_event.originator_id
-        assert isinstance(stream, UUID)
-        return Recorded(stream, stored_event.originator_version, 0, event, personal)
+        row = (stored_event.originator_id, stored_event.originator_version, 0, stored_event.topic, stored_event.state)
+        return self._stored.recorded([row], personal=self._personal)[0]
 
 
 def open_datastore(conninfo: str) -> PostgresDatastore:
@@ -111,10 +125,23 @@ def open_datastore(conninfo: str) -> PostgresDatastore:
 class EventsourcingJournal:
     """Journal port; see ``application.ports.journal``."""
 
-    def __init__(self, datastore: PostgresDatastore, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self, datastore: PostgresDatastore, *, clock: Clock | None = None, kek: SM4Key | None = None
+    ) -> None:
+        """``kek``: wraps the keys of accounts; without it, facts can be read and nothing personal."""
         self.datastore = datastore
         self.recorder = JournalRecorder(datastore, clock=clock)
-        self.mapper = LedgerMapper(transcoder=JSONTranscoder())
+        self.stored = StoredEvents(AccountKeys(self._fetch, kek), self.book_id)
+        self.mapper = LedgerMapper(stored=self.stored)
+
+    def unlock(self, kek: SM4Key) -> None:
+        """From now on personal facts can be sealed and opened."""
+        self.stored.keys.kek = kek
+
+    def book_id(self) -> UUID:
+        """What tells this book from every other; random, made with the journal."""
+        found: UUID = self._fetch("SELECT book FROM journal.log_head", ())[0][0]
+        return found
 
     def head(self) -> Head:
         rows = self._fetch("SELECT size, rulebook_position, recorded_us FROM journal.log_head", {})
@@ -129,12 +156,13 @@ class EventsourcingJournal:
     def append(self, batch: Append) -> Appended:
         if not batch.events:
             raise ValueError("an append without events")
-        rows = [(e.stream, e.version, e.event.TOPIC, encode(e.event, e.personal)) for e in batch.events]
+        rows, account_keys = self.stored.rows(batch.events)
         return self.recorder.append(
             rows,
             rulebook_seen=batch.rulebook_seen,
             refs=batch.refs,
             openings=batch.openings,
+            account_keys=account_keys,
             snapshots=[(account, version, SNAPSHOT_TOPIC, state) for account, version, state in batch.snapshots],
             moves_rulebook=batch.moves_rulebook,
         )
@@ -159,7 +187,7 @@ class EventsourcingJournal:
     def rulebook_events(self, after: int, upto: int) -> list[Recorded]:
         if upto <= after:
             return []
-        return [_recorded(row) for row in self._fetch(_RULEBOOK, {"after": after, "upto": upto})]
+        return self.stored.recorded(self._fetch(_RULEBOOK, {"after": after, "upto": upto}), personal=False)
 
     def accounts(self, ids: Sequence[UUID]) -> dict[UUID, Account]:
         if not ids:
@@ -170,7 +198,7 @@ class EventsourcingJournal:
             if topic is None:
                 heads[place] = Account.from_snapshot(ids[place], state)
             else:
-                heads[place].apply(version, recorded_facts(ids[place], version, topic, state))
+                heads[place].apply(version, self.stored.facts(ids[place], version, topic, state))
         return {head.id: head for head in heads if head.version}
 
     def find_accounts(self, keys: Sequence[bytes]) -> dict[bytes, UUID]:
@@ -180,21 +208,25 @@ class EventsourcingJournal:
         return dict(self._fetch(query, ([key.hex() for key in keys],)))
 
     def find_refs(self, refs: Sequence[bytes]) -> dict[bytes, Known]:
-        found: dict[bytes, Known] = {}
-        for row in self._fetch(_REFS, ([ref.hex() for ref in refs],)):
-            each = _recorded(row[1:])
-            found[row[0]] = Known(each.stream, each.version, each.position, each.event, each.personal)
-        return found
+        rows = self._fetch(_REFS, ([ref.hex() for ref in refs],))
+        found = self.stored.recorded([row[1:] for row in rows], personal=True)
+        return {row[0]: Known(*each) for row, each in zip(rows, found, strict=True)}
 
-    def stream(self, stream: UUID, upto: int | None = None) -> list[Recorded]:
+    def stream(self, stream: UUID, upto: int | None = None, *, personal: bool = False) -> list[Recorded]:
         query = (
             f"SELECT {_EVENT_COLUMNS} FROM journal.ledger_events WHERE originator_id = %s"
             " AND notification_id <= coalesce(%s, 9223372036854775807) ORDER BY originator_version"
         )
-        return [_recorded(row) for row in self._fetch(query, (stream, upto))]
+        return self.stored.recorded(self._fetch(query, (stream, upto)), personal=personal)
 
     def streams(
-        self, kind_topics: Sequence[str], upto: int, after: UUID | None = None, since: int = 0
+        self,
+        kind_topics: Sequence[str],
+        upto: int,
+        after: UUID | None = None,
+        since: int = 0,
+        *,
+        personal: bool = False,
     ) -> Iterator[tuple[UUID, list[Recorded]]]:
         query = (
             f"SELECT {_EVENT_COLUMNS} FROM journal.ledger_events WHERE {_of(kind_topics)}"
@@ -202,19 +234,19 @@ class EventsourcingJournal:
             " AND originator_id > coalesce(%s, '00000000-0000-0000-0000-000000000000'::uuid)"
             " ORDER BY originator_id, originator_version"
         )
-        with self._scan(query, (list(kind_topics), since, upto, after)) as rows:
-            for stream, group in groupby(rows, key=lambda row: row[0]):
-                yield stream, [_recorded(row) for row in group]
+        pages = self._pages(query, (list(kind_topics), since, upto, after), personal)
+        for stream, group in groupby(pages, key=attrgetter("stream")):
+            yield stream, list(group)
 
-    def log(self, after: int, upto: int, topics: Sequence[str] = ()) -> Iterator[Recorded]:
+    def log(
+        self, after: int, upto: int, topics: Sequence[str] = (), *, personal: bool = False
+    ) -> Iterator[Recorded]:
         query = (
             f"SELECT {_EVENT_COLUMNS} FROM journal.ledger_events WHERE notification_id > %s AND notification_id <= %s"
             + (f" AND {_of(topics)}" if topics else "")
             + " ORDER BY notification_id"
         )
-        with self._scan(query, (after, upto, list(topics)) if topics else (after, upto)) as rows:
-            for row in rows:
-                yield _recorded(row)
+        yield from self._pages(query, (after, upto, list(topics)) if topics else (after, upto), personal)
 
     def span(self, upto: int) -> tuple[int, int, int]:
         query = (
@@ -267,6 +299,11 @@ class EventsourcingJournal:
         with connection(self.datastore) as conn, conn.cursor(row_factory=tuple_row, binary=True) as cursor:
             return cursor.execute(query.encode(), params, prepare=True).fetchall()
 
+    def _pages(self, query: str, params: Any, personal: bool) -> Iterator[Recorded]:
+        with self._scan(query, params) as cursor:
+            while page := cursor.fetchmany(PAGE):
+                yield from self.stored.recorded(page, personal=personal)
+
     @contextmanager
     def _scan(self, query: str, params: Any) -> Iterator[ServerCursor[Any]]:
         with connection(self.datastore) as conn, conn.transaction():
@@ -283,10 +320,6 @@ def _of(topics: Sequence[str]) -> str:
     """The condition that a topic is one of some; where none is an account's, as the index of these few wants it."""
     few = not set(topics) & set(ACCOUNT_TOPICS)
     return "topic = ANY(%s)" + (" AND topic NOT LIKE 'carbon.account.%%'" if few else "")
-
-
-def _recorded(row: Sequence[Any]) -> Recorded:
-    return recorded(row[0], row[1], row[2], row[3], bytes(row[4]))
 
 
 def account_projector(account_id: UUID) -> Callable[[Account | None, Any], Account]:

@@ -1,6 +1,6 @@
 """In-memory twins of the ports ``journal``, ``views`` and ``keys``: the same promises, nothing durable.
 
-Keeps: what goes in is stored as the encoded bytes and decoded anew by every read, so no test passes that PostgreSQL
+Keeps: what goes in is stored as the encoded bytes (in clear: nothing is sealed here) and decoded anew by every read, so no test passes that PostgreSQL
 would fail for a lost field or a shared object; the same refusals in the same order; several threads may share one
 journal. ``tests/contract`` runs one suite for these twins and for PostgreSQL.
 Stricter than the port: a version that skips one stops the test, since only a defect can bring it about.
@@ -142,16 +142,21 @@ class MemoryJournal:
     def find_refs(self, refs: Sequence[bytes]) -> dict[bytes, Known]:
         with self._visible:
             positions = {ref: self._refs[ref] for ref in refs if ref in self._refs}
-        found = {ref: self._recorded(position) for ref, position in positions.items()}
-        return {ref: Known(r.stream, r.version, r.position, r.event, r.personal) for ref, r in found.items()}
+        return {ref: Known(*self._recorded(position, personal=True)) for ref, position in positions.items()}
 
-    def stream(self, stream: UUID, upto: int | None = None) -> list[Recorded]:
+    def stream(self, stream: UUID, upto: int | None = None, *, personal: bool = False) -> list[Recorded]:
         with self._visible:
             positions = list(self._streams.get(stream, ()))
-        return [self._recorded(position) for position in positions if upto is None or position <= upto]
+        return [self._recorded(position, personal) for position in positions if upto is None or position <= upto]
 
     def streams(
-        self, kind_topics: Sequence[str], upto: int, after: UUID | None = None, since: int = 0
+        self,
+        kind_topics: Sequence[str],
+        upto: int,
+        after: UUID | None = None,
+        since: int = 0,
+        *,
+        personal: bool = False,
     ) -> Iterator[tuple[UUID, list[Recorded]]]:
         with self._visible:
             upto = min(upto, self._head.size)
@@ -161,12 +166,12 @@ class MemoryJournal:
                 positions = list(self._streams[stream])
             wanted = [p for p in positions if since < p <= upto and self._rows[p - 1].topic in kind_topics]
             if wanted:
-                yield stream, [self._recorded(position) for position in wanted]
+                yield stream, [self._recorded(position, personal) for position in wanted]
 
-    def log(self, after: int, upto: int, topics: Sequence[str] = ()) -> Iterator[Recorded]:
+    def log(self, after: int, upto: int, topics: Sequence[str] = (), *, personal: bool = False) -> Iterator[Recorded]:
         for position in range(after + 1, min(upto, self._head.size) + 1):
             if not topics or self._rows[position - 1].topic in topics:
-                yield self._recorded(position)
+                yield self._recorded(position, personal)
 
     def rulebook_events(self, after: int, upto: int) -> list[Recorded]:
         chain: list[Recorded] = []
@@ -207,9 +212,10 @@ class MemoryJournal:
             commits = {p: bisect_left(self._commit_positions, p) for p in positions}
             return {p: self._commit_instants[i] for p, i in commits.items() if i < len(self._commit_instants)}
 
-    def _recorded(self, position: int) -> Recorded:
+    def _recorded(self, position: int, personal: bool = False) -> Recorded:
         row = self._rows[position - 1]
-        return recorded(row.stream, row.version, position, row.topic, row.state)
+        found = recorded(row.stream, row.version, position, row.topic, row.state)
+        return found if personal else found._replace(personal=None)
 
     def _stage(self, rows: list[_Row], batch: Append) -> _Staged:
         """Check an append against the log; changes nothing."""

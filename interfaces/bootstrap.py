@@ -105,6 +105,7 @@ def open_ledger(settings: Settings) -> Iterator[Ledger]:
         )
     with _journal(settings) as (journal, server_version):
         keys = KeyStore(_folder(settings), _root(settings))
+        journal.unlock(keys.kek)
         book = Book(journal, keys.pepper())
         genesis = book.rulebook().genesis
         simulated = genesis is not None and genesis.clock == "simulated"
@@ -122,6 +123,7 @@ def initialize(settings: Settings, *, with_catalogue: bool = True, simulated_sta
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _journal(settings) as (journal, server_version):
         keys = _keys(settings, is_new_book=journal.head().size == 0)
+        journal.unlock(keys.kek)
         book = Book(journal, keys.pepper())
         if simulated_start_us is not None:
             _simulate(journal).tell(simulated_start_us)

@@ -99,18 +99,27 @@ class Journal(Protocol):
     def find_refs(self, refs: Sequence[bytes]) -> dict[bytes, Known]:
         """What taken references were recorded as; free ones are left out."""
 
-    def stream(self, stream: UUID, upto: int | None = None) -> list[Recorded]:
-        """One stream, oldest first; ``upto`` limits by log position."""
+    def stream(self, stream: UUID, upto: int | None = None, *, personal: bool = False) -> list[Recorded]:
+        """One stream, oldest first; ``upto`` limits by log position. ``personal``: with the personal parts, unsealed.
+
+        Without it, here and below, nobody's key is touched.
+        """
 
     def streams(
-        self, kind_topics: Sequence[str], upto: int, after: UUID | None = None, since: int = 0
+        self,
+        kind_topics: Sequence[str],
+        upto: int,
+        after: UUID | None = None,
+        since: int = 0,
+        *,
+        personal: bool = False,
     ) -> Iterator[tuple[UUID, list[Recorded]]]:
         """Every stream with an event of one of the topics at a position in (since, upto], by stream id, with these.
 
         ``after``: only streams with a greater id.
         """
 
-    def log(self, after: int, upto: int, topics: Sequence[str] = ()) -> Iterator[Recorded]:
+    def log(self, after: int, upto: int, topics: Sequence[str] = (), *, personal: bool = False) -> Iterator[Recorded]:
         """Events with positions in (after, upto], in log order; only some topics when given."""
 
     def span(self, upto: int) -> tuple[int, int, int]:

@@ -1,9 +1,10 @@
 """The permanent record: topic -> class, and the one way to encode and decode an event.
 
 Keeps: a topic once released stays readable for ever; old shapes are lifted by ``UPCASTS`` step by step, and nothing
-else in the ledger ever sees an old shape. The stored state is one JSON object
-``{"facts": {...}}`` or ``{"facts": {...}, "personal": {...}}`` in field order.
-Leaves to infrastructure: where the bytes live, and sealing of the personal part.
+else in the ledger ever sees an old shape. Facts and personal part are JSON objects of their own, in field order; the
+log stores them apart (``domain.audit.leaves``), the personal one sealed. The clear form, for whoever may read both, is
+``{"facts": {...}}`` or ``{"facts": {...}, "personal": {...}}``.
+Leaves to infrastructure: where the bytes live, and the sealing.
 """
 
 from __future__ import annotations
@@ -55,52 +56,59 @@ RULEBOOK_TOPICS: Final = tuple(cls.TOPIC for cls in EVENTS if issubclass(cls, Ru
 UPCASTS: dict[str, Callable[[Any], Event]] = {}
 """Topic of an old shape -> function that lifts its facts to the next shape. No shape has been superseded yet."""
 
-_encode = msgspec.json.Encoder().encode
+encode_part: Final = msgspec.json.Encoder().encode
+"""Facts or personal part -> the bytes that are stored, or sealed."""
+
+_FACTS = {topic: msgspec.json.Decoder(cls) for topic, cls in TOPICS.items()}
+_PERSONAL = {topic: msgspec.json.Decoder(cls.PERSONAL) for topic, cls in TOPICS.items() if cls.PERSONAL is not None}
 
 
-def _decoder(cls: type[Event], *, whole: bool = True) -> msgspec.json.Decoder[Any]:
+def _clear_form(cls: type[Event]) -> msgspec.json.Decoder[Any]:
     fields: list[Any] = [("facts", cls)]
     if cls.PERSONAL is not None:
-        # Raw: the bytes are passed over, no object is made of them.
-        fields.append(("personal", cls.PERSONAL | None if whole else msgspec.Raw, None))
-    state = msgspec.defstruct("State", fields, frozen=True, forbid_unknown_fields=True)
-    return msgspec.json.Decoder(state)
+        fields.append(("personal", cls.PERSONAL | None, None))
+    return msgspec.json.Decoder(msgspec.defstruct("Clear", fields, frozen=True, forbid_unknown_fields=True))
 
 
-_DECODERS: dict[str, msgspec.json.Decoder[Any]] = {topic: _decoder(cls) for topic, cls in TOPICS.items()}
-_FACTS_DECODERS = {topic: _decoder(cls, whole=False) for topic, cls in TOPICS.items()}
+_CLEAR = {topic: _clear_form(cls) for topic, cls in TOPICS.items()}
 
 
 def encode(event: Event, personal: Personal | None = None) -> bytes:
-    """Stored state of an event."""
+    """The clear form of an event."""
     if personal is None:
-        return b'{"facts":' + _encode(event) + b"}"
-    return b'{"facts":' + _encode(event) + b',"personal":' + _encode(personal) + b"}"
+        return b'{"facts":' + encode_part(event) + b"}"
+    return b'{"facts":' + encode_part(event) + b',"personal":' + encode_part(personal) + b"}"
 
 
-def decode(topic: str, state: bytes) -> tuple[Event, Personal | None]:
-    """Facts and personal part from the stored state, lifted to the newest shape.
+def decode(topic: str, clear: bytes) -> tuple[Event, Personal | None]:
+    """Facts and personal part from the clear form, the facts lifted to the newest shape.
 
     Raises Corrupt: ``unknown_topic`` when written by a newer release, ``undecodable_event`` when the bytes are not
     that shape.
     """
-    stored = _stored(_DECODERS, topic, state)
-    return _lifted(stored.facts), getattr(stored, "personal", None)
+    found = _decoded(_CLEAR, topic, clear)
+    return _lifted(found.facts), getattr(found, "personal", None)
 
 
-def decode_facts(topic: str, state: bytes) -> Event:
-    """The facts alone, for whoever folds; the personal part is passed over unread. Raises as ``decode``."""
-    return _lifted(_stored(_FACTS_DECODERS, topic, state).facts)
+def decode_facts(topic: str, facts: bytes) -> Event:
+    """The facts as stored, lifted to the newest shape. Raises as ``decode``."""
+    return _lifted(_decoded(_FACTS, topic, facts))
 
 
-def _stored(decoders: Mapping[str, msgspec.json.Decoder[Any]], topic: str, state: bytes) -> Any:
+def decode_personal(topic: str, personal: bytes) -> Personal:
+    """The personal part as it was before it was sealed. Raises as ``decode``."""
+    found: Personal = _decoded(_PERSONAL, topic, personal)
+    return found
+
+
+def _decoded(decoders: Mapping[str, msgspec.json.Decoder[Any]], topic: str, content: bytes) -> Any:
     decoder = decoders.get(topic)
     if decoder is None:
         raise Corrupt(
             "unknown_topic", f"no event is known under topic {topic}", remedy="read with the release that wrote it"
         )
     try:
-        return decoder.decode(state)
+        return decoder.decode(content)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Corrupt("undecodable_event", f"{topic}: {error}", remedy="restore the row from a backup") from error
 
@@ -111,22 +119,15 @@ def _lifted(event: Event) -> Event:
     return event
 
 
-def recorded(stream: UUID, version: int, position: int, topic: str, state: bytes) -> Recorded:
-    """A stored row as a recorded event; a Corrupt error names the place."""
+def placed(error: Corrupt, stream: UUID, version: int, position: int) -> Corrupt:
+    """The error, with the place of the row that it is about; ``position`` 0 = not known here."""
+    where = f"{stream}@{version}" + (f" position {position}" if position else "")
+    return Corrupt(error.code, error.message, field=where, remedy=error.remedy)
+
+
+def recorded(stream: UUID, version: int, position: int, topic: str, clear: bytes) -> Recorded:
+    """A recorded event from its clear form; a Corrupt error names the place."""
     try:
-        event, personal = decode(topic, state)
+        return Recorded(stream, version, position, *decode(topic, clear))
     except Corrupt as error:
-        raise _placed(error, f"{stream}@{version} position {position}") from error
-    return Recorded(stream, version, position, event, personal)
-
-
-def recorded_facts(stream: UUID, version: int, topic: str, state: bytes) -> Event:
-    """The facts of a stored row; a Corrupt error names the place."""
-    try:
-        return decode_facts(topic, state)
-    except Corrupt as error:
-        raise _placed(error, f"{stream}@{version}") from error
-
-
-def _placed(error: Corrupt, place: str) -> Corrupt:
-    return Corrupt(error.code, error.message, field=place, remedy=error.remedy)
+        raise placed(error, stream, version, position) from error

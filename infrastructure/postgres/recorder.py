@@ -12,7 +12,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import psycopg
@@ -22,7 +22,10 @@ from psycopg import Connection, Cursor
 from psycopg.rows import tuple_row
 
 from application.ports.journal import Appended, Head, RefTaken, RulebookMoved, StreamMoved
-from domain.errors import Corrupt
+from domain.audit.leaves import HASH_BYTES, content_hash, header, leaf, unpack
+from domain.audit.merkle import extend, root_of
+from domain.errors import Corrupt, Unavailable
+from infrastructure.postgres.account_keys import NewKey
 from infrastructure.postgres.connecting import connection
 from infrastructure.postgres.migrating import migrate
 
@@ -35,6 +38,7 @@ _COPY_SNAPSHOTS = (
 )
 _COPY_REFS = "COPY journal.behavior_refs (ref, position) FROM STDIN (FORMAT BINARY)"
 _COPY_OPENINGS = "COPY journal.account_refs (account_key, account_id) FROM STDIN (FORMAT BINARY)"
+_COPY_KEYS = "COPY journal.account_keys (account_id, epoch, wrapped) FROM STDIN (FORMAT BINARY)"
 _COPY_START = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _COPY_END = b"\xff\xff"
 _EVENT = struct.Struct(">hi16siqi")
@@ -42,8 +46,24 @@ _LENGTH = struct.Struct(">i")
 _POSITION = struct.Struct(">iq")
 _REF = struct.Struct(">hi16siq")
 _OPENING = struct.Struct(">hi16si16s")
+_KEY = struct.Struct(">hi16siqi")
 
 Clock = Callable[[], int]
+
+
+def content_of(state: bytes) -> bytes:
+    """What the leaf takes from an envelope."""
+    return content_hash(unpack(state))
+
+
+def log_leaves(
+    book: bytes, first: int, recorded_us: int, rows: Sequence[tuple[UUID, int, str, bytes]], contents: Sequence[bytes]
+) -> list[bytes]:
+    """The Merkle leaves of the rows of one commit, which begin at position ``first``."""
+    return [
+        leaf(header(book, position, stream.bytes, version, topic, recorded_us), content)
+        for position, ((stream, version, topic, _), content) in enumerate(zip(rows, contents, strict=True), start=first)
+    ]
 
 
 class JournalRecorder(PostgresApplicationRecorder):
@@ -55,10 +75,15 @@ class JournalRecorder(PostgresApplicationRecorder):
         *,
         events_table_name: str = "ledger_events",
         clock: Clock | None = None,
+        content: Callable[[bytes], bytes] = content_of,
     ) -> None:
-        """``clock``: microseconds told by a simulated clock; None = the database's own clock."""
+        """``clock``: microseconds told by a simulated clock; None = the database's own clock.
+
+        ``content``: what the Merkle leaf takes from a state, 64 bytes.
+        """
         super().__init__(datastore, events_table_name=events_table_name)
         self.clock = clock
+        self._content = content
         self._held = threading.local()
         # At most two threads hold a connection to write: one works, one waits for the head. Otherwise a full pool of
         # waiting threads would leave none for what the first one has to read.
@@ -85,7 +110,7 @@ class JournalRecorder(PostgresApplicationRecorder):
         if getattr(self._held, "conn", None) is not None:
             raise RuntimeError("this thread holds the journal already")
         with self._writers, connection(self.datastore) as conn, conn.transaction():
-            head = _lock(conn.cursor())[0]
+            head, _, _ = _lock(conn.cursor())
             self._held.conn = conn
             try:
                 yield head
@@ -99,16 +124,19 @@ class JournalRecorder(PostgresApplicationRecorder):
         rulebook_seen: int | None = None,
         refs: Sequence[tuple[bytes, int]] = (),
         openings: Sequence[tuple[bytes, UUID]] = (),
+        account_keys: Sequence[NewKey] = (),
         snapshots: Sequence[tuple[UUID, int, str, bytes]] = (),
         moves_rulebook: bool = False,
     ) -> Appended:
         """Append rows (stream, version, topic, state) in this order.
 
         ``rulebook_seen`` None = the rows do not depend on the rulebook. ``refs``: key and index into ``rows``.
-        Raises RulebookMoved, StreamMoved, RefTaken; then nothing was written.
+        Raises RulebookMoved, StreamMoved, RefTaken, Unavailable ``keys_moved``; then nothing was written.
         """
         held: Connection[Any] | None = getattr(self._held, "conn", None)
-        args = (rows, rulebook_seen, refs, openings, snapshots, moves_rulebook)
+        # The dear half of the leaves needs no position: it is done before the head is held.
+        contents = [self._content(state) for _, _, _, state in rows]
+        args = (rows, contents, rulebook_seen, refs, openings, account_keys, snapshots, moves_rulebook)
         try:
             if held is not None:
                 return self._append(held.cursor(row_factory=tuple_row), *args)
@@ -121,18 +149,24 @@ class JournalRecorder(PostgresApplicationRecorder):
         self,
         cursor: Cursor[Any],
         rows: Sequence[tuple[UUID, int, str, bytes]],
+        contents: Sequence[bytes],
         rulebook_seen: int | None,
         refs: Sequence[tuple[bytes, int]],
         openings: Sequence[tuple[bytes, UUID]],
+        account_keys: Sequence[NewKey],
         snapshots: Sequence[tuple[UUID, int, str, bytes]],
         moves_rulebook: bool,
     ) -> Appended:
-        head, database_us = _lock(cursor)
+        head, database_us, tree = _lock(cursor)
         if rulebook_seen is not None and rulebook_seen != head.rulebook_position:
             raise RulebookMoved(f"rulebook is at {head.rulebook_position}, decided at {rulebook_seen}")
         now_us = database_us if self.clock is None else self.clock()
         first, last = head.size + 1, head.size + len(rows)
         recorded_us = max(now_us, head.recorded_us + 1)
+        epoch = _epoch(tree.key_epoch, account_keys)
+        if account_keys:
+            keys = (_KEY.pack(3, 16, k.account.bytes, 8, k.epoch, len(k.wrapped)) + k.wrapped for k in account_keys)
+            _copy(cursor, _COPY_KEYS, keys)
         if openings:
             _copy(cursor, _COPY_OPENINGS, (_OPENING.pack(2, 16, key, 16, account.bytes) for key, account in openings))
         if refs:
@@ -141,24 +175,50 @@ class JournalRecorder(PostgresApplicationRecorder):
         if snapshots:
             _replace_snapshots(cursor, snapshots)
         rulebook_position = last if moves_rulebook else head.rulebook_position
+        leaves = log_leaves(tree.book, first, recorded_us, rows, contents)
+        frontier = extend(head.size, tree.frontier, leaves)
         # One message, so one round trip; the numbers are ours.
         cursor.execute(
             f"INSERT INTO journal.log_commits VALUES ({last:d}, {recorded_us:d});"
             f"UPDATE journal.log_head SET size = {last:d}, recorded_us = {recorded_us:d},"
-            f" rulebook_position = {rulebook_position:d}; NOTIFY ledger_events".encode()
+            f" rulebook_position = {rulebook_position:d}, key_epoch = {epoch:d},"
+            f" frontier = '\\x{b''.join(frontier).hex()}', root = '\\x{root_of(frontier).hex()}';"
+            " NOTIFY ledger_events".encode()
         )
         return Appended(first, last, recorded_us)
 
 
-def _lock(cursor: Cursor[Any]) -> tuple[Head, int]:
+class _Tree(NamedTuple):
+    """What the head holds for the Merkle log, and the epoch of the keys."""
+
+    book: bytes
+    frontier: list[bytes]
+    key_epoch: int
+
+
+def _lock(cursor: Cursor[Any]) -> tuple[Head, int, _Tree]:
     cursor.row_factory = tuple_row
     row = cursor.execute(
-        "SELECT size, rulebook_position, recorded_us, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
-        " FROM journal.log_head FOR UPDATE",
+        "SELECT size, rulebook_position, recorded_us, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,"
+        " uuid_send(book), frontier, key_epoch FROM journal.log_head FOR UPDATE",
         prepare=True,
     ).fetchone()
     assert row is not None
-    return Head(row[0], row[1], row[2]), row[3]
+    frontier = bytes(row[5])
+    hashes = [frontier[start : start + HASH_BYTES] for start in range(0, len(frontier), HASH_BYTES)]
+    return Head(row[0], row[1], row[2]), row[3], _Tree(bytes(row[4]), hashes, row[6])
+
+
+def _epoch(stored: int, account_keys: Sequence[NewKey]) -> int:
+    """The epoch of all keys after the append. A key of a destroyed epoch would be lost for ever."""
+    epochs = {key.epoch for key in account_keys} | ({stored} if stored else set())
+    if len(epochs) > 1:
+        raise Unavailable(
+            "keys_moved",
+            f"the keys of this book are at epoch {stored}, this process still had an older or another key store",
+            remedy="start the process again, with the newest key store of this book",
+        )
+    return max(epochs, default=0)
 
 
 def _row(columns: int, stream: UUID, version: int, topic: str, state: bytes) -> bytes:
@@ -190,7 +250,7 @@ def _moved(error: psycopg.errors.UniqueViolation) -> RefTaken | StreamMoved | Co
     detail = error.diag.message_detail or constraint
     if constraint == "behavior_refs_pkey":
         return RefTaken(detail)
-    if constraint in ("ledger_events_pkey", "account_refs_pkey", "account_refs_account_id_key"):
+    if constraint in ("ledger_events_pkey", "account_refs_pkey", "account_refs_account_id_key", "account_keys_pkey"):
         return StreamMoved(detail)
     # Whoever holds the head alone gives out positions and instants: a taken one was not written through the head.
     return Corrupt(

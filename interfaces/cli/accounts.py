@@ -93,7 +93,7 @@ def statement(cli: Cli, account: AccountRef) -> Answer:
         account_id, rows, position = queries.statement(ledger.book, ledger.views, account)
         times = ledger.book.journal.recorded_at([row.position for row in rows])
         history = AccountHistory().extend(
-            ledger.book.journal.stream(accounts.account_id(ledger.book, account), position)
+            ledger.book.journal.stream(accounts.account_id(ledger.book, account), position, personal=True)
         )
     lines = Counter(valuation.position for credit in history.credits.values() for valuation in credit.valuations)
     entries: list[dict[str, Any]] = []

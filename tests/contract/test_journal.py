@@ -16,6 +16,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 import infrastructure.eventsourcing_journal
+import infrastructure.stored_events
 import infrastructure.memory
 from application.ports.journal import Journal
 from domain.errors import Corrupt, Unavailable
@@ -67,7 +68,7 @@ class TestMemoryJournal(JournalContract):
 class TestEventsourcingJournal(JournalContract):
     """The journal on PostgreSQL."""
 
-    ADAPTER = infrastructure.eventsourcing_journal
+    ADAPTER = infrastructure.stored_events
 
     @pytest.fixture
     def conninfo(self, server: Server) -> str:

@@ -18,7 +18,8 @@ import pytest
 from application.ports.journal import Journal
 from application.ports.views import VIEWS, Views
 from domain.errors import Corrupt, Unavailable
-from domain.events.registry import ACCOUNT_TOPICS, encode
+from domain.audit.leaves import pack
+from domain.events.registry import ACCOUNT_TOPICS, encode_part
 from infrastructure.eventsourcing_journal import EventsourcingJournal
 from infrastructure.memory import MemoryJournal, MemoryViews
 from infrastructure.postgres.views import PostgresViews
@@ -271,5 +272,5 @@ def _insert(conn: psycopg.Connection[Any], position: int) -> None:
     new = credited(uuid4(), 3)
     conn.execute(
         "INSERT INTO journal.ledger_events VALUES (%s, %s, %s, %s, %s)",
-        (new.stream, new.version, new.event.TOPIC, encode(new.event, new.personal), position),
+        (new.stream, new.version, new.event.TOPIC, pack(bytes(16), encode_part(new.event)), position),
     )

@@ -32,7 +32,7 @@ def book_of_a_template_and_a_half(ledger: Ledger, monkeypatch: pytest.MonkeyPatc
 
 
 def _credits(journal: Journal) -> list[Recorded]:
-    return list(journal.log(0, journal.head().size, (BehaviorCredited.TOPIC,)))
+    return list(journal.log(0, journal.head().size, (BehaviorCredited.TOPIC,), personal=True))
 
 
 def _told(result: ReplayResult) -> tuple[int, int, str, int]:

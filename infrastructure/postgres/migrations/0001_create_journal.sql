@@ -24,14 +24,20 @@ CREATE TABLE journal.ledger_snapshots (
     PRIMARY KEY (originator_id, originator_version)
 );
 
--- All writers serialize on this one row.
+-- All writers serialize on this one row. book: what tells this book from every other. frontier, root: the Merkle tree
+-- over the log (docs/spec/log.md), 32 bytes for each complete subtree, largest first; the root of no event is SM3("").
+-- key_epoch: under which key-encryption key the keys of accounts are wrapped; 0 = there are none yet.
 CREATE TABLE journal.log_head (
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
-    size bigint NOT NULL,
-    rulebook_position bigint NOT NULL,
-    recorded_us bigint NOT NULL
+    size bigint NOT NULL DEFAULT 0,
+    rulebook_position bigint NOT NULL DEFAULT 0,
+    recorded_us bigint NOT NULL DEFAULT 0,
+    book uuid NOT NULL DEFAULT gen_random_uuid(),
+    frontier bytea NOT NULL DEFAULT '',
+    root bytea NOT NULL DEFAULT '\x1ab21d8355cfa17f8e61194831e81a8f22bec8c728fefb747ed035eb5082aa2b',
+    key_epoch bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 10);
-INSERT INTO journal.log_head VALUES (true, 0, 0, 0);
+INSERT INTO journal.log_head DEFAULT VALUES;
 
 -- One row per commit: when the log reached which size.
 CREATE TABLE journal.log_commits (
@@ -45,10 +51,18 @@ CREATE TABLE journal.behavior_refs (
     position bigint NOT NULL
 );
 
--- HMAC-SM3 of account_ref -> account. The only mutable table: erasing a person deletes the row.
+-- HMAC-SM3 of account_ref -> account. Erasing a person deletes the row.
 CREATE TABLE journal.account_refs (
     account_key uuid PRIMARY KEY,
     account_id uuid NOT NULL UNIQUE
+);
+
+-- The key that seals an account's personal facts, itself sealed under the key-encryption key of the epoch. Erasing a
+-- person deletes the row; a new epoch writes all rows anew.
+CREATE TABLE journal.account_keys (
+    account_id uuid PRIMARY KEY,
+    epoch bigint NOT NULL,
+    wrapped bytea NOT NULL
 );
 
 -- Only a transaction that holds the head may append: then it alone knows the next position.

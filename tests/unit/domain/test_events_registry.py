@@ -23,9 +23,11 @@ from domain.events.registry import (
     TOPICS,
     decode,
     decode_facts,
+    decode_personal,
     encode,
+    encode_part,
+    placed,
     recorded,
-    recorded_facts,
 )
 
 STREAM = UUID(int=5)
@@ -139,19 +141,30 @@ def test_bytes_of_another_shape_are_refused_and_the_place_is_named(state: bytes)
     assert refused.value.remedy
 
 
-@pytest.mark.parametrize("state", BROKEN)
-def test_facts_read_alone_are_held_to_the_same_shape(state: bytes) -> None:
-    with pytest.raises(Corrupt) as refused:
-        recorded_facts(STREAM, 4, AccountFrozen.TOPIC, state)
-    assert refused.value.code == "undecodable_event"
-    assert refused.value.field == f"{STREAM}@4"
-    assert refused.value.remedy
+@pytest.mark.parametrize("facts", [b"", b"{}", b'{"by":"olga"}', b'{"by":"olga","reason":"x","extra":1}', b'{"by":7}'])
+def test_parts_read_alone_are_held_to_the_same_shape(facts: bytes) -> None:
+    for read, topic in ((decode_facts, AccountFrozen.TOPIC), (decode_personal, AccountOpened.TOPIC)):
+        with pytest.raises(Corrupt, match="undecodable_event"):
+            read(topic, facts)
+    with pytest.raises(Corrupt, match="unknown_topic"):
+        decode_personal(AccountFrozen.TOPIC, b"{}")
 
 
-def test_facts_read_alone_are_those_of_the_whole_event_with_its_personal_part_or_without() -> None:
-    event, personal = AccountOpened(kind="individual"), AccountOpenedPersonal(account_ref="ann")
-    for state in (encode(event, personal), encode(event), b'{"facts":{"kind":"individual"},"personal":null}'):
-        assert decode_facts(event.TOPIC, state) == decode(event.TOPIC, state)[0] == event
+@given(any_event())
+def test_the_clear_form_is_made_of_the_parts_that_are_stored(made: tuple[Event, Any]) -> None:
+    event, personal = made
+    assert decode_facts(event.TOPIC, encode_part(event)) == event
+    if personal is None:
+        assert encode(event) == b'{"facts":' + encode_part(event) + b"}"
+    else:
+        assert decode_personal(event.TOPIC, encode_part(personal)) == personal
+        assert encode(event, personal) == encode(event)[:-1] + b',"personal":' + encode_part(personal) + b"}"
+
+
+def test_an_error_names_the_place_as_far_as_it_is_known() -> None:
+    error = Corrupt("x", "y", remedy="z")
+    assert placed(error, STREAM, 4, 0).field == f"{STREAM}@4"
+    assert placed(error, STREAM, 4, 7).field == f"{STREAM}@4 position 7"
 
 
 def test_a_stored_row_becomes_a_recorded_event() -> None:
@@ -176,7 +189,7 @@ class FrozenBeforeThat(Event, frozen=True, kw_only=True):
 
 def test_old_shapes_are_lifted_step_by_step_to_the_newest(monkeypatch: pytest.MonkeyPatch) -> None:
     for old in (FrozenV0, FrozenBeforeThat):
-        monkeypatch.setitem(registry._DECODERS, old.TOPIC, registry._decoder(old))
+        monkeypatch.setitem(registry._CLEAR, old.TOPIC, registry._clear_form(old))
     monkeypatch.setitem(registry.UPCASTS, FrozenBeforeThat.TOPIC, lambda _: FrozenV0(note="unknown: halted"))
     monkeypatch.setitem(
         registry.UPCASTS,

@@ -1,0 +1,86 @@
+"""The key of each account, wrapped under the key-encryption key (KEK) of the epoch, in ``journal.account_keys``.
+
+Keeps: a key is read anew from the table by every page that needs it, so that an erased one opens nothing from the next
+page on, in whatever process; only the unwrapping is remembered, by what was unwrapped. A key is stored by the append
+that opens its account, or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from domain.errors import Corrupt, Unavailable
+from infrastructure.gm.sm4 import SM4Key, aad_of, key_version, new_key, open_sealed, seal
+
+KEPT = 100_000
+"""How many opened keys are remembered, of some 200 bytes each."""
+FIRST_VERSION = 1
+
+_KEYS = "SELECT account_id, wrapped FROM journal.account_keys WHERE account_id = ANY(%s)"
+
+Fetch = Callable[[str, Any], list[Any]]
+
+
+class NewKey(NamedTuple):
+    """A key as it is stored."""
+
+    account: UUID
+    epoch: int
+    wrapped: bytes
+
+
+class AccountKeys:
+    """``kek`` None: nothing can be sealed or opened here; facts can still be read."""
+
+    def __init__(self, fetch: Fetch, kek: SM4Key | None = None) -> None:
+        self._fetch = fetch
+        self.kek = kek
+        self._opened = lru_cache(maxsize=KEPT)(self._unwrapped)
+
+    def of(self, accounts: Iterable[UUID]) -> dict[UUID, SM4Key]:
+        """The keys of these accounts; an erased account has none and is left out."""
+        rows = self._fetch(_KEYS, (list(accounts),))
+        return {account: self._opened(account, bytes(wrapped)) for account, wrapped in rows}
+
+    def make(self, accounts: Iterable[UUID]) -> tuple[dict[UUID, SM4Key], list[NewKey]]:
+        """Keys for new accounts, and what is to be stored of them."""
+        kek = self._required()
+        keys = {account: new_key(FIRST_VERSION) for account in accounts}
+        return keys, [NewKey(account, kek.version, wrapped(kek, account, key)) for account, key in keys.items()]
+
+    def _unwrapped(self, account: UUID, sealed: bytes) -> SM4Key:
+        return unwrapped(self._required(), account, sealed)
+
+    def _required(self) -> SM4Key:
+        if self.kek is None:
+            raise Unavailable(
+                "keys_locked", "personal facts need the key store", remedy="open the ledger with the keys of its home"
+            )
+        return self.kek
+
+
+def wrapped(kek: SM4Key, account: UUID, key: SM4Key) -> bytes:
+    """An account's key under a KEK, bound to the account."""
+    return seal(kek, key.version.to_bytes(4, "big") + key.exposed(), _aad(account))
+
+
+def unwrapped(kek: SM4Key, account: UUID, sealed: bytes) -> SM4Key:
+    """The key again. Raises Unavailable ``keys_moved`` (wrapped under another epoch), Corrupt."""
+    try:
+        if key_version(sealed) != kek.version:
+            raise Unavailable(
+                "keys_moved",
+                f"account keys are wrapped under epoch {key_version(sealed)}, the key store is at {kek.version}",
+                remedy="run it again; if it stays, put back the newest key store of this book",
+            )
+        plain = open_sealed(kek, sealed, _aad(account))
+    except Corrupt as error:
+        raise Corrupt(error.code, error.message, field=f"account key {account}", remedy=error.remedy) from None
+    return SM4Key(plain[4:], int.from_bytes(plain[:4], "big"))
+
+
+def _aad(account: UUID) -> bytes:
+    return aad_of(b"carbon-ledger/account-key/1", account.bytes)
