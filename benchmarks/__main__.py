@@ -33,7 +33,8 @@ def main(argv: Sequence[str]) -> int:
     options = _parser().parse_args(argv)
     usual, usual_scale = (_QUICK, _QUICK_SCALE) if options.quick else (_FULL, _FULL_SCALE)
     sizes = Sizes(options.rounds or usual.rounds, options.rows or usual.rows)
-    scale_sizes = scale.Sizes(options.rounds or usual_scale.rounds, options.credits or usual_scale.credits)
+    rounds, credits = options.rounds or usual_scale.rounds, options.credits or usual_scale.credits
+    scale_sizes = scale.Sizes(rounds, credits, options.by_law)
     if sizes.rounds < 1 or sizes.rows < _FEWEST_ROWS or scale_sizes.credits < scale.FEWEST_CREDITS:
         _parser().error(f"at least 1 round, {_FEWEST_ROWS} rows and {scale.FEWEST_CREDITS} credits")
     # A finally block must run when the process is asked to end: the server stops in one.
@@ -73,6 +74,7 @@ def measure_scale(sizes: scale.Sizes, folder: Path | None) -> Scale:
     """Replay, revisions and the archive at scale, in a temporary home below ``folder``."""
     with temporary_home(folder) as home:
         command = f"python -m benchmarks --only scale --rounds {sizes.rounds} --credits {sizes.credits}"
+        command += " --by-law" if sizes.by_law else ""
         facts = describe(home.conninfo, home.folder, command)
         bench = scale.Bench(home, sizes)
         scale.measure(bench)
@@ -87,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, help=rounds)
     parser.add_argument("--rows", type=int, help=f"crediting: rows per file (default {_FULL.rows})")
     parser.add_argument("--credits", type=int, help=f"at scale: credits of the book (default {_FULL_SCALE.credits})")
+    parser.add_argument("--by-law", action="store_true", help="at scale: replay the whole book with the law too, once")
     parser.add_argument("--quick", action="store_true", help="little of everything, no report")
     parser.add_argument("--folder", type=Path, help="where to make the temporary home (default: the usual place)")
     parser.add_argument("--output", type=Path, help="the report (default docs/BENCHMARKS.md)")

@@ -37,6 +37,8 @@ class Sizes:
 
     rounds: int
     credits: int
+    by_law: bool = False
+    """Ask the law and the views for the whole book's digest as well: the law takes a minute per million credits."""
 
     def of(self, book: str) -> int:
         tenth = self.credits // 10
@@ -108,6 +110,8 @@ def measure(bench: Bench) -> None:
         _revise(bench, book)
     for number in range(1, bench.sizes.rounds + 1):
         _in_turn(f"round {number}, after the revision", number, _replays(bench, "_revised"))
+    if bench.sizes.by_law:
+        _by_law(bench, bench.books[WHOLE])
 
 
 def _in_turn(says: str, number: int, works: list[Work]) -> None:
@@ -252,6 +256,18 @@ def _revise(bench: Bench, book: _Book) -> None:
     if book.name == WHOLE:
         grown = sum(_sizes(bench, book)[part] - before[part] for part in ("events", "event_indexes"))
         bench.bytes_per["log: the revision's events with their indexes"] = (grown, lines)
+
+
+def _by_law(bench: Bench, book: _Book) -> None:
+    """One digest of the revised book from the fast kernel, the law on the log, and the views."""
+    print("the whole book by the law, and by the views", file=sys.stderr)
+    _replay(bench, book, "reference_revised", "reference")
+    where = {"home": str(book.home), "conninfo": book.conninfo}
+    _expect("digest of the views", bench.task("scale_tasks.digest_of_views", **where).answer["digest"], book.digest)
+    bench.remarks.append(
+        "After the revision, the fast kernel, the law on the whole log, and the views that followed it gave one digest "
+        f"of the whole book, and no mismatch: `{book.digest}`."
+    )
 
 
 def _sizes(bench: Bench, book: _Book) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import psycopg
 import pyarrow.parquet as pq
 from pydantic import SecretStr
 
-from application import as_of, revising
+from application import as_of, queries, revising
 from application.fast_lines import fast_parts
 from application.fast_replaying import LocalEngine, replay_on
 from application.ports.archive import Archive, Rows
@@ -229,6 +229,14 @@ def totals(home: str, conninfo: str, credits: int) -> dict[str, Any]:
         with Stopwatch() as watch:
             found = as_of.totals(ledger.book, ledger.archive, known, day_number(_MIDDLE))
     return watch.answer(credits, counted=found.credits)
+
+
+def digest_of_views(home: str, conninfo: str) -> dict[str, Any]:
+    """Let the views follow the log, then what ``totals`` prints."""
+    with _ledger(home, conninfo) as ledger:
+        ledger.views.advance(ledger.book.journal.head().size)
+        found = queries.totals(ledger.book, ledger.views)
+    return untimed(digest=found.digest)
 
 
 def sizes(conninfo: str) -> dict[str, Any]:

@@ -10,7 +10,6 @@ import os
 import stat
 import sys
 import tracemalloc
-import warnings
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -26,6 +25,7 @@ from domain.errors import LedgerError, Rejected, Unavailable
 from infrastructure.behavior_files import content as content_module
 from infrastructure.behavior_files import open_behavior_file
 from infrastructure.rejects_file import REJECT_COLUMNS, RejectsFile
+from tests.fixtures.real_data import REAL_DATA, needs_real_data
 
 HEADER = ",".join(COLUMNS)
 GOOD = ("ride-1", "account-1", "travel.metro", "2018-09-01T09:36:23+08:00", "12.350", "km", "CN-440300")
@@ -746,19 +746,9 @@ def test_damage_inside_a_parquet_file_is_reported_and_not_read_over(tmp_path: Pa
 # --- real files ------------------------------------------------------------------------------------------------------
 
 
-def real_files() -> list[Path]:
-    """Recorded data lies beside the project, not in it: CARBON_LEDGER_TEST_DATA, or ../shared/data."""
-    beside = Path(__file__).resolve().parents[2].parent / "shared" / "data"
-    return sorted(Path(os.environ.get("CARBON_LEDGER_TEST_DATA", beside)).glob("behaviors_*.csv"))
-
-
+@needs_real_data
 def test_every_line_of_the_real_files_comes_out_once() -> None:
-    files = real_files()
-    if not files:
-        reason = "NOT TESTED: no behaviors_*.csv in CARBON_LEDGER_TEST_DATA or ../shared/data"
-        warnings.warn(reason, stacklevel=1)
-        pytest.skip(reason)
-    for path in files:
+    for path in sorted(REAL_DATA.glob("behaviors_*.csv")):
         rows = read(open_behavior_file(path))
         with path.open(encoding="utf-8", newline="") as file:
             reference = list(csv.reader(file))[1:]

@@ -19,8 +19,6 @@ from interfaces.cli.main import app, main
 HEADER = "source_ref,account_ref,behavior,occurred_at,quantity,unit,region"
 METRO = "t1,ann,travel.metro,2026-03-01T08:15:00+08:00,12.350,km,CN-440300"
 
-SHARED_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
-
 
 class Ran(NamedTuple):
     """A command that has ended."""

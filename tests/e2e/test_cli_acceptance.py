@@ -8,14 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.cli_tools import SHARED_DATA, CommandLine
+from tests.e2e.cli_tools import CommandLine
+from tests.fixtures.real_data import REAL_DATA, needs_real_data
 
 FILES = ("metro", "bus", "walking", "bike")
-
-needs_data = pytest.mark.skipif(
-    not (SHARED_DATA / "expected.json").exists(),
-    reason="THE ACCEPTANCE SCENARIO DID NOT RUN: the real behavior files are not beside this project (../shared/data)",
-)
 
 
 def figures(totals: dict[str, Any]) -> dict[str, Any]:
@@ -32,7 +28,7 @@ def import_all(cli: CommandLine) -> dict[str, Any]:
     sums: Counter[str] = Counter()
     by_code: Counter[str] = Counter()
     for name in FILES:
-        answer = cli("behaviors", "import", str(SHARED_DATA / f"behaviors_{name}.csv"), "--open-accounts")
+        answer = cli("behaviors", "import", str(REAL_DATA / f"behaviors_{name}.csv"), "--open-accounts")
         assert answer["read"] == answer["credited"] + answer["duplicates"] + answer["rejected"]
         sums.update({key: int(answer[key]) for key in ("read", "credited", "duplicates", "rejected", "credited_mg")})
         by_code.update(answer["rejected_by_code"])
@@ -41,9 +37,9 @@ def import_all(cli: CommandLine) -> dict[str, Any]:
 
 # Half a minute alone; several when other tests share the machine.
 @pytest.mark.timeout(900)
-@needs_data
+@needs_real_data
 def test_real_behaviors_are_credited_revised_and_replayed_to_the_expected_figures(cli: CommandLine) -> None:
-    expected = json.loads((SHARED_DATA / "expected.json").read_text("utf-8"))
+    expected = json.loads((REAL_DATA / "expected.json").read_text("utf-8"))
     after_import = expected["after_import"]
     imported = import_all(cli)
     assert imported == {key: after_import[key] for key in imported}
@@ -65,9 +61,9 @@ def test_real_behaviors_are_credited_revised_and_replayed_to_the_expected_figure
     final = cli("totals")
     assert figures(final) == expected["final"]
     assert cli("totals", "--at-position", str(before["position"])) == before
-    replayed, checked = cli("replay"), cli("views", "check")
-    assert (replayed["mismatches"], checked["equal"]) == (0, True)
-    assert replayed["digest"] == checked["digest"] == final["digest"]
+    replayed, fast, checked = cli("replay"), cli("replay", "--kernel", "fast"), cli("views", "check")
+    assert (replayed["mismatches"], fast["mismatches"], checked["equal"]) == (0, 0, True)
+    assert replayed["digest"] == fast["digest"] == checked["digest"] == final["digest"]
     assert cli("views", "rebuild")["equal"]
     assert cli("totals") == final
     for account, mg in expected["top"]:

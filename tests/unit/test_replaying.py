@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any
 
 import msgspec
 import pytest
 
-from application import initializing, methodologies, queries, revising
+from application import accounts, initializing, methodologies, queries, revising
 from application.book import Book
 from application.crediting import Crediting
 from application.intakes import close_intake, open_intake
@@ -85,6 +86,20 @@ def test_an_untouched_book_replays_without_a_mismatch_and_with_the_digest_of_its
     totals = queries.totals(town.book, MemoryViews(town.journal))
     assert (result.mismatches, result.credits, result.revisions) == (0, 12, 1)
     assert (result.digest, result.credited_mg) == (totals.digest, totals.credited_mg)
+
+
+def test_what_is_appended_while_the_positions_are_counted_is_no_mismatch(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    span, before, acts = town.journal.span, town.journal.head().size, cycle([accounts.freeze, accounts.unfreeze])
+
+    def counted_late(upto: int) -> tuple[int, int, int]:
+        next(acts)(town.book, "p-0", "bob", "dispute")
+        return span(upto)
+
+    monkeypatch.setattr(town.journal, "span", counted_late)
+    assert town.replay().details == []
+    assert town.journal.head().size > before
 
 
 def test_the_book_as_it_was_before_the_revision_can_be_replayed_by_itself(town: Town) -> None:

@@ -98,6 +98,10 @@ def test_events_are_sorted_into_streams_that_readers_ask_for() -> None:
     assert all(issubclass(TOPICS[topic], RulebookEvent) for topic in RULEBOOK_TOPICS)
 
 
+def test_what_the_index_of_few_events_leaves_out_are_the_accounts_events_and_no_others() -> None:
+    assert {topic for topic in TOPICS if topic.startswith("carbon.account.")} == set(ACCOUNT_TOPICS)
+
+
 def test_the_stored_state_keeps_facts_and_person_in_two_parts() -> None:
     event, personal = AccountOpened(kind="individual"), AccountOpenedPersonal(account_ref="张三")
     state = encode(event, personal)
