@@ -22,8 +22,8 @@ from psycopg.rows import tuple_row
 
 from application.ports.journal import Append, Appended, Head
 from domain.account import Account
-from domain.crediting import Known
 from domain.audit.leaves import FACTS_FROM
+from domain.crediting import Known
 from domain.events.base import Recorded
 from domain.events.registry import ACCOUNT_TOPICS
 from infrastructure.gm.sm4 import SM4Key
@@ -125,9 +125,7 @@ def open_datastore(conninfo: str) -> PostgresDatastore:
 class EventsourcingJournal:
     """Journal port; see ``application.ports.journal``."""
 
-    def __init__(
-        self, datastore: PostgresDatastore, *, clock: Clock | None = None, kek: SM4Key | None = None
-    ) -> None:
+    def __init__(self, datastore: PostgresDatastore, *, clock: Clock | None = None, kek: SM4Key | None = None) -> None:
         """``kek``: wraps the keys of accounts; without it, facts can be read and nothing personal."""
         self.datastore = datastore
         self.recorder = JournalRecorder(datastore, clock=clock)
@@ -238,9 +236,7 @@ class EventsourcingJournal:
         for stream, group in groupby(pages, key=attrgetter("stream")):
             yield stream, list(group)
 
-    def log(
-        self, after: int, upto: int, topics: Sequence[str] = (), *, personal: bool = False
-    ) -> Iterator[Recorded]:
+    def log(self, after: int, upto: int, topics: Sequence[str] = (), *, personal: bool = False) -> Iterator[Recorded]:
         query = (
             f"SELECT {_EVENT_COLUMNS} FROM journal.ledger_events WHERE notification_id > %s AND notification_id <= %s"
             + (f" AND {_of(topics)}" if topics else "")

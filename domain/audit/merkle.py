@@ -1,35 +1,141 @@
-"""temporary"""
+"""The Merkle tree over the log: the shape of RFC 9162 (section 2.1) with SM3 (DESIGN 2.8).
+
+Keeps: leaves are hashes already (``leaves.leaf``); a node is SM3(1 ‖ left ‖ right), the root of no leaf SM3(""). The
+frontier, roots of the maximal complete subtrees from the left, is all that an append needs: one node for each leaf, on
+average. Whatever is handed in by somebody else is refused in another shape, never guessed at.
+"""
+
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from domain.digest import new_sm3
+from domain.errors import Corrupt
+
+Node = Callable[[int, int], bytes]
+"""The root of the complete subtree of 2^level leaves, by level and index from the left."""
 
 _NODE = new_sm3(b"\x01")
 
 
-def _node(left: bytes, right: bytes) -> bytes:
+def node_hash(left: bytes, right: bytes) -> bytes:
+    """SM3(1 ‖ left ‖ right)."""
     state = _NODE.copy()
     state.update(left + right)
     return state.digest()
 
 
 def extend(size: int, frontier: Sequence[bytes], leaves: Iterable[bytes]) -> list[bytes]:
-    stack = list(frontier)
+    """The frontier after these leaves. Raises Corrupt ``frontier_malformed``."""
+    if len(frontier) != size.bit_count():
+        raise Corrupt("frontier_malformed", f"{len(frontier)} subtrees cannot hold {size} leaves", field="frontier")
+    stack, copy = list(frontier), _NODE.copy
     for each in leaves:
-        n = size
-        while n & 1:
-            each = _node(stack.pop(), each)
-            n >>= 1
+        rest = size
+        while rest & 1:
+            state = copy()
+            state.update(stack.pop() + each)
+            each, rest = state.digest(), rest >> 1
         stack.append(each)
         size += 1
     return stack
 
 
 def root_of(frontier: Sequence[bytes]) -> bytes:
+    """The root of the tree with this frontier."""
     if not frontier:
         return new_sm3(b"").digest()
     root = frontier[-1]
     for each in reversed(frontier[:-1]):
-        root = _node(each, root)
+        root = node_hash(each, root)
     return root
+
+
+def inclusion_path(index: int, size: int, node: Node) -> list[bytes]:
+    """The siblings on the way from leaf ``index`` to the root of ``size`` leaves, lowest first."""
+    if not 0 <= index < size:
+        raise ValueError(f"leaf {index} of {size}")
+    return _path(index, 0, size, node)
+
+
+def root_from_inclusion(index: int, size: int, leaf: bytes, path: Sequence[bytes]) -> bytes | None:
+    """The root that a path leads to (RFC 9162, 2.1.3.2); None when it cannot be a path of this leaf."""
+    if not 0 <= index < size:
+        return None
+    root, last = leaf, size - 1
+    for each in path:
+        if last == 0:
+            return None
+        if index & 1 or index == last:
+            root = node_hash(each, root)
+            while not index & 1 and index:
+                index, last = index >> 1, last >> 1
+        else:
+            root = node_hash(root, each)
+        index, last = index >> 1, last >> 1
+    return root if last == 0 else None
+
+
+def consistency_path(old: int, new: int, node: Node) -> list[bytes]:
+    """What shows that the first ``old`` of ``new`` leaves are those of the older tree (RFC 9162, 2.1.4.1)."""
+    if not 0 < old <= new:
+        raise ValueError(f"from {old} to {new}")
+    return _subproof(old, 0, new, node, known=True)
+
+
+def consistent(old: int, new: int, old_root: bytes, new_root: bytes, path: Sequence[bytes]) -> bool:
+    """Whether the newer tree only adds to the older one (RFC 9162, 2.1.4.2)."""
+    if not 0 < old <= new:
+        return False
+    if old == new:
+        return not path and old_root == new_root
+    hashes = list(path) if old & (old - 1) else [old_root, *path]
+    if not hashes:
+        return False
+    number, last = old - 1, new - 1
+    while number & 1:
+        number, last = number >> 1, last >> 1
+    first = second = hashes[0]
+    for each in hashes[1:]:
+        if last == 0:
+            return False
+        if number & 1 or number == last:
+            first, second = node_hash(each, first), node_hash(each, second)
+            while not number & 1 and number:
+                number, last = number >> 1, last >> 1
+        else:
+            second = node_hash(second, each)
+        number, last = number >> 1, last >> 1
+    return last == 0 and first == old_root and second == new_root
+
+
+def _split(size: int) -> int:
+    """The largest power of two below ``size``."""
+    return 1 << ((size - 1).bit_length() - 1)
+
+
+def _root(start: int, size: int, node: Node) -> bytes:
+    """The root of ``size`` leaves from ``start``, which is a multiple of the subtree they begin."""
+    if size & (size - 1) == 0:
+        level = size.bit_length() - 1
+        return node(level, start >> level)
+    left = _split(size)
+    return node_hash(_root(start, left, node), _root(start + left, size - left, node))
+
+
+def _path(index: int, start: int, size: int, node: Node) -> list[bytes]:
+    if size == 1:
+        return []
+    left = _split(size)
+    if index < left:
+        return [*_path(index, start, left, node), _root(start + left, size - left, node)]
+    return [*_path(index - left, start + left, size - left, node), _root(start, left, node)]
+
+
+def _subproof(old: int, start: int, size: int, node: Node, *, known: bool) -> list[bytes]:
+    if old == size:
+        return [] if known else [_root(start, size, node)]
+    left = _split(size)
+    if old <= left:
+        return [*_subproof(old, start, left, node, known=known), _root(start + left, size - left, node)]
+    return [*_subproof(old - left, start + left, size - left, node, known=False), _root(start, left, node)]

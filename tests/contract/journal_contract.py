@@ -34,8 +34,8 @@ from domain.events.intake import IntakeClosed, IntakeOpened
 from domain.events.registry import ACCOUNT_TOPICS, TOPICS
 from domain.events.rulebook import DecisionApproved
 from domain.values import day_text
-from infrastructure.gm.sm4 import SM4Key
 from infrastructure.eventsourcing_journal import EventsourcingJournal, open_datastore
+from infrastructure.gm.sm4 import SM4Key
 from infrastructure.postgres.migrating import migrate
 from infrastructure.postgres.recorder import Clock
 from tests.fixtures.ledgers import Server

@@ -16,8 +16,8 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 import infrastructure.eventsourcing_journal
-import infrastructure.stored_events
 import infrastructure.memory
+import infrastructure.stored_events
 from application.ports.journal import Journal
 from domain.errors import Corrupt, Unavailable
 from domain.events.base import NewEvent

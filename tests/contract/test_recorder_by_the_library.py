@@ -20,6 +20,8 @@ from psycopg.conninfo import conninfo_to_dict
 
 from application.importing import import_behaviors
 from application.ports.journal import Append, Journal
+from domain.audit.leaves import pack
+from domain.digest import new_sm3
 from domain.events.account import AccountFrozen
 from domain.events.base import NewEvent
 from domain.events.registry import ACCOUNT_TOPICS, TOPICS
@@ -29,6 +31,18 @@ from interfaces.bootstrap import Ledger, Settings, behavior_file
 from tests.architecture.project import PACKAGES, ROOT, modules
 from tests.contract.journal_contract import new_journal, opened, postgres_journal, put
 from tests.fixtures.ledgers import Server
+
+
+def _opaque(state: bytes) -> bytes:
+    """A leaf's content of the library's test data, which are no envelopes."""
+    return new_sm3(state).digest() * 2
+
+
+class _Recorder(JournalRecorder):
+    """Ours, for states that mean nothing to it."""
+
+    def __init__(self, datastore: PostgresDatastore, **more: Any) -> None:
+        super().__init__(datastore, content=_opaque, **more)
 
 
 class _OnAnEmptyJournal(library.RecorderTestCase):
@@ -47,7 +61,7 @@ class TestApplicationRecorder(_OnAnEmptyJournal, library.ApplicationRecorderTest
     EXPECT_CONTIGUOUS_NOTIFICATION_IDS = True
 
     def create_recorder(self) -> JournalRecorder:
-        recorder = JournalRecorder(self.datastore)
+        recorder = _Recorder(self.datastore)
         recorder.create_table()
         return recorder
 
@@ -59,10 +73,10 @@ class TestPositionsDoNotInterleave(_OnAnEmptyJournal, library.NonInterleavingNot
     """The library's case of two large inserts at once."""
 
     def create_recorder(self) -> JournalRecorder:
-        return JournalRecorder(self.datastore)
+        return _Recorder(self.datastore)
 
 
-class _WithoutPositions(JournalRecorder):
+class _WithoutPositions(_Recorder):
     """An aggregate recorder promises no positions and answers None; in all else ours is one too."""
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> None:
@@ -252,5 +266,7 @@ def test_our_recorder_appends_under_the_head_even_where_somebody_switches_the_fu
 ) -> None:
     head = book.head()
     with _stock_application(book_settings, POSTGRES_ENABLE_DB_FUNCTIONS="y") as application:
-        assert application.recorder.insert_events([StoredEvent(uuid4(), 1, "t", b"{}")]) == [head.size + 1]
+        assert application.recorder.insert_events([StoredEvent(uuid4(), 1, "t", pack(bytes(16), b"{}"))]) == [
+            head.size + 1
+        ]
     assert book.head().size == head.size + 1

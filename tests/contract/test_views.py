@@ -17,8 +17,8 @@ import pytest
 
 from application.ports.journal import Journal
 from application.ports.views import VIEWS, Views
-from domain.errors import Corrupt, Unavailable
 from domain.audit.leaves import pack
+from domain.errors import Corrupt, Unavailable
 from domain.events.registry import ACCOUNT_TOPICS, encode_part
 from infrastructure.eventsourcing_journal import EventsourcingJournal
 from infrastructure.memory import MemoryJournal, MemoryViews
