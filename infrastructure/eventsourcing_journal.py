@@ -27,7 +27,7 @@ from domain.crediting import Known
 from domain.events.base import Recorded
 from domain.events.registry import ACCOUNT_TOPICS
 from infrastructure.gm.sm4 import SM4Key
-from infrastructure.postgres.account_keys import AccountKeys
+from infrastructure.postgres.account_keys import AccountKeys, rewrap
 from infrastructure.postgres.connecting import connection, session
 from infrastructure.postgres.recorder import Clock, JournalRecorder
 from infrastructure.stored_events import StoredEvents
@@ -135,6 +135,12 @@ class EventsourcingJournal:
     def unlock(self, kek: SM4Key) -> None:
         """From now on personal facts can be sealed and opened."""
         self.stored.keys.kek = kek
+
+    def rewrap(self, old: SM4Key, new: SM4Key) -> None:
+        """Wrap the keys of all accounts under another epoch, all or none."""
+        with connection(self.datastore) as conn, conn.transaction():
+            rewrap(conn, old, new)
+        self.unlock(new)
 
     def book_id(self) -> UUID:
         """What tells this book from every other; random, made with the journal."""

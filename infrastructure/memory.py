@@ -1,8 +1,8 @@
 """In-memory twins of the ports ``journal``, ``views`` and ``keys``: the same promises, nothing durable.
 
-Keeps: what goes in is stored as the encoded bytes (in clear: nothing is sealed here) and decoded anew by every read, so no test passes that PostgreSQL
-would fail for a lost field or a shared object; the same refusals in the same order; several threads may share one
-journal. ``tests/contract`` runs one suite for these twins and for PostgreSQL.
+Keeps: what goes in is stored as encoded bytes, unsealed, and decoded anew by every read, so no test passes that
+PostgreSQL would fail for a lost field or a shared object; the same refusals in the same order; several threads may
+share one journal. ``tests/contract`` runs one suite for these twins and for PostgreSQL.
 Stricter than the port: a version that skips one stops the test, since only a defect can bring it about.
 """
 

@@ -58,6 +58,12 @@ class Ledger:
     home: Path
     keys: KeyStore
 
+    def rewrap(self) -> int:
+        """Everything under a new key-encryption key, then the old one destroyed; returns the new epoch."""
+        journal = self.book.journal
+        assert isinstance(journal, EventsourcingJournal)
+        return self.keys.rewrap(journal.rewrap)
+
     @property
     def verifier(self) -> Verifier:
         """Who checks SM2 signatures."""

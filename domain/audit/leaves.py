@@ -89,7 +89,7 @@ def header(book: bytes, position: int, stream: bytes, version: int, topic: str, 
     name = topic.encode("ascii", "replace")
     if len(book) != _ID_BYTES or len(stream) != _ID_BYTES:
         raise Corrupt("header_id", f"book and stream have {_ID_BYTES} bytes each", field=topic)
-    if position < 1 or version < 1 or max(position, version) >> 63 or not -(1 << 63) <= recorded_us < 1 << 63:
+    if position < 1 or version < 0 or max(position, version) >> 63 or not -(1 << 63) <= recorded_us < 1 << 63:
         raise Corrupt("header_number", f"position {position}, version {version}, time {recorded_us}", field=topic)
     if not topic.isascii() or not 0 < len(name) <= MAX_TOPIC_BYTES:
         raise Corrupt("header_topic", f"a topic is 1 to {MAX_TOPIC_BYTES} ASCII characters", field=topic)

@@ -12,6 +12,9 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from psycopg import Connection, ServerCursor
+from psycopg.rows import tuple_row
+
 from domain.errors import Corrupt, Unavailable
 from infrastructure.gm.sm4 import SM4Key, aad_of, key_version, new_key, open_sealed, seal
 
@@ -20,6 +23,12 @@ KEPT = 100_000
 FIRST_VERSION = 1
 
 _KEYS = "SELECT account_id, wrapped FROM journal.account_keys WHERE account_id = ANY(%s)"
+
+_REWRAP = """
+UPDATE journal.account_keys AS k SET epoch = %s, wrapped = n.wrapped
+FROM unnest(%s::uuid[], %s::bytea[]) AS n(account_id, wrapped) WHERE k.account_id = n.account_id
+"""
+_PAGE = 5_000
 
 Fetch = Callable[[str, Any], list[Any]]
 
@@ -60,6 +69,24 @@ class AccountKeys:
                 "keys_locked", "personal facts need the key store", remedy="open the ledger with the keys of its home"
             )
         return self.kek
+
+
+def rewrap(conn: Connection[Any], old: SM4Key, new: SM4Key) -> int:
+    """Wrap every account's key under another epoch, within the transaction of ``conn``; returns how many.
+
+    Appends wait until it ends. May be asked for again after an interruption: what is wrapped under ``new`` stays.
+    """
+    conn.execute("SELECT FROM journal.log_head FOR UPDATE")
+    done = 0
+    with ServerCursor(conn, "keys", row_factory=tuple_row) as rows:
+        rows.execute("SELECT account_id, wrapped FROM journal.account_keys WHERE epoch <> %s", (new.version,))
+        while page := rows.fetchmany(_PAGE):
+            ids = [account for account, _ in page]
+            again = [wrapped(new, account, unwrapped(old, account, bytes(sealed))) for account, sealed in page]
+            conn.execute(_REWRAP, (new.version, ids, again))
+            done += len(page)
+    conn.execute("UPDATE journal.log_head SET key_epoch = %s WHERE key_epoch > 0", (new.version,))
+    return done
 
 
 def wrapped(kek: SM4Key, account: UUID, key: SM4Key) -> bytes:

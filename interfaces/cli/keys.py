@@ -73,7 +73,7 @@ def rotate(cli: Cli, by: By) -> Answer:
 def rewrap(cli: Cli) -> Answer:
     """Wrap everything under a new key-encryption key, and destroy the old one."""
     with cli.ledger() as ledger:
-        epoch = ledger.keys.rewrap()
+        epoch = ledger.rewrap()
     return Answer({"epoch": epoch}, [heading(f"everything is wrapped under the KEK of epoch {epoch}; the old is gone")])
 
 

@@ -70,7 +70,7 @@ def test_bytes_that_are_no_envelope_are_refused_by_name(state: bytes, code: str)
         (lambda: header(BOOK[1:], 1, STREAM, 1, "t", 0), "header_id"),
         (lambda: header(BOOK, 1, STREAM + b"x", 1, "t", 0), "header_id"),
         (lambda: header(BOOK, 0, STREAM, 1, "t", 0), "header_number"),
-        (lambda: header(BOOK, 1, STREAM, 0, "t", 0), "header_number"),
+        (lambda: header(BOOK, 1, STREAM, -1, "t", 0), "header_number"),
         (lambda: header(BOOK, 1 << 63, STREAM, 1, "t", 0), "header_number"),
         (lambda: header(BOOK, 1, STREAM, 1, "t", 1 << 63), "header_number"),
         (lambda: header(BOOK, 1, STREAM, 1, "", 0), "header_topic"),
