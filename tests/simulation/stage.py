@@ -255,7 +255,7 @@ class Stage:
 
     def _read(self) -> None:
         """What the ledger recorded since the last look."""
-        for each in self.journal.log(len(self.recorded), self.journal.head().size):
+        for each in self.journal.log(len(self.recorded), self.journal.head().size, personal=True):
             self.recorded.append(each)
             if isinstance(each.event, AccountOpened):
                 self.refs[each.stream] = each.personal.account_ref
