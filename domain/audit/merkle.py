@@ -3,40 +3,48 @@
 Keeps: leaves are hashes already (``leaves.leaf``); a node is SM3(1 ‖ left ‖ right), the root of no leaf SM3(""). The
 frontier, roots of the maximal complete subtrees from the left, is all that an append needs: one node for each leaf, on
 average. Whatever is handed in by somebody else is refused in another shape, never guessed at.
+Leaves to the caller: where complete subtrees are kept, and whether a root is one that was signed.
+The bytes are specified in ``docs/spec/log.md``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from domain.digest import new_sm3
-from domain.errors import Corrupt
+from domain.digest import new_sm3, node_hash
+from domain.errors import Corrupt, Rejected
 
 Node = Callable[[int, int], bytes]
 """The root of the complete subtree of 2^level leaves, by level and index from the left."""
 
+HASH_BYTES = 32
 _NODE = new_sm3(b"\x01")
+_REMEDY = "fetch the proof again for the sizes of the two checkpoints; if it stays so, report it to the log's operator"
 
 
-def node_hash(left: bytes, right: bytes) -> bytes:
-    """SM3(1 ‖ left ‖ right)."""
-    state = _NODE.copy()
-    state.update(left + right)
-    return state.digest()
+def empty_root() -> bytes:
+    """The root of the tree without leaves: SM3 of nothing."""
+    return new_sm3().digest()
 
 
 def extend(size: int, frontier: Sequence[bytes], leaves: Iterable[bytes]) -> list[bytes]:
     """The frontier after these leaves. Raises Corrupt ``frontier_malformed``."""
     if len(frontier) != size.bit_count():
-        raise Corrupt("frontier_malformed", f"{len(frontier)} subtrees cannot hold {size} leaves", field="frontier")
+        raise Corrupt(
+            "frontier_malformed",
+            f"{len(frontier)} subtrees cannot hold {size} leaves",
+            field="frontier",
+            remedy="stop; compute the frontier again from the stored leaves",
+        )
     stack, copy = list(frontier), _NODE.copy
+    pop, push = stack.pop, stack.append
     for each in leaves:
         rest = size
         while rest & 1:
             state = copy()
-            state.update(stack.pop() + each)
+            state.update(pop() + each)
             each, rest = state.digest(), rest >> 1
-        stack.append(each)
+        push(each)
         size += 1
     return stack
 
@@ -44,48 +52,57 @@ def extend(size: int, frontier: Sequence[bytes], leaves: Iterable[bytes]) -> lis
 def root_of(frontier: Sequence[bytes]) -> bytes:
     """The root of the tree with this frontier."""
     if not frontier:
-        return new_sm3(b"").digest()
+        return empty_root()
     root = frontier[-1]
     for each in reversed(frontier[:-1]):
         root = node_hash(each, root)
     return root
 
 
+def subtree_root(leaves: Iterable[bytes]) -> bytes:
+    """The root of the tree over exactly these leaves."""
+    return root_of(extend(0, (), leaves))
+
+
 def inclusion_path(index: int, size: int, node: Node) -> list[bytes]:
     """The siblings on the way from leaf ``index`` to the root of ``size`` leaves, lowest first."""
     if not 0 <= index < size:
-        raise ValueError(f"leaf {index} of {size}")
+        raise _malformed(f"a tree of {size} leaves has no leaf {index}", "index")
     return _path(index, 0, size, node)
 
 
-def root_from_inclusion(index: int, size: int, leaf: bytes, path: Sequence[bytes]) -> bytes | None:
-    """The root that a path leads to (RFC 9162, 2.1.3.2); None when it cannot be a path of this leaf."""
+def root_from_inclusion(index: int, size: int, leaf: bytes, path: Sequence[bytes]) -> bytes:
+    """The root that a path leads to (RFC 9162, 2.1.3.2). Raises Rejected ``proof_malformed``."""
     if not 0 <= index < size:
-        return None
-    root, last = leaf, size - 1
+        raise _malformed(f"a tree of {size} leaves has no leaf {index}", "index")
+    if not _hashes(leaf, *path):
+        raise _malformed(f"a leaf and each element of a path have {HASH_BYTES} bytes", "path")
+    root, place, last = leaf, index, size - 1
     for each in path:
         if last == 0:
-            return None
-        if index & 1 or index == last:
+            raise _malformed(f"{len(path)} hashes are too many for leaf {index} of {size}", "path")
+        if place & 1 or place == last:
             root = node_hash(each, root)
-            while not index & 1 and index:
-                index, last = index >> 1, last >> 1
+            while not place & 1 and place:
+                place, last = place >> 1, last >> 1
         else:
             root = node_hash(root, each)
-        index, last = index >> 1, last >> 1
-    return root if last == 0 else None
+        place, last = place >> 1, last >> 1
+    if last:
+        raise _malformed(f"{len(path)} hashes are too few for leaf {index} of {size}", "path")
+    return root
 
 
 def consistency_path(old: int, new: int, node: Node) -> list[bytes]:
     """What shows that the first ``old`` of ``new`` leaves are those of the older tree (RFC 9162, 2.1.4.1)."""
     if not 0 < old <= new:
-        raise ValueError(f"from {old} to {new}")
+        raise _malformed(f"no proof leads from {old} to {new} leaves", "size")
     return _subproof(old, 0, new, node, known=True)
 
 
 def consistent(old: int, new: int, old_root: bytes, new_root: bytes, path: Sequence[bytes]) -> bool:
-    """Whether the newer tree only adds to the older one (RFC 9162, 2.1.4.2)."""
-    if not 0 < old <= new:
+    """Whether the newer tree only adds to the older one (RFC 9162, 2.1.4.2); False for every other shape too."""
+    if not 0 < old <= new or not _hashes(old_root, new_root, *path):
         return False
     if old == new:
         return not path and old_root == new_root
@@ -107,6 +124,15 @@ def consistent(old: int, new: int, old_root: bytes, new_root: bytes, path: Seque
             second = node_hash(second, each)
         number, last = number >> 1, last >> 1
     return last == 0 and first == old_root and second == new_root
+
+
+def _hashes(*values: bytes) -> bool:
+    """Whether each has the length of a hash: else two different cuts of a node would have the same bytes."""
+    return all(len(each) == HASH_BYTES for each in values)
+
+
+def _malformed(message: str, field: str) -> Rejected:
+    return Rejected("proof_malformed", message, field=field, remedy=_REMEDY)
 
 
 def _split(size: int) -> int:

@@ -13,12 +13,15 @@ from domain.audit.merkle import (
     Node,
     consistency_path,
     consistent,
+    empty_root,
     extend,
     inclusion_path,
     root_from_inclusion,
     root_of,
+    subtree_root,
 )
 from domain.errors import Corrupt
+from tests.unit.domain.refusals import refusal
 
 
 def _sm3(content: bytes) -> bytes:
@@ -60,23 +63,50 @@ def test_the_frontier_gives_the_root_of_the_recursion_however_the_leaves_came(si
         assert root_of(extend(len(leaves[:cut]), first, leaves[cut:])) == naive(leaves)
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 7, 8, 13, 64, 70])
-def test_every_leaf_is_proven_and_no_other_path_is(size: int) -> None:
+def test_the_tree_of_no_leaf_and_of_some_leaves_is_that_of_the_recursion() -> None:
+    assert empty_root().hex() == "1ab21d8355cfa17f8e61194831e81a8f22bec8c728fefb747ed035eb5082aa2b"
+    assert [subtree_root(some(size)) for size in range(20)] == [naive(some(size)) for size in range(20)]
+
+
+def flipped(path: Sequence[bytes], place: int, byte: int) -> list[bytes]:
+    """The path with one byte of one element changed."""
+    altered = bytearray(path[place])
+    altered[byte] ^= 1
+    return [*path[:place], bytes(altered), *path[place + 1 :]]
+
+
+@pytest.mark.parametrize("size", range(1, 71))
+def test_every_leaf_of_every_size_is_proven(size: int) -> None:
     leaves = some(size)
-    root = naive(leaves)
+    known = nodes(leaves)
     for index in range(size):
-        path = inclusion_path(index, size, nodes(leaves))
-        assert root_from_inclusion(index, size, leaves[index], path) == root
-        assert root_from_inclusion(index, size, _sm3(b"other"), path) != root
-        assert root_from_inclusion(index, size, leaves[index], [*path, root]) is None
-        if path:
-            assert root_from_inclusion(index, size, leaves[index], path[:-1]) != root
-            flipped = [bytes([path[0][0] ^ 1]) + path[0][1:], *path[1:]]
-            assert root_from_inclusion(index, size, leaves[index], flipped) != root
-    for outside in (-1, size):
-        assert root_from_inclusion(outside, size, leaves[0], []) is None
-        with pytest.raises(ValueError, match="leaf"):
-            inclusion_path(outside, size, nodes(leaves))
+        path = inclusion_path(index, size, known)
+        assert root_from_inclusion(index, size, leaves[index], path) == naive(leaves)
+
+
+@given(st.integers(1, 300), st.data())
+def test_an_altered_path_of_a_leaf_is_refused_or_leads_elsewhere(size: int, data: st.DataObject) -> None:
+    leaves = some(size)
+    root, index = naive(leaves), data.draw(st.integers(0, size - 1))
+    path = inclusion_path(index, size, nodes(leaves))
+    assert root_from_inclusion(index, size, leaves[index], path) == root
+    assert root_from_inclusion(index, size, _sm3(b"other"), path) != root
+    place = data.draw(st.integers(0, len(path)))
+    longer = [*path[:place], _sm3(b"more"), *path[place:]]
+    assert refusal(root_from_inclusion, index, size, leaves[index], longer) == ("proof_malformed", "path")
+    if path:
+        place, byte = data.draw(st.integers(0, len(path) - 1)), data.draw(st.integers(0, 31))
+        assert root_from_inclusion(index, size, leaves[index], flipped(path, place, byte)) != root
+        shorter = [*path[:place], *path[place + 1 :]]
+        assert refusal(root_from_inclusion, index, size, leaves[index], shorter) == ("proof_malformed", "path")
+        cut = [*path[:place], path[place][1:], *path[place + 1 :]]
+        assert refusal(root_from_inclusion, index, size, leaves[index], cut) == ("proof_malformed", "path")
+
+
+@pytest.mark.parametrize("outside", [-1, 5])
+def test_a_leaf_outside_the_tree_has_no_proof(outside: int) -> None:
+    assert refusal(root_from_inclusion, outside, 5, some(1)[0], []) == ("proof_malformed", "index")
+    assert refusal(inclusion_path, outside, 5, nodes(some(5))) == ("proof_malformed", "index")
 
 
 @given(st.integers(1, 70), st.integers(0, 70), st.data())
@@ -92,15 +122,18 @@ def test_a_tree_that_only_adds_is_consistent_and_any_other_is_not(old: int, more
     if path:
         assert not consistent(old, new, *roots, path[:-1])
         place = data.draw(st.integers(0, len(path) - 1))
-        flipped = [*path[:place], bytes([path[place][0] ^ 1]) + path[place][1:], *path[place + 1 :]]
-        assert not consistent(old, new, *roots, flipped)
+        assert not consistent(old, new, *roots, flipped(path, place, data.draw(st.integers(0, 31))))
+        assert not consistent(old, new, *roots, [*path[:place], *path[place + 1 :]])
+        assert not consistent(old, new, *roots, [*path[:place], roots[1], *path[place:]])
+        assert not consistent(old, new, *roots, [*path[:place], path[place] + b"x", *path[place + 1 :]])
 
 
 def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(Corrupt, match="frontier_malformed"):
         extend(3, some(1), some(1))
     for old, new in ((0, 1), (3, 2)):
-        assert not consistent(old, new, b"", b"", [])
-        with pytest.raises(ValueError, match="from"):
-            consistency_path(old, new, nodes(some(new)))
-    assert not consistent(3, 5, b"", b"", [])
+        assert not consistent(old, new, naive(some(old)), naive(some(new)), [])
+        assert refusal(consistency_path, old, new, nodes(some(new))) == ("proof_malformed", "size")
+    assert not consistent(3, 5, naive(some(3)), naive(some(5)), [])
+    assert not consistent(4, 5, naive(some(4)), naive(some(5)), [])
+    assert not consistent(3, 3, b"", b"", [])
