@@ -1,0 +1,126 @@
+"""The signed note: a text, an empty line, and one line for each signature (C2SP signed-note, with SM2 and SM3).
+
+Keeps: one spelling of every note; what is signed is the text itself, so that ``openssl`` alone can check a signature
+over a file of it; a key stands once, so that nobody is counted twice. A name is ASCII, so that no reader depends on the
+Unicode tables it was built with.
+Leaves to the caller: which keys are trusted, whether a signature is good, and what the text says.
+The bytes are specified in ``docs/spec/log.md``.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode, b64encode
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from domain.digest import new_sm3
+from domain.errors import Corrupt
+
+MAX_NOTE_BYTES = 64 * 1024
+MAX_SIGNATURES = 16
+MAX_NAME_CHARACTERS = 100
+KEY_HASH_BYTES = 4
+SIGNATURE_BYTES = 64
+PUBLIC_KEY_BYTES = 65
+
+_ALGORITHM = b"\xffcarbon-ledger/sm2-sm3/1"
+_NAME = re.compile(rf"[!-*,-~]{{1,{MAX_NAME_CHARACTERS}}}")
+_LINE = re.compile(rf"\u2014 ({_NAME.pattern}) ([A-Za-z0-9+/]{{91}}=)")
+_CONTROL = re.compile(rb"[\0-\x09\x0b-\x1f\x7f]")
+_REMEDY = "fetch the note again; if it stays so, keep it as evidence and ask its signer"
+
+
+class NoteSignature(NamedTuple):
+    """One signature: the signer's name, the first bytes of a hash that names the key, and r ‖ s."""
+
+    name: str
+    key_hash: bytes
+    signature: bytes
+
+
+def is_name(text: str) -> bool:
+    """Whether it may name a signer or a log: 1 to 100 printable ASCII characters without space and plus."""
+    return _NAME.fullmatch(text) is not None
+
+
+def key_hash_of(name: str, public_key: bytes) -> bytes:
+    """Four bytes that tell a verifier which key to try; they prove nothing."""
+    if not is_name(name):
+        raise _malformed("a signer's name is 1 to 100 printable ASCII characters without space and plus", "name")
+    if len(public_key) != PUBLIC_KEY_BYTES or public_key[0] != 4:
+        raise _malformed(f"a public key has {PUBLIC_KEY_BYTES} bytes and begins with 4 (uncompressed)", "public_key")
+    return new_sm3(name.encode("ascii") + b"\n" + _ALGORITHM + public_key).digest()[:KEY_HASH_BYTES]
+
+
+def signed_message(body: bytes) -> bytes:
+    """What a signer signs: the text of the note, with its last line end and without the empty line after it."""
+    _check_body(body)
+    return body
+
+
+def note_of(body: bytes, signatures: Iterable[tuple[str, bytes, bytes]]) -> bytes:
+    """The note: text, empty line, signatures in the order given. Raises Corrupt ``note_malformed``."""
+    _check_body(body)
+    signed = [NoteSignature(*each) for each in signatures]
+    _check_signatures(signed)
+    lines = [f"\u2014 {name} {b64encode(key_hash + pair).decode('ascii')}\n" for name, key_hash, pair in signed]
+    note = body + b"\n" + "".join(lines).encode()
+    if len(note) > MAX_NOTE_BYTES:
+        raise _malformed(f"a note has at most {MAX_NOTE_BYTES} bytes, not {len(note)}", "note")
+    return note
+
+
+def parse_note(note: bytes) -> tuple[bytes, list[NoteSignature]]:
+    """Text and signatures; refuses everything that ``note_of`` cannot have written."""
+    if len(note) > MAX_NOTE_BYTES:
+        raise _malformed(f"a note has at most {MAX_NOTE_BYTES} bytes, not {len(note)}", "note")
+    text, empty_line, tail = note.rpartition(b"\n\n")
+    if not empty_line or not tail.endswith(b"\n"):
+        raise _malformed("a note is a text, an empty line and whole lines of signatures", "note")
+    body = text + b"\n"
+    lines = tail[:-1].split(b"\n", MAX_SIGNATURES)
+    signatures = [_signature(line) for line in lines[:MAX_SIGNATURES]]
+    if len(lines) > MAX_SIGNATURES:
+        raise _malformed(f"a note has at most {MAX_SIGNATURES} signatures", "signature")
+    if note_of(body, signatures) != note:
+        raise _malformed("a signature line is not in its one spelling", "signature")
+    return body, signatures
+
+
+def _signature(line: bytes) -> NoteSignature:
+    found = _LINE.fullmatch(line.decode("utf-8", "replace"))
+    if found is None:
+        raise _malformed("a signature line is a dash, a name and the base64 of 68 bytes", "signature")
+    value = b64decode(found[2])
+    return NoteSignature(found[1], value[:KEY_HASH_BYTES], value[KEY_HASH_BYTES:])
+
+
+def _check_body(body: bytes) -> None:
+    """Whether it may be the text of a note."""
+    if len(body) < 2 or not body.endswith(b"\n") or body.startswith(b"\n") or b"\n\n" in body:
+        raise _malformed("the text of a note is one or more lines, none of them empty", "body")
+    if len(body) > MAX_NOTE_BYTES:
+        raise _malformed(f"a note has at most {MAX_NOTE_BYTES} bytes", "body")
+    if _CONTROL.search(body):
+        raise _malformed("the text of a note has no control characters but line ends", "body")
+    try:
+        body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _malformed("the text of a note is UTF-8", "body") from error
+
+
+def _check_signatures(signatures: list[NoteSignature]) -> None:
+    if not 0 < len(signatures) <= MAX_SIGNATURES:
+        raise _malformed(f"a note has 1 to {MAX_SIGNATURES} signatures, not {len(signatures)}", "signature")
+    for each in signatures:
+        if not is_name(each.name):
+            raise _malformed("a signer's name is 1 to 100 printable ASCII characters without space and plus", "name")
+        if len(each.key_hash) != KEY_HASH_BYTES or len(each.signature) != SIGNATURE_BYTES:
+            raise _malformed(f"a key hash has {KEY_HASH_BYTES} bytes, a signature {SIGNATURE_BYTES}", "signature")
+    if len({(each.name, each.key_hash) for each in signatures}) < len(signatures):
+        raise _malformed("a key signs a note once", "signature")
+
+
+def _malformed(message: str, field: str) -> Corrupt:
+    return Corrupt("note_malformed", message, field=field, remedy=_REMEDY)
