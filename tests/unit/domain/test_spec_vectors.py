@@ -1,0 +1,71 @@
+"""The examples and vectors of docs/spec are what the code makes, and what a verifier with only the document accepts."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from domain.audit.book_map import MapProof, map_key, map_root, root_from_path
+from domain.audit.checkpoint import parse_body
+from domain.audit.merkle import consistent, root_from_inclusion
+from domain.audit.note import NoteSignature, key_hash_of, parse_note, signed_message
+from infrastructure.gm.hardened_gmssl import GmsslVerifier
+from infrastructure.gm.sm2 import PyxVerifier
+from tests.architecture.project import ROOT
+from tests.unit.domain import audit_vectors
+
+_hex = bytes.fromhex
+
+
+def blocks(document: str, language: str) -> list[str]:
+    text = (ROOT / "docs" / "spec" / document).read_text("utf-8")
+    return re.findall(rf"(?ms)^```{language}\n(.*?)^```", text)
+
+
+def vectors(document: str) -> Any:
+    (text,) = blocks(document, "json")
+    return json.loads(text)
+
+
+def test_the_documents_show_what_the_code_makes() -> None:
+    assert blocks("log.md", "note") == [audit_vectors.note_text()]
+    assert blocks("log.md", "json") == [audit_vectors.log_vectors() + "\n"]
+    assert blocks("book-map.md", "json") == [audit_vectors.map_vectors() + "\n"]
+
+
+def test_the_note_of_the_document_is_signed_by_the_key_of_the_document() -> None:
+    known = vectors("log.md")
+    (text,) = blocks("log.md", "note")
+    body, signatures = parse_note(text.encode("utf-8"))
+    assert body == signed_message(_hex(known["body_hex"]))
+    key, name = _hex(known["public_key"]), audit_vectors.NAME
+    assert signatures == [NoteSignature(name, _hex(known["key_hash"]), _hex(known["signature"]))]
+    assert key_hash_of(name, key) == signatures[0].key_hash
+    for verifier in (PyxVerifier(), GmsslVerifier()):
+        assert verifier.verify(key[1:], body, signatures[0].signature)
+        assert not verifier.verify(key[1:], body[:-1], signatures[0].signature)
+
+
+def test_the_proofs_of_the_log_lead_to_the_root_of_the_note() -> None:
+    known = vectors("log.md")
+    roots = [_hex(known["empty_root"]), *map(_hex, known["roots"])]
+    assert parse_body(_hex(known["body_hex"])).root == roots[5]
+    for each in known["inclusion"]:
+        leaf, path = _hex(known["leaves"][each["index"]]), [_hex(part) for part in each["path"]]
+        assert root_from_inclusion(each["index"], each["size"], leaf, path) == roots[each["size"]]
+    for each in known["consistency"]:
+        old, new = each["old"], each["new"]
+        assert consistent(old, new, roots[old], roots[new], [_hex(part) for part in each["path"]])
+
+
+def test_the_proofs_of_the_map_lead_to_the_root_that_the_log_carries() -> None:
+    known = vectors("book-map.md")
+    root = _hex(known["root"])
+    assert parse_body(_hex(vectors("log.md")["body_hex"])).map_root == root
+    values = {each["stream"]: _hex(each["value"]) for each in known["accounts"]}
+    for each in (*known["present"], *known["absent"]):
+        other = None if each["other"] is None else (_hex(each["other"][0]), _hex(each["other"][1]))
+        proof = MapProof(tuple(map(_hex, each["siblings"])), other)
+        assert root_from_path(map_key(_hex(each["stream"])), values.get(each["stream"]), proof) == root
+    assert map_root(sorted((_hex(each["key"]), _hex(each["value"])) for each in known["accounts"])) == root
