@@ -52,10 +52,15 @@ def verify(cli: Cli) -> Answer:
         "equal": not differences,
         "differences": [each._asdict() for each in differences],
     }
-    said = "THE ARCHIVE IS NOT WHAT THE LOG SAYS" if differences else "the archive is what the log says"
+    nothing = "there is no archive yet: nothing was compared"
+    said = "the archive is what the log says" if found.segments else nothing
+    if differences:
+        said = "THE ARCHIVE IS NOT WHAT THE LOG SAYS"
     human: list[RenderableType] = [heading(said), *_shown(found, log)[1:]]
     if differences:
         human += [*_differences(differences), cli.following("replay   (is the log as it was?)", "archive rebuild")]
+    elif not found.segments:
+        human.append(cli.following("archive build"))
     return Answer(payload, human, VERIFICATION_FAILED if differences else 0)
 
 

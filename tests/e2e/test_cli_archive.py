@@ -63,6 +63,13 @@ def test_an_archive_equal_to_the_log_is_said_to_be(told: CommandLine) -> None:
     assert "the archive is what the log says" in told.run("archive", "verify").stdout
 
 
+def test_where_there_is_no_archive_nobody_is_told_that_it_is_right(told: CommandLine) -> None:
+    said = told.run("archive", "verify").stdout
+    assert "there is no archive yet: nothing was compared" in said
+    assert "archive build" in said
+    assert "is what the log says" not in said
+
+
 def test_a_missing_or_edited_file_ends_with_exit_code_three_until_it_is_rebuilt(told: CommandLine) -> None:
     told("archive", "build")
     told.credit("t9,cat,travel.metro,2026-03-03T08:00:00+08:00,1,km,", name="more.csv")
