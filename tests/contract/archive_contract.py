@@ -369,7 +369,7 @@ def found_by_verify(archive: Archive) -> bool:
 
 
 def _events(book: Book) -> list[Recorded]:
-    streams = book.journal.streams(ACCOUNT_TOPICS, book.journal.head().size)
+    streams = book.journal.streams(ACCOUNT_TOPICS, book.journal.head().size, personal=True)
     return [each for _, recorded in streams for each in recorded]
 
 

@@ -20,13 +20,14 @@ from application import initializing
 from application.book import Book
 from application.ports.archive import CREDITED, FROZEN, LINE, REVERSED, REVISED, row_values
 from domain.errors import Corrupt
-from domain.events.base import Recorded
-from domain.events.registry import encode
+from domain.events.base import Event, Recorded
+from domain.events.registry import encode, encode_part
 from infrastructure.archive import ParquetArchive, segments
 from infrastructure.memory import MemoryJournal, MemoryKeys
 from tests.contract.archive_contract import ArchiveContract, Forge, borders, plain
 from tests.fixtures.columns import rows_in
 from tests.fixtures.ledgers import Server
+from tests.fixtures.tampering import write_facts
 from tests.simulation.race_book import RaceBook
 from tests.simulation.small_worlds import set_limits, small_world
 from tests.simulation.world import World
@@ -36,8 +37,9 @@ LONG = os.environ.get("CARBON_LEDGER_LONG") == "1"
 KILLS, WORLDS = (200, 500) if LONG else (25, 25)
 
 
-def altered(each: Recorded, changes: dict[str, Any]) -> bytes:
-    return encode(msgspec.structs.replace(each.event, **changes), each.personal)
+def altered(each: Recorded, changes: dict[str, Any]) -> Event:
+    event: Event = msgspec.structs.replace(each.event, **changes)
+    return event
 
 
 @cache
@@ -63,7 +65,7 @@ class TestOverTheJournalInMemory(ArchiveContract):
 
         def forged(each: Recorded, changes: dict[str, Any]) -> None:
             row = journal._rows[each.position - 1]
-            journal._rows[each.position - 1] = row._replace(state=altered(each, changes))
+            journal._rows[each.position - 1] = row._replace(state=encode(altered(each, changes), each.personal))
 
         return forged
 
@@ -96,8 +98,7 @@ class TestOverPostgres(ArchiveContract):
         def forged(each: Recorded, changes: dict[str, Any]) -> None:
             with psycopg.connect(dsn.get_secret_value()) as conn:
                 conn.execute("SET session_replication_role = replica")
-                statement = "UPDATE journal.ledger_events SET state = %s WHERE notification_id = %s"
-                assert conn.execute(statement, (altered(each, changes), each.position)).rowcount == 1
+                write_facts(conn, each.position, encode_part(altered(each, changes)))
 
         return forged
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.cli_tools import METRO, CommandLine
+from tests.fixtures.tampering import replace_in_facts
 
 BIKE = "b1,ann,cycling.shared_bike,2019-03-01T09:15:00+08:00,3.1,km,CN-440300"
 OTHER = "t2,bob,travel.metro,2026-02-28T23:59:59+08:00,2,km,"
@@ -94,16 +95,8 @@ def test_a_missing_or_edited_file_ends_with_exit_code_three_until_it_is_rebuilt(
 def test_one_number_altered_in_the_log_is_named_by_account_and_position(told: CommandLine) -> None:
     told("archive", "build")
     with told.sql() as conn:
-        row = conn.execute(
-            "SELECT notification_id, originator_id FROM journal.ledger_events"
-            " WHERE topic = 'carbon.account.behavior-credited.v1' ORDER BY notification_id LIMIT 1"
-        ).fetchone()
-        assert row is not None
-        position, account = row
-        conn.execute(
-            "UPDATE journal.ledger_events SET state = convert_to(replace(convert_from(state, 'UTF8'),"
-            """ '"quantity":"3100"', '"quantity":"3101"'), 'UTF8') WHERE notification_id = %s""",
-            (position,),
+        ((position, account, _),) = replace_in_facts(
+            conn, "carbon.account.behavior-credited.v1", '"quantity":"3100"', '"quantity":"3101"'
         )
     answer = told("archive", "verify", code=3)
     assert answer["differences"] == [

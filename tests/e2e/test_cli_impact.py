@@ -10,6 +10,7 @@ from application.impact import canonical
 from domain.digest import sm3_hex
 from interfaces.cli.options import releases_of
 from tests.e2e.cli_tools import METRO, CommandLine, methodology
+from tests.fixtures.tampering import replace_in_facts
 
 RIDES = (
     "b1,ann,cycling.shared_bike,2019-03-01T09:15:00+08:00,3.1,km,CN-440300",
@@ -75,10 +76,8 @@ def test_a_recorded_plan_whose_credits_were_altered_is_found_out(cli: CommandLin
     cli.credit(*RIDES)
     cli(*PLAN)
     with cli.sql() as conn:
-        conn.execute(
-            "UPDATE journal.ledger_events SET state = convert_to(replace(convert_from(state, 'UTF8'), %s, %s), 'UTF8')"
-            " WHERE topic = 'carbon.account.behavior-credited.v1'",
-            ('"credited_mg":"105028"', '"credited_mg":"105029"'),
+        replace_in_facts(
+            conn, "carbon.account.behavior-credited.v1", '"credited_mg":"105028"', '"credited_mg":"105029"'
         )
     assert cli.refused("revision", "report", "R1", code=3) == "plan_differs"
 

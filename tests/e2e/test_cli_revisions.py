@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.e2e.cli_tools import METRO, CommandLine, methodology
+from tests.fixtures.tampering import replace_in_facts
 
 BIKE = "b1,ann,cycling.shared_bike,2019-03-01T09:15:00+08:00,3.1,km,CN-440300"
 OTHER_BIKE = "b2,bob,cycling.shared_bike,2018-10-01T00:00:00+08:00,2,km,"
@@ -177,12 +178,7 @@ def test_tampering_with_one_stored_number_is_found_where_it_stands(what: str, cl
     revise(cli)
     assert cli("replay")["mismatches"] == 0
     with cli.sql() as conn:
-        changed = conn.execute(
-            "UPDATE journal.ledger_events SET state = convert_to(replace(convert_from(state, 'UTF8'), %s, %s), 'UTF8')"
-            " WHERE topic = %s AND convert_from(state, 'UTF8') LIKE %s RETURNING originator_id, originator_version",
-            (old, new, f"carbon.account.{event}.v1", f"%{old}%"),
-        ).fetchall()
-    ((stream, version),) = changed
+        ((_, stream, version),) = replace_in_facts(conn, f"carbon.account.{event}.v1", old, new)
     replayed = cli("replay", code=3)
     assert replayed["mismatches"] == len(replayed["details"]) > 0
     found = [(d["stream"], d["version"], d["booked"], d["recomputed"]) for d in replayed["details"]]
@@ -214,5 +210,5 @@ def test_a_view_that_differs_from_the_log_is_found_and_repaired(cli: CommandLine
 
 def test_a_broken_rulebook_stops_the_line_as_corrupt(cli: CommandLine) -> None:
     with cli.sql() as conn:
-        conn.execute("UPDATE journal.ledger_events SET state = '{}' WHERE topic = 'carbon.decision.approved.v1'")
+        assert replace_in_facts(conn, "carbon.decision.approved.v1", '"decision"', '"decided"')
     assert cli.refused("totals", code=3) == "undecodable_event"
