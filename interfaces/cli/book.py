@@ -307,8 +307,8 @@ def _replayed(result: ReplayResult, *, fast: bool) -> list[RenderableType]:
     if fast:
         human.append(
             Text(
-                f"The fast kernel judged the archive, up to position {result.until}. The archive's rows were not compared "
-                "with the log's: `carbon-ledger archive verify` does that."
+                f"The fast kernel judged the archive, up to position {result.until}. The archive's rows were not "
+                "compared with the log's: `carbon-ledger archive verify` does that."
             )
         )
     if result.details:
