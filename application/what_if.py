@@ -68,11 +68,18 @@ def compare(
     """Two candidates of one code for the same days and region: the impact of each, and of the second over the first.
 
     ``difference`` is a report of its own: "before" is what the first would credit, "after" what the second would.
-    Raises Rejected as ``domain.revision.candidate_run``, and ``other_code``.
+    Raises Rejected as ``domain.revision.candidate_run``, and ``other_code``, ``same_candidate``.
     """
     rulebook = book.rulebook()
     as_of = book.journal.head().size
     _refuse_two_codes(rulebook, one, other)
+    if one == other:
+        raise Rejected(
+            "same_candidate",
+            f"{one.methodology} would be compared with itself",
+            field="methodology",
+            remedy="name two versions, or one version under two releases of its factor sets",
+        )
     runs = [
         rules.candidate_run(rulebook, each.methodology, start, end, region, each.releases, "", as_of)
         for each in (one, other)

@@ -74,6 +74,11 @@ class Chain(NamedTuple):
     named: int
 
     @property
+    def is_named(self) -> bool:
+        """Whether ``newest.json`` names the last of them; a build that was killed, or an edit, leaves one beyond it."""
+        return self.named == len(self.manifests)
+
+    @property
     def position(self) -> int:
         return self.manifests[-1].upto if self.manifests else 0
 
@@ -189,15 +194,21 @@ def known_borders(folder: Path) -> list[int]:
     """Positions at which segments ended, from whatever of the archive can still be read; ascending.
 
     Every border stands in several files (a manifest, the next one, names of segments, ``newest.json``): one that only
-    a single file tells of is a trace of damage.
+    a single file tells of is a trace of damage, unless files are lost: without it there would be fewer segments than
+    ``newest.json`` counts.
     """
     found: Counter[int] = Counter()
+    segments = 0
     for path in (folder / MANIFESTS).glob("*.json"):
         with suppress(Corrupt):
             manifest, _ = _decoded(Manifest, path)
             found.update((manifest.after, manifest.upto))
     with suppress(Corrupt):
-        found[_decoded(Newest, folder / NEWEST)[0].position] += 1
+        newest, _ = _decoded(Newest, folder / NEWEST)
+        segments = newest.number
+        found[newest.position] += 1
     for path in (folder / SEGMENTS).glob("*.parquet"):
         found.update(int(text) for text in path.stem.split("-") if text.isascii() and text.isdigit())
-    return sorted(position for position, files in found.items() if position > 0 and files > 1)
+    known = sorted(position for position in found if position > 0)
+    told_twice = [position for position in known if found[position] > 1]
+    return known if len(told_twice) < segments else told_twice

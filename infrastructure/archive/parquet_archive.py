@@ -72,7 +72,12 @@ class ParquetArchive(ArchiveReader):
             return chain.status()
 
     def verify(self, progress: Progress | None = None) -> list[ArchiveDifference]:
-        return compare(self._place(), self._chain(), self._book.journal, self._manifest_facts(), progress)
+        chain = self._chain()
+        if not chain.is_named:
+            # Somebody may be building, and about to name it: then it is named when the lock is free.
+            with locked(self._lock):
+                chain = self._chain()
+        return compare(self._place(), chain, self._book.journal, self._manifest_facts(), progress)
 
     def rebuild(self, progress: Progress | None = None) -> ArchiveStatus:
         with locked(self._lock), explained(self._folder):
@@ -127,14 +132,13 @@ class ParquetArchive(ArchiveReader):
             segment=name,
             after=after,
             upto=upto,
-            rule=RULE,
             **written._asdict(),
             **self._manifest_facts()(upto),
         )
         return Chain([*chain.manifests, manifest], write_manifest(folder, manifest), manifest.number)
 
     def _manifest_facts(self) -> Callable[[int], dict[str, Any]]:
-        """What manifests say of the rulebook, by the size of the log."""
+        """What manifests say of the rules, by the size of the log."""
         journal = self._book.journal
         events = journal.rulebook_events(0, journal.head().rulebook_position)
 
@@ -144,6 +148,7 @@ class ParquetArchive(ArchiveReader):
             published = {name: m.digest for name, m in rulebook.methodologies.items() if m.published_at}
             return {
                 "book": "" if rulebook.genesis is None else rulebook.genesis.book,
+                "rule": RULE,
                 "rulebook_position": rulebook.position,
                 "methodologies": published,
                 "releases": {f"{name}={number}": event.digest for (name, number), event in rulebook.releases.items()},
@@ -175,6 +180,6 @@ def _clean(folder: Path, chain: Chain) -> None:
     left += [path for place in (folder, folder / MANIFESTS) for path in place.glob(f"*{UNFINISHED}")]
     for path in left:
         path.unlink()
-    if chain.named < len(chain.manifests):
+    if not chain.is_named:
         last = chain.manifests[-1]
         write_newest(folder, Newest(format=FORMAT, number=last.number, position=last.upto, sm3=chain.digest))

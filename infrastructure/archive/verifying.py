@@ -16,7 +16,7 @@ from application.ports.archive import NONE, ArchiveDifference, Progress, Segment
 from application.ports.journal import Journal
 from domain.errors import Corrupt
 from infrastructure.archive.columns import SCHEMA, Group
-from infrastructure.archive.manifests import Chain, Manifest
+from infrastructure.archive.manifests import NEWEST, Chain, Manifest
 from infrastructure.archive.segments import SegmentFile, check_segment, groups
 
 DIFFERENCES_KEPT: Final = 1_000
@@ -30,11 +30,14 @@ def compare(
     facts: Callable[[int], dict[str, Any]],
     progress: Progress | None,
 ) -> list[ArchiveDifference]:
-    """The first differences; ``facts``: what a manifest says of the rulebook at a position."""
+    """The first differences; ``facts``: what a manifest says of the rules at a position."""
     found: list[ArchiveDifference] = []
     size = journal.head().size
     if chain.position > size:
         found.append(ArchiveDifference("", "position", str(chain.position), f"at most {size}, the size of the log"))
+    if not chain.is_named:
+        unnamed = f"names {chain.named} manifests, there are {len(chain.manifests)}"
+        found.append(ArchiveDifference("", NEWEST, unnamed, "all; after a killed build `archive build` names the last"))
     for manifest, segment in zip(chain.manifests, chain.status().segments, strict=True):
         if manifest.upto <= size:
             found += _facts(manifest, facts(manifest.upto))

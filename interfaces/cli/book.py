@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +16,7 @@ from application.queries import BookTotals
 from application.replaying import ReplayResult
 from domain.instants import instant_of
 from interfaces.cli.command import Cli, command, group
-from interfaces.cli.kernels import Kernel, is_fast
+from interfaces.cli.kernels import ReplayKernel, is_fast
 from interfaces.cli.options import AtPosition, Before, KnownAt, before_day
 from interfaces.cli.output import Answer, console_on, count_text, facts, heading, mass_text, masses_table, table
 
@@ -26,6 +27,8 @@ VERIFICATION_FAILED = 3
 _BOOK, _AUDIT = "Book", "Audit"
 _SHOWN_MISMATCHES = 20
 _ENGINES = ("local", "spark")
+_PROCESSES_PER_CORE = 4
+"""More of them only take memory from each other."""
 
 views = group("Views: the read side, made from the log and disposable.")
 
@@ -48,13 +51,24 @@ Master = Annotated[
         "--master", metavar="URL", help="Spark's master; all cores of this machine without it.", show_default=False
     ),
 ]
+
+
+def _processes(count: int | None) -> int | None:
+    most = _PROCESSES_PER_CORE * (os.cpu_count() or 1)
+    if count is not None and count > most:
+        raise typer.BadParameter(f"{count} are more than this machine is worth: at most {most}, four for each core")
+    return count
+
+
 Processes = Annotated[
     int | None,
     typer.Option(
         "--processes",
         metavar="N",
         min=1,
-        help="For the fast kernel on this machine; without it as many as the book and the cores are worth.",
+        help="For the fast kernel on this machine, at most four for each core; without it as many as the book and the "
+        "cores are worth.",
+        callback=_processes,
         show_default=False,
     ),
 ]
@@ -141,15 +155,19 @@ def _as_of(cli: Cli, ledger: Ledger, position: int, day: int, *, by_ref: bool) -
 def replay(
     cli: Cli,
     until: Until = None,
-    kernel: Kernel = "reference",
+    kernel: ReplayKernel = "reference",
     engine: EngineName = "local",
     master: Master = None,
     processes: Processes = None,
 ) -> Answer:
-    """Recompute every credit and revision from the facts and compare with what was booked; 3 if any differ."""
-    fast = is_fast(kernel)
-    _check_engine(engine, master, fast=fast)
+    """Recompute every credit and revision from the facts and compare with what was booked; 3 if any differ.
+
+    The reference reads the log. The fast kernel reads the archive: an edit of the log that is younger than the archive
+    is found by `archive verify`, or by the reference.
+    """
+    _check_engine(engine, master, kernel)
     with cli.ledger() as ledger:
+        fast = is_fast(kernel, ledger)
         if until is not None:
             queries.known_at(ledger.book, position=until, field="until")
         journal = ledger.book.journal
@@ -164,13 +182,16 @@ def replay(
                 result = replay_on(runner, ledger.book, ledger.archive, until, progress=tell)
             else:
                 result = replaying.replay(ledger.book, until, progress=tell)
-    return Answer(_replayed_json(result, kernel), _replayed(result), VERIFICATION_FAILED if result.mismatches else 0)
+    human = _replayed(result, fast=fast)
+    if fast:
+        human.append(cli.following("archive verify   (are the archive's rows those of the log?)"))
+    return Answer(_replayed_json(result, fast=fast), human, VERIFICATION_FAILED if result.mismatches else 0)
 
 
-def _check_engine(engine: str, master: str | None, *, fast: bool) -> None:
+def _check_engine(engine: str, master: str | None, kernel: str) -> None:
     if engine not in _ENGINES:
         raise typer.BadParameter(f"{engine!r} is not an engine: {', '.join(_ENGINES)}", param_hint="'--engine'")
-    if engine == "spark" and not fast:
+    if engine == "spark" and kernel != "fast":
         raise typer.BadParameter("Spark runs the fast kernel: add --kernel fast", param_hint="'--engine'")
     if master is not None and engine != "spark":
         raise typer.BadParameter("only --engine spark has a master", param_hint="'--master'")
@@ -249,7 +270,7 @@ def _totals(answer: BookTotals, occurred_before: str | None, *, provisional: boo
     return human
 
 
-def _replayed_json(result: ReplayResult, kernel: str) -> dict[str, Any]:
+def _replayed_json(result: ReplayResult, *, fast: bool) -> dict[str, Any]:
     return {
         "events": result.events,
         "credits": result.credits,
@@ -260,15 +281,18 @@ def _replayed_json(result: ReplayResult, kernel: str) -> dict[str, Any]:
         "seconds": round(result.seconds, 3),
         "until": result.until,
         "accounts": result.accounts,
-        "kernel": kernel,
+        "kernel": "fast" if fast else "reference",
+        "judged": "archive" if fast else "log",
         "by_reference": result.by_reference,
         "details": [each._asdict() | {"stream": str(each.stream)} for each in result.details],
     }
 
 
-def _replayed(result: ReplayResult) -> list[RenderableType]:
+def _replayed(result: ReplayResult, *, fast: bool) -> list[RenderableType]:
     rate = f" ({result.events / result.seconds:,.0f} events/s)" if result.seconds else ""
-    said = "the history is what it was" if result.mismatches == 0 else "THE HISTORY DOES NOT MATCH ITS FACTS"
+    said = "what the archive holds follows from its facts" if fast else "the history is what it was"
+    if result.mismatches:
+        said = "THE HISTORY DOES NOT MATCH ITS FACTS"
     pairs = [
         ("events", count_text(result.events)),
         ("credits", count_text(result.credits)),
@@ -280,6 +304,13 @@ def _replayed(result: ReplayResult) -> list[RenderableType]:
         ("time", f"{result.seconds:.1f} s{rate}"),
     ]
     human: list[RenderableType] = [heading(f"replayed: {said}"), facts(pairs)]
+    if fast:
+        human.append(
+            Text(
+                f"The fast kernel judged the archive, up to position {result.until}. The archive's rows were not "
+                "compared with the log's: `carbon-ledger archive verify` does that."
+            )
+        )
     if result.details:
         rows = [(d.stream, d.version, d.position, d.what, d.booked, d.recomputed) for d in result.details]
         columns = ("stream", "version>", "position>", "what", "booked>", "recomputed>")

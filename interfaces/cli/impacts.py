@@ -50,6 +50,8 @@ def plan_text(payload: dict[str, Any], planned: Planned) -> list[RenderableType]
     ]
     if not payload["credits"]:
         human.append(Text("No booked credit is in scope; approving it only decides how late rows are valued."))
+    elif not payload["changed_accounts"]:
+        human.append(Text("This changes no account's balance."))
     if payload["not_valued"]:
         human.append(Text(f"{payload['not_valued']:,} credits cannot be valued by {version} and would be worth 0:"))
         human += [
@@ -67,17 +69,18 @@ def comparison_text(payload: dict[str, Any]) -> list[RenderableType]:
     """A comparison for people."""
     first, second, difference = payload["first"], payload["second"], payload["difference"]
     days = f"from {first['from'] or 'open'} to {first['to'] or 'open'} in region {first['region']}"
-    rows = [("credits", *(count_text(side["credits"]) for side in (first, second)), "")]
+    rows = []
     for label, key in (("before", "before_mg"), ("after", "after_mg"), ("difference", "delta_mg")):
         one, two = int(first[key]), int(second[key])
         rows.append((label, mass_text(one), mass_text(two), mass_text(two - one)))
-    for key in (*_DIRECTIONS, "not_valued"):
+    for key in ("credits", *_DIRECTIONS, "not_valued"):
         label = key.replace("_", " ")
         rows.append((label, *map(count_text, (first[key], second[key], second[key] - first[key]))))
     head = ("", f"{first['methodology']}>", f"{second['methodology']}>", "second - first>")
     return [
         heading(f"{first['methodology']} or {second['methodology']}, {days}; nothing was recorded"),
         table(head, rows),
+        Text("The last column is what the second would make more than the first; a minus sign says less."),
         Text(
             f"Of {count_text(difference['accounts'])} accounts {count_text(difference['rising_accounts'])} would hold "
             f"more under the second than under the first, {count_text(difference['falling_accounts'])} less."

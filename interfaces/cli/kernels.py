@@ -13,36 +13,44 @@ from application.run_accounts import RunAccounts, fast_accounts, reference_accou
 if TYPE_CHECKING:
     from interfaces.bootstrap import Ledger
 
-KERNELS: Final = ("reference", "fast")
+KERNELS: Final = ("reference", "fast", "auto")
 FAST_FROM_EVENTS: Final = 200_000
 """Below it the reference is done before the compiled code is loaded."""
 
+_AUTO: Final = f"auto: fast from {FAST_FROM_EVENTS:,} events on."
+
+
+def _kernel(text: str) -> str:
+    if text not in KERNELS:
+        raise typer.BadParameter(f"{text!r} is not a kernel: {', '.join(KERNELS)}")
+    return text
+
+
+ReplayKernel = Annotated[
+    str,
+    typer.Option(
+        "--kernel",
+        metavar="KERNEL",
+        help="reference: the law, in plain Python, judges the log. fast: the same law compiled judges the archive, "
+        f"whose rows it does not compare with the log's (`archive verify` does). {_AUTO}",
+        parser=_kernel,
+    ),
+]
 Kernel = Annotated[
     str,
     typer.Option(
         "--kernel",
         metavar="KERNEL",
-        help="reference: the law, in plain Python, on the log. fast: the same law compiled, on the archive.",
-    ),
-]
-AnyKernel = Annotated[
-    str,
-    typer.Option(
-        "--kernel",
-        metavar="KERNEL",
-        help=f"reference, fast, or auto: fast from {FAST_FROM_EVENTS:,} events on. The answer is the same.",
+        help="reference: the law, in plain Python, on the log. fast: the same law compiled, on the archive. "
+        f"{_AUTO} The answer is the same where the archive is what the log says.",
+        parser=_kernel,
     ),
 ]
 
 
-def is_fast(kernel: str, ledger: Ledger | None = None) -> bool:
-    """Whether the fast kernel is asked for; with a ledger ``auto`` is a choice too."""
-    choices = KERNELS if ledger is None else ("auto", *KERNELS)
-    if kernel not in choices:
-        raise typer.BadParameter(f"{kernel!r} is not a kernel: {', '.join(choices)}", param_hint="'--kernel'")
-    if kernel == "auto" and ledger is not None:
-        return ledger.book.journal.head().size >= FAST_FROM_EVENTS
-    return kernel == "fast"
+def is_fast(kernel: str, ledger: Ledger) -> bool:
+    """Whether the fast kernel is to be used."""
+    return kernel == "fast" or (kernel == "auto" and ledger.book.journal.head().size >= FAST_FROM_EVENTS)
 
 
 def parts_by(kernel: str, ledger: Ledger) -> Parts:

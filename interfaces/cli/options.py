@@ -20,6 +20,7 @@ from domain.values import day_number
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})")
 _PARTNER = re.compile(r"[A-Za-z0-9.-]{1,64}")
+_REVISION = re.compile(r"R[1-9][0-9]{0,8}")
 _RELEASE = re.compile(r"([^=]+)=([1-9][0-9]{0,8})")
 _MAX_REASON_CHARACTERS = 500
 
@@ -72,6 +73,12 @@ def _partner(text: str) -> str:
     return text
 
 
+def _revision(text: str) -> str:
+    if not _REVISION.fullmatch(text):
+        raise typer.BadParameter(f"{text!r} is not the name of a revision such as R1; `revision list` shows all")
+    return text
+
+
 def _release(text: str) -> str:
     if not _RELEASE.fullmatch(text):
         raise typer.BadParameter(f"{text!r} is not SET=N such as CN-ELEC-AVG=2")
@@ -94,7 +101,10 @@ SecondVersion = Annotated[
     str, typer.Argument(metavar="B", help="Another version of the same code.", show_default=False)
 ]
 RevisionId = Annotated[
-    str, typer.Argument(metavar="ID", help="The revision, as `revision plan` named it.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="ID", help="The revision, as `revision plan` named it: R1.", parser=_revision, show_default=False
+    ),
 ]
 By = Annotated[str, typer.Option("--by", metavar="ACTOR", help="Who does this; is recorded as given.", parser=_actor)]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; is recorded.", parser=_reason)]
@@ -164,7 +174,12 @@ Before = Annotated[
 ]
 KnownAt = Annotated[
     str | None,
-    typer.Option("--known-at", metavar="T", help="As the ledger knew it at this RFC 3339 time.", parser=_instant),
+    typer.Option(
+        "--known-at",
+        metavar="T",
+        help="As the ledger knew it at this RFC 3339 time, such as 2026-03-01T08:15:00+08:00.",
+        parser=_instant,
+    ),
 ]
 AtPosition = Annotated[
     int | None,

@@ -12,7 +12,7 @@ from domain.rulebook import RevisionRun
 from interfaces.cli.changes import changes_json, changes_table, period_texts
 from interfaces.cli.command import Cli, command, group
 from interfaces.cli.impacts import comparison_text, impact_facts, plan_json, plan_text
-from interfaces.cli.kernels import AnyKernel, accounts_by, parts_by
+from interfaces.cli.kernels import Kernel, accounts_by, parts_by
 from interfaces.cli.options import (
     By,
     DryRun,
@@ -48,7 +48,7 @@ def plan(
     release: Releases = None,
     report: ReportTo = None,
     dry_run: DryRun = False,
-    kernel: AnyKernel = "auto",
+    kernel: Kernel = "auto",
 ) -> Answer:
     """Work out what valuing the civil days from --from until before --to anew would do. Changes no balance."""
     asked = (version, wire_day(start), wire_day(end), by)
@@ -77,7 +77,7 @@ def compare(
     release_a: ReleasesOfFirst = None,
     release_b: ReleasesOfSecond = None,
     report: ReportTo = None,
-    kernel: AnyKernel = "auto",
+    kernel: Kernel = "auto",
 ) -> Answer:
     """What each of two candidate versions would do to the same days, and by how much they differ. Records nothing.
 
@@ -95,7 +95,7 @@ def compare(
 
 
 @command(app, "report", example="revision report R1 --report impact-of-R1")
-def report_(cli: Cli, revision: RevisionId, report: ReportTo = None, kernel: AnyKernel = "auto") -> Answer:
+def report_(cli: Cli, revision: RevisionId, report: ReportTo = None, kernel: Kernel = "auto") -> Answer:
     """Work out the impact report of a recorded plan again, and hold it against the recorded digest; 3 if it differs.
 
     It shows the book as it was when the revision was planned, whatever has happened since.
@@ -133,7 +133,7 @@ def approve(cli: Cli, revision: RevisionId, by: By) -> Answer:
 
 
 @command(app, "apply", example="revision apply R1")
-def apply(cli: Cli, revision: RevisionId, kernel: AnyKernel = "auto") -> Answer:
+def apply(cli: Cli, revision: RevisionId, kernel: Kernel = "auto") -> Answer:
     """Post the differences of an approved revision to every account. Resumes where it was stopped."""
     with cli.ledger() as ledger, cli.progress.counting("applying", "accounts") as tell:
         revising.apply(ledger.book, revision, progress=tell, accounts=accounts_by(kernel, ledger))

@@ -24,7 +24,8 @@ from domain.events.base import Event, Recorded
 from domain.events.registry import encode, encode_part
 from infrastructure.archive import ParquetArchive, segments
 from infrastructure.memory import MemoryJournal, MemoryKeys
-from tests.contract.archive_contract import ArchiveContract, Forge, borders, plain
+from tests.contract.archive_contract import Forge, borders, plain
+from tests.contract.archive_losses_contract import ArchiveLossesContract
 from tests.fixtures.columns import rows_in
 from tests.fixtures.ledgers import Server
 from tests.fixtures.tampering import write_facts
@@ -51,7 +52,7 @@ def world_in_memory(seed: int) -> Book:
     return Book(world.journal, world.keys)
 
 
-class TestOverTheJournalInMemory(ArchiveContract):
+class TestOverTheJournalInMemory(ArchiveLossesContract):
     """Random worlds: revisions in parts, reversals, caps, several writers."""
 
     @pytest.fixture(params=SEEDS)
@@ -83,7 +84,7 @@ def world_on_postgres(server: Server) -> Iterator[Book]:
 
 
 @pytest.mark.xdist_group("archive on postgres")
-class TestOverPostgres(ArchiveContract):
+class TestOverPostgres(ArchiveLossesContract):
     """The same over the real journal."""
 
     @pytest.fixture

@@ -111,8 +111,25 @@ def test_a_comparison_writes_nothing_to_the_log_and_three_files_on_request(cli: 
     text = cli.run(*COMPARE).stdout
     for told in ("CYCLING-SHARED@1 or CYCLING-SHARED@2", "Of 2 accounts 2 would hold more", compared["digest"]):
         assert told in text
-    same = cli("revision", "compare", "CYCLING-SHARED@2", "CYCLING-SHARED@2", *DAYS)["difference"]
-    assert (same["credits"], same["changed_accounts"], same["delta_mg"]) == (2, 0, "0")
+    rows = [line.split() for line in text.splitlines()]
+    assert ["credits", "2", "2", "0"] in rows
+    assert ["rising", "accounts", "0", "2", "2"] in rows
+    assert "The last column is what the second would make more than the first" in text
+
+
+def test_a_version_is_not_compared_with_itself_but_under_two_releases(cli: CommandLine) -> None:
+    twice = ("revision", "compare", "CYCLING-SHARED@2", "CYCLING-SHARED@2", *DAYS)
+    assert cli.refused(*twice) == "same_candidate"
+    assert cli.refused(*twice, "--release-b", "NO-SET=1") == "release_unknown"
+
+
+def test_a_plan_that_changes_no_balance_says_so(cli: CommandLine) -> None:
+    cli.credit(*RIDES)
+    remark = "This changes no account's balance."
+    same = ("revision", "plan", "CYCLING-SHARED@1", *DAYS, "--by", "alice", "--dry-run")
+    assert cli(*same)["changed_accounts"] == 0
+    assert remark in cli.run(*same).stdout
+    assert remark not in cli.run(*PLAN, "--dry-run").stdout
 
 
 def test_a_comparison_asks_for_the_releases_that_each_version_uses(cli: CommandLine) -> None:
