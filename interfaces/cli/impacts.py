@@ -69,7 +69,7 @@ def comparison_text(payload: dict[str, Any]) -> list[RenderableType]:
     """A comparison for people."""
     first, second, difference = payload["first"], payload["second"], payload["difference"]
     days = f"from {first['from'] or 'open'} to {first['to'] or 'open'} in region {first['region']}"
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for label, key in (("before", "before_mg"), ("after", "after_mg"), ("difference", "delta_mg")):
         one, two = int(first[key]), int(second[key])
         rows.append((label, mass_text(one), mass_text(two), mass_text(two - one)))
