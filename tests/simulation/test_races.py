@@ -158,8 +158,8 @@ def test_an_append_held_invisible_is_skipped_by_no_view(race_book: RaceBook, led
 def _rulebook_not_compared(patch: pytest.MonkeyPatch) -> None:
     right = JournalRecorder._append
 
-    def wrong(self: JournalRecorder, cursor: Any, rows: Any, _: Any, *rest: Any) -> Appended:
-        return right(self, cursor, rows, None, *rest)
+    def wrong(self: JournalRecorder, cursor: Any, rows: Any, contents: Any, _: Any, *rest: Any) -> Appended:
+        return right(self, cursor, rows, contents, None, *rest)
 
     patch.setattr(JournalRecorder, "_append", wrong)
 
