@@ -24,10 +24,10 @@ KEPT_LEVELS = 8
 
 
 class Subtree(NamedTuple):
-    """The root of a complete subtree: 2^level leaves, the ``index``-th of these from the left."""
+    """The root of a complete subtree of 2^level leaves; ``number`` such subtrees stand to its left."""
 
     level: int
-    index: int
+    number: int
     root: bytes
 
 
@@ -201,10 +201,10 @@ class Folding:
 
     def add(self, node: Subtree) -> None:
         """Raises Rejected ``proof_malformed`` for what stands elsewhere."""
-        level, index, root = node
-        if not 0 <= level < 64 or index << level != self._size or len(root) != HASH_BYTES:
+        level, number, root = node
+        if not 0 <= level < 64 or number << level != self._size or len(root) != HASH_BYTES:
             raise _malformed(
-                f"a subtree of level {level} with index {index} does not follow {self._size} leaves", "tree"
+                f"a subtree of level {level} with number {number} does not follow {self._size} leaves", "tree"
             )
         rest = self._size >> level
         while rest & 1:

@@ -175,7 +175,7 @@ def test_leaves_and_the_subtrees_without_them_fold_to_the_root(size: int, data: 
     rest = [Subtree(level, index, node(level, index)) for level, index in subtrees_without(size, wanted)]
     shown = [Subtree(0, index, leaves[index]) for index in wanted]
     folding = Folding()
-    for each in sorted([*rest, *shown], key=lambda part: part.index << part.level):
+    for each in sorted([*rest, *shown], key=lambda part: part.number << part.level):
         folding.add(each)
     assert folding.root(size) == naive(leaves)
     assert len(rest) <= (len(wanted) + 1) * size.bit_length()
