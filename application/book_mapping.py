@@ -12,11 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby, islice
 from uuid import UUID
 
+from application.book import Book
 from application.ports.audit_log import MapStore, StreamState
 from application.projections.entries import balance_changes, statement_rows
 from domain.audit.book_map import Entry, Item, MapPart, balances_bytes, map_key, map_part, map_root, map_value
 from domain.errors import Corrupt
 from domain.events.base import Recorded
+from domain.events.registry import TOPICS
 from domain.values import integer_of
 
 PREFIX_BITS = 16
@@ -111,6 +113,15 @@ class MapChanges:
         for behavior, mg in self._balances.get(stream, {}).items():
             balances[behavior] = balances.get(behavior, 0) + mg
         return StreamState(stream, self._versions[stream], balances_bytes(sorted(balances.items())).decode("ascii"))
+
+
+def map_states(book: Book, upto: int) -> Iterator[tuple[UUID, StreamState]]:
+    """Every stream's place in the map as the first ``upto`` events say, by stream id."""
+    for stream, recorded in book.journal.streams(sorted(TOPICS), upto):
+        changes = balance_changes(statement_rows(recorded))
+        balances = {behavior: change.credited_mg for (_, behavior), change in changes.items()}
+        text = balances_bytes(sorted(balances.items())).decode("ascii")
+        yield stream, StreamState(stream, recorded[-1].version, text)
 
 
 def part_of(prefix: int, states: Mapping[bytes, StreamState]) -> Item | None:

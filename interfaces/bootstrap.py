@@ -81,7 +81,7 @@ class Ledger:
         """What signs and proves."""
         journal = self.book.journal
         assert isinstance(journal, EventsourcingJournal)
-        log = PostgresAuditLog(journal.datastore)
+        log = PostgresAuditLog(journal.datastore, journal.stored)
         return Auditing(self.book, log, log, self.verifier, self.keys.signer)
 
     @cached_property

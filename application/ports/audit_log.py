@@ -54,6 +54,10 @@ class StreamState(NamedTuple):
     balances: str
 
 
+Wrong = tuple[str, str, str, str]
+"""Code, place, message, remedy of something found."""
+
+
 class AuditLog(Protocol):
     """Port of what a checkpoint is made from, and of the checkpoints."""
 
@@ -84,6 +88,12 @@ class AuditLog(Protocol):
 
     def keep_subtrees(self, subtrees: Sequence[Subtree]) -> None: ...
 
+    def unopened(self, page: Sequence[Logged]) -> list[Wrong]:
+        """Personal parts that do not open though their account's key is there, or whose key is gone unexplained."""
+
+    def wrong_account_keys(self) -> list[Wrong]:
+        """Keys of accounts that do not open, and keys of accounts that were never opened."""
+
     def forget(self) -> None:
         """Remove subtrees and map, which can be made anew."""
 
@@ -96,6 +106,9 @@ class MapStore(Protocol):
 
     def streams(self, prefixes: Sequence[int]) -> Iterator[tuple[bytes, StreamState]]:
         """The keys and states of these prefixes' streams, by key."""
+
+    def count(self) -> int:
+        """How many streams the map holds."""
 
     def put(self, states: Mapping[bytes, StreamState], parts: Mapping[int, Item]) -> None:
         """New and changed streams by key, and what stands for their prefixes now."""

@@ -16,11 +16,13 @@ from eventsourcing.postgres import PostgresDatastore
 from psycopg import Connection, ServerCursor
 from psycopg.rows import tuple_row
 
-from application.ports.audit_log import Kept, Logged, StreamState, TreeHead
+from application.ports.audit_log import Kept, Logged, StreamState, TreeHead, Wrong
 from domain.audit.book_map import Item, MapPart
+from domain.audit.leaves import unpack
 from domain.audit.merkle import HASH_BYTES, Subtree
-from domain.errors import Corrupt
+from domain.errors import Corrupt, LedgerError
 from infrastructure.postgres.connecting import connection
+from infrastructure.stored_events import StoredEvents
 
 PAGE = 5_000
 PREFIX_BITS = 16
@@ -50,8 +52,10 @@ ON CONFLICT (prefix) DO UPDATE SET root = EXCLUDED.root, key = EXCLUDED.key, val
 class PostgresAuditLog:
     """Ports ``AuditLog`` and ``MapStore``."""
 
-    def __init__(self, datastore: PostgresDatastore) -> None:
+    def __init__(self, datastore: PostgresDatastore, stored: StoredEvents) -> None:
+        """``stored``: opens personal parts, to see whether they open."""
         self._datastore = datastore
+        self._stored = stored
         self._signing = threading.local()
 
     @contextmanager
@@ -134,6 +138,24 @@ class PostgresAuditLog:
             for each in subtrees:
                 copy.write_row(each)
 
+    def unopened(self, page: Sequence[Logged]) -> list[Wrong]:
+        sealed = [each for each in page if unpack(each.state).sealed]
+        found: list[Wrong] = []
+        for each, error in self._stored.unopened([(e.stream, e.version, e.topic, e.state) for e in sealed]):
+            place = f"{sealed[each].stream}@{sealed[each].version} position {sealed[each].position}"
+            found.append((error.code, place, error.message, error.remedy))
+        return found
+
+    def wrong_account_keys(self) -> list[Wrong]:
+        found: list[Wrong] = []
+        with self._reading() as conn, _scan(conn, "SELECT account_id, wrapped FROM journal.account_keys", ()) as rows:
+            for account, wrapped in rows:
+                try:
+                    self._stored.keys.opened(account, bytes(wrapped))
+                except LedgerError as error:
+                    found.append((error.code, f"journal.account_keys {account}", error.message, error.remedy))
+        return found
+
     def forget(self) -> None:
         self._held.execute("TRUNCATE views.tree_nodes, views.map_streams, views.map_parts")
 
@@ -150,6 +172,9 @@ class PostgresAuditLog:
         with self._reading() as conn, _scan(conn, _MAP_STREAMS, (list(prefixes),)) as rows:
             for key, stream, version, balances in rows:
                 yield bytes(key), StreamState(stream, version, balances)
+
+    def count(self) -> int:
+        return int(self._fetch("SELECT count(*) FROM views.map_streams", ())[0][0])
 
     def put(self, states: Mapping[bytes, StreamState], parts: Mapping[int, Item]) -> None:
         with self._held.cursor() as cursor:

@@ -25,6 +25,7 @@ from interfaces.cli import (
     archive,
     behaviors,
     book,
+    checking,
     checkpoints,
     consents,
     factors,
@@ -72,6 +73,7 @@ def root_options(home: Home = None, as_json: AsJson = False, show_version: ShowV
 
 
 book.register(app)
+checking.register(app)
 verifying.register(app)
 app.add_typer(archive.app, name="archive", rich_help_panel="Audit")
 app.add_typer(checkpoints.app, name="checkpoint", rich_help_panel="Audit")

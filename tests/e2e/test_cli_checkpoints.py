@@ -97,7 +97,7 @@ def test_a_proof_with_one_thing_changed_is_refused(cli: CommandLine) -> None:
     refused(in_credit("salt", credit["salt"].upper().replace("0", "A") or "A" * 32), code="proof_malformed")
     refused(in_credit("position", 1e3), code="proof_malformed")
     refused(
-        lambda p: p.__setitem__("checkpoint", proof["checkpoint"].replace("\ntime 20", "\ntime 19")),
+        lambda p: p.__setitem__("checkpoint", proof["checkpoint"].replace("\ntime 20", "\ntime 21")),
         code="signature_wrong",
     )
     refused(lambda p: p.__setitem__("more", 1), code="proof_malformed")
