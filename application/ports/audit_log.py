@@ -62,7 +62,7 @@ class AuditLog(Protocol):
     """Port of what a checkpoint is made from, and of the checkpoints."""
 
     def signing(self) -> AbstractContextManager[None]:
-        """Until the block ends this thread alone may keep things; a failure inside keeps nothing."""
+        """Until the block ends this thread alone may keep things; a failure inside keeps nothing. Blocks may nest."""
 
     def head(self) -> TreeHead: ...
 
@@ -71,6 +71,9 @@ class AuditLog(Protocol):
 
     def logged_streams(self, streams: Sequence[UUID]) -> Iterator[Logged]:
         """Every event of these streams, by stream id and version."""
+
+    def logged_topics(self, topics: Sequence[str], upto: int) -> Iterator[Logged]:
+        """Every event of these topics at positions up to ``upto``, by stream id and version."""
 
     def newest(self, *, with_map: bool = False) -> Kept | None:
         """The checkpoint of the greatest size; ``with_map``: of those that name a map."""

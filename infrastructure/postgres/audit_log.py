@@ -30,10 +30,10 @@ _LOCK = "SELECT pg_advisory_xact_lock(hashtext('carbon_ledger.signing'))"
 _EVENT = "notification_id, originator_id, originator_version, topic, state"
 _LOGGED = f"SELECT {_EVENT} FROM journal.ledger_events WHERE notification_id > %s AND notification_id <= %s ORDER BY 1"
 _COMMITS = "SELECT last_position, recorded_us FROM journal.log_commits WHERE last_position > %s ORDER BY 1"
-_OF_STREAMS = f"""
+_BY_STREAM = f"""
 SELECT {_EVENT}, (
     SELECT recorded_us FROM journal.log_commits WHERE last_position >= e.notification_id ORDER BY last_position LIMIT 1)
-FROM journal.ledger_events AS e WHERE originator_id = ANY(%s) ORDER BY originator_id, originator_version
+FROM journal.ledger_events AS e WHERE {{}} ORDER BY originator_id, originator_version
 """
 _KEPT = "size, map_position, frontier, note"
 _MAP_STREAMS = """
@@ -60,6 +60,9 @@ class PostgresAuditLog:
 
     @contextmanager
     def signing(self) -> Iterator[None]:
+        if getattr(self._signing, "conn", None) is not None:
+            yield  # within what this thread holds already
+            return
         with connection(self._datastore) as conn, conn.transaction():
             conn.execute(_LOCK)
             conn.execute("CREATE TEMP TABLE IF NOT EXISTS map_changes (LIKE views.map_streams) ON COMMIT DELETE ROWS")
@@ -89,7 +92,13 @@ class PostgresAuditLog:
                 yield Logged(position, stream, version, topic, recorded_us, bytes(state))
 
     def logged_streams(self, streams: Sequence[UUID]) -> Iterator[Logged]:
-        with self._reading() as conn, _scan(conn, _OF_STREAMS, (list(streams),)) as events:
+        yield from self._by_stream("originator_id = ANY(%s)", (list(streams),))
+
+    def logged_topics(self, topics: Sequence[str], upto: int) -> Iterator[Logged]:
+        yield from self._by_stream("topic = ANY(%s) AND notification_id <= %s", (list(topics), upto))
+
+    def _by_stream(self, condition: str, params: Sequence[object]) -> Iterator[Logged]:
+        with self._reading() as conn, _scan(conn, _BY_STREAM.format(condition), params) as events:
             for position, stream, version, topic, state, recorded_us in events:
                 yield Logged(position, stream, version, topic, recorded_us or 0, bytes(state))
 
