@@ -185,8 +185,8 @@ class _Verification:
     def _check_keys(self, step: Step, checkpoint: Checkpoint) -> None:
         events = [each for _, each in self._events(KEYS, _KEY_TOPICS, step)]
         self._check_versions(step, KEYS, events)
-        if any(each.stream != SIGNING_KEYS for each in events):
-            raise _refused("key_unknown", KEYS, "an event of another stream stands among those of the keys")
+        if {each.stream for each in events} != {SIGNING_KEYS}:
+            raise _refused("key_unknown", KEYS, "these are not the events of the log's signing keys")
         self._state(SIGNING_KEYS, events, {})
         genesis = self._rulebook.genesis
         keys = signing_keys("" if genesis is None else genesis.book, events, self._verify)
