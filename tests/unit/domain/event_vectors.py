@@ -129,11 +129,13 @@ def log() -> list[Logged]:
 def rows() -> list[StateRow]:
     """The same as the journal stores them."""
     new = [GENESIS.new(BOOK, 1), *(each.new(ACCOUNT, place) for place, each in enumerate(OF_THE_ACCOUNT, start=1))]
-    parts = [
-        (e.stream, e.version, e.event.TOPIC, encode_part(e.event), e.personal and encode_part(e.personal)) for e in new
-    ]
+    parts = [(e.stream, e.version, e.event.TOPIC, encode_part(e.event), _personal(e.personal)) for e in new]
     with patch("secrets.token_bytes", told_bytes([0xC0, 0xD0])):
         return stored_events(wrapped_key()).rows_of(parts, set())[0]
+
+
+def _personal(part: Personal | None) -> bytes | None:
+    return None if part is None else encode_part(part)
 
 
 def read(rows: Sequence[StateRow], stored: StoredEvents) -> list[Recorded]:
