@@ -19,7 +19,7 @@ from application.ports.archive import Archive
 from application.ports.audit_log import Kept, StreamState
 from application.ports.views import Views
 from application.replaying import ReplayResult, replay
-from application.tree_walk import beginning, walk
+from application.tree_walk import beginning, recorded_of, walk
 from domain.audit.book_map import map_key
 from domain.audit.merkle import root_of
 from domain.errors import LedgerError
@@ -67,7 +67,9 @@ class _Findings:
         try:
             yield
         except LedgerError as error:
-            self.add(error.code, error.field, error.message, error.remedy)
+            self.add(error.code, error.field or area, error.message, error.remedy)
+        except Exception as error:  # noqa: BLE001  # one edited number must not hide what else was edited
+            self.add("unreadable", area, f"{type(error).__name__}: {error}"[:500], "restore a backup, or report this")
 
 
 def check(
@@ -150,6 +152,9 @@ def _check_log(auditing: Auditing, keys: list[SigningKey], found: _Findings) -> 
                 )
         for code, place, message, remedy in log.unopened(grown.page):
             found.add(code, place, message, remedy)
+        for each in grown.page:
+            with found.within("log"):
+                recorded_of(each)
         if grown.kept is not None:
             found.area = "checkpoints"
             good = _check_kept(auditing, head.book, grown.kept, keys, root_of(grown.frontier), good, found)

@@ -21,6 +21,7 @@ from domain.audit.book_map import Item, MapPart
 from domain.audit.leaves import unpack
 from domain.audit.merkle import HASH_BYTES, Subtree
 from domain.errors import Corrupt, LedgerError
+from infrastructure.gm.sm4 import key_version
 from infrastructure.postgres.connecting import connection
 from infrastructure.stored_events import StoredEvents
 
@@ -35,6 +36,7 @@ SELECT {_EVENT}, (
     SELECT recorded_us FROM journal.log_commits WHERE last_position >= e.notification_id ORDER BY last_position LIMIT 1)
 FROM journal.ledger_events AS e WHERE {{}} ORDER BY originator_id, originator_version
 """
+_REWRAP = "run `carbon-ledger keys rewrap`: it writes every key and the epoch anew"
 _KEPT = "size, map_position, frontier, note"
 _MAP_STREAMS = """
 SELECT key, stream, version, balances FROM views.map_streams WHERE prefix = ANY(%s) ORDER BY prefix, key
@@ -157,12 +159,24 @@ class PostgresAuditLog:
 
     def wrong_account_keys(self) -> list[Wrong]:
         found: list[Wrong] = []
-        with self._reading() as conn, _scan(conn, "SELECT account_id, wrapped FROM journal.account_keys", ()) as rows:
-            for account, wrapped in rows:
+        keys = self._stored.keys
+        ((epoch, book_epoch),) = self._fetch(
+            "SELECT max(epoch), (SELECT key_epoch FROM journal.log_head) FROM journal.account_keys", ()
+        )
+        if (epoch or 0) != book_epoch:
+            found.append(
+                ("epoch_differs", "journal.log_head", f"epoch {book_epoch}, keys are of {epoch or 0}", _REWRAP)
+            )
+        query = "SELECT account_id, epoch, wrapped FROM journal.account_keys"
+        with self._reading() as conn, _scan(conn, query, ()) as rows:
+            for account, epoch, wrapped in rows:
+                place = f"journal.account_keys {account}"
                 try:
-                    self._stored.keys.opened(account, bytes(wrapped))
+                    keys.opened(account, bytes(wrapped))
+                    if epoch != key_version(bytes(wrapped)):
+                        found.append(("epoch_differs", place, f"epoch {epoch} beside a key of another", _REWRAP))
                 except LedgerError as error:
-                    found.append((error.code, f"journal.account_keys {account}", error.message, error.remedy))
+                    found.append((error.code, place, error.message, error.remedy))
         return found
 
     def forget(self) -> None:
