@@ -97,33 +97,29 @@ def check(
         _check_map(auditing, keys, found)
     with found.within(begin("replay")):
         replayed = replay(auditing.book)
-        for each in replayed.details:
-            found.add(
-                "mismatch",
-                f"{each.stream}@{each.version} position {each.position}",
-                f"{each.what}: booked {each.booked}, recomputed {each.recomputed}",
-                "keep the database as evidence; restore the event from a backup",
-            )
-        found.count += replayed.mismatches - len(replayed.details)
+        _add_mismatches(replayed, found)
     with found.within(begin("views")):
         for view in views.check():
             if view.differing:
-                found.add(
-                    "view_differs",
-                    f"views.{view.view}",
-                    f"{view.differing} rows differ from the log",
-                    "run `views rebuild`",
-                )
+                text = f"{view.differing} rows differ from the log"
+                found.add("view_differs", f"views.{view.view}", text, "run `views rebuild`")
     if archive is not None:
         with found.within(begin("archive")):
             for difference in archive.verify():
-                found.add(
-                    "archive_differs",
-                    difference.segment,
-                    f"{difference.what}: archived {difference.archived}, expected {difference.expected}",
-                    "run `archive rebuild`",
-                )
+                text = f"{difference.what}: archived {difference.archived}, expected {difference.expected}"
+                found.add("archive_differs", difference.segment, text, "run `archive rebuild`")
     return Checked(auditing.log.head().size, found.count, found.kept, replayed)
+
+
+def _add_mismatches(replayed: ReplayResult, found: _Findings) -> None:
+    for each in replayed.details:
+        found.add(
+            "mismatch",
+            f"{each.stream}@{each.version} position {each.position}",
+            f"{each.what}: booked {each.booked}, recomputed {each.recomputed}",
+            "keep the database as evidence; restore the event from a backup",
+        )
+    found.count += replayed.mismatches - len(replayed.details)
 
 
 def _check_log(auditing: Auditing, keys: list[SigningKey], found: _Findings) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from application import exporting
 from application.accounts import account_id
-from application.exporting import Selection
+from application.exporting import Exported, Selection
 from interfaces.cli.command import Cli, command, group
 from interfaces.cli.options import before_day
 from interfaces.cli.output import Answer, count_text, facts, heading
@@ -80,6 +80,11 @@ def bundle(
                 sample_seed=sample_seed,
                 progress=tell,
             )
+    payload, human = _told(out, done, redacted=redacted)
+    return Answer(payload, [*human, cli.following(f"verify {out} --key log.pem")])
+
+
+def _told(out: Path, done: Exported, *, redacted: bool) -> tuple[dict[str, Any], list[Any]]:
     payload: dict[str, Any] = {
         "file": str(out),
         "size_bytes": out.stat().st_size,
@@ -97,6 +102,4 @@ def bundle(
         ("events", f"{count_text(done.events)} of {count_text(done.checkpoint.size)}"),
         ("personal facts", "left out" if redacted else "in clear, in personal.jsonl"),
     ]
-    return Answer(
-        payload, [heading("the bundle is written"), facts(pairs), cli.following(f"verify {out} --key log.pem")]
-    )
+    return payload, [heading("the bundle is written"), facts(pairs)]
