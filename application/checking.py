@@ -216,20 +216,6 @@ def _check_map(auditing: Auditing, keys: list[SigningKey], found: _Findings) -> 
         found.add("map_changed", "views.map_parts", "the parts do not lead to the root that was signed", _REBUILD)
 
 
-def _add_mismatches(replayed: ReplayResult, found: _Findings) -> None:
-    for each in replayed.details:
-        found.add(
-            "mismatch",
-            f"{each.stream}@{each.version} position {each.position}",
-            f"{each.what}: booked {each.booked}, recomputed {each.recomputed}",
-            "keep the database as evidence; restore the event from a backup",
-        )
-    found.count += replayed.mismatches - len(replayed.details)
-
-
-_REBUILD = "run `checkpoint rebuild`"
-
-
 def _stream_text(was: StreamState | None, state: StreamState) -> str:
     if was is None:
         return "the stream is not in the map"
