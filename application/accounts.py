@@ -7,24 +7,27 @@ records what a pending revision run owes the account, in the same append (DESIGN
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeAlias, TypeVar
 from uuid import UUID, uuid4
 
 from application.book import Book
 from application.ports.journal import Append
 from domain import account as rules
 from domain.account import Account
-from domain.actors import check_actor, check_reason
+from domain.actors import check_actor
 from domain.behavior import reference_fault
 from domain.errors import Rejected
 from domain.events import account as events
-from domain.events.base import Event, NewEvent
+from domain.events.base import Event, NewEvent, Personal
 from domain.history import AccountHistory
 from domain.instants import instant_of, instant_text
 from domain.revision import pending_revision, scope_of
 from domain.rulebook import Rulebook
 
 T = TypeVar("T")
+
+Act: TypeAlias = tuple[Event, Personal | None]
+"""What is to be recorded: facts, and the personal part."""
 
 
 class Acted(NamedTuple):
@@ -94,15 +97,16 @@ def grant_consent(
         valid_from=None if bounds[0] is None else instant_text(bounds[0]),
         valid_to=None if bounds[1] is None else instant_text(bounds[1]),
         evidence=evidence,
-        asserter=check_actor(by),
+        asserter=None,
     )
+    personal = events.ConsentGrantedPersonal(asserter=check_actor(by))
 
-    def decide(account: Account) -> Event:
+    def decide(account: Account) -> Act:
         if account.status == "closed":
             raise Rejected(
                 "account_closed", "the account is closed", field="account", remedy="a closed account stays closed"
             )
-        return event
+        return event, personal
 
     return _act(book, account_ref, decide)
 
@@ -110,7 +114,7 @@ def grant_consent(
 def withdraw_consent(book: Book, account_ref: str, by: str, reason: str, consent: int | None = None) -> Acted:
     """Withdraw one consent, or every active one. Raises Rejected ``consent_unknown``."""
 
-    def decide(_: Rulebook, account: Account) -> tuple[list[Event], None]:
+    def decide(_: Rulebook, account: Account) -> tuple[list[Act], None]:
         named = [each.version for each in account.consents] if consent is None else [consent]
         if not named:
             raise Rejected(
@@ -149,7 +153,7 @@ def reverse(book: Book, account_ref: str, source_ref: str, by: str, reason: str,
             remedy="`account statement` lists its credits; name the partner with --partner",
         )
 
-    def decide(rulebook: Rulebook, account: Account) -> tuple[list[Event], int]:
+    def decide(rulebook: Rulebook, account: Account) -> tuple[list[Act], int]:
         owed: list[Event] = []
         for run in rulebook.pending_runs():
             owed += pending_revision(account, run, scope_of(rulebook, run), lambda i: _history(book, i))
@@ -169,25 +173,24 @@ def reverse(book: Book, account_ref: str, source_ref: str, by: str, reason: str,
             behavior=facts.behavior,
             day=facts.day,
             reversed_mg=str(worth),
-            reason=check_reason(reason),
             by=check_actor(by),
         )
-        return [*owed, reversal], worth
+        return [*((event, None) for event in owed), (reversal, rules.because(reason))], worth
 
     return _append(book, found, decide)
 
 
-def _act(book: Book, account_ref: str, decide: Callable[[Account], Event]) -> Acted:
+def _act(book: Book, account_ref: str, decide: Callable[[Account], Act]) -> Acted:
     acted, _ = _append(book, account_id(book, account_ref), lambda _, account: ([decide(account)], None))
     return acted
 
 
-def _append(book: Book, stream: UUID, decide: Callable[[Rulebook, Account], tuple[list[Event], T]]) -> tuple[Acted, T]:
+def _append(book: Book, stream: UUID, decide: Callable[[Rulebook, Account], tuple[list[Act], T]]) -> tuple[Acted, T]:
     with book.journal.exclusive() as head:
         rulebook = book.rulebook(head.rulebook_position)
         account = book.journal.accounts([stream])[stream]
         decided, answer = decide(rulebook, account)
-        new = [NewEvent(stream, account.version + n, event) for n, event in enumerate(decided, start=1)]
+        new = [NewEvent(stream, account.version + n, *act) for n, act in enumerate(decided, start=1)]
         return Acted(stream, book.journal.append(Append(new, rulebook.position)).last), answer
 
 

@@ -164,7 +164,7 @@ def explain(book: Book, account_ref: str, source_ref: str, partner: str) -> dict
         "partner": credit.facts.partner,
         "intake": credit.facts.intake,
         "line": credit.facts.line,
-        "source_ref": source_ref,
+        "source_ref": None if credit.personal is None else source_ref,
         "behavior": credit.facts.behavior,
         "occurred_at": None if credit.personal is None else credit.personal.occurred_at,
         "day": credit.facts.day,
@@ -191,7 +191,7 @@ def _valuation(rulebook: Rulebook, credit: Credit, index: int, times: dict[int, 
         "reason": valuation.reason,
     }
     if valuation.by == "reversal":
-        return answer
+        return answer | {"reason": valuation.reason or None}
     version = rulebook.methodologies[valuation.methodology]
     source = rulebook.revisions.get(valuation.by) or rulebook.proposals[valuation.by]
     decision = rulebook.decision_from(source, valuation.position)

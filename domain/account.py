@@ -196,29 +196,36 @@ def open_account(kind: str, account_ref: str) -> tuple[events.AccountOpened, eve
     return events.AccountOpened(kind=kind), events.AccountOpenedPersonal(account_ref=account_ref)
 
 
-def freeze(account: Account, by: str, reason: str) -> events.AccountFrozen:
+def freeze(account: Account, by: str, reason: str) -> tuple[events.AccountFrozen, events.ReasonPersonal]:
     """Raises Rejected ``account_frozen``, ``account_closed``."""
     _refuse_closed(account)
     if account.status == "frozen":
         raise Rejected("account_frozen", "the account is frozen already", field="account", remedy="nothing to do")
-    return events.AccountFrozen(by=check_actor(by), reason=check_reason(reason))
+    return events.AccountFrozen(by=check_actor(by)), because(reason)
 
 
-def unfreeze(account: Account, by: str, reason: str) -> events.AccountUnfrozen:
+def unfreeze(account: Account, by: str, reason: str) -> tuple[events.AccountUnfrozen, events.ReasonPersonal]:
     """Raises Rejected ``account_not_frozen``, ``account_closed``."""
     _refuse_closed(account)
     if account.status != "frozen":
         raise Rejected("account_not_frozen", "the account is open", field="account", remedy="nothing to do")
-    return events.AccountUnfrozen(by=check_actor(by), reason=check_reason(reason))
+    return events.AccountUnfrozen(by=check_actor(by)), because(reason)
 
 
-def close(account: Account, by: str, reason: str) -> events.AccountClosed:
+def close(account: Account, by: str, reason: str) -> tuple[events.AccountClosed, events.ReasonPersonal]:
     """Raises Rejected ``account_closed``."""
     _refuse_closed(account)
-    return events.AccountClosed(by=check_actor(by), reason=check_reason(reason))
+    return events.AccountClosed(by=check_actor(by)), because(reason)
 
 
-def withdraw_consent(account: Account, consent: int, by: str, reason: str) -> events.ConsentWithdrawn:
+def because(reason: str) -> events.ReasonPersonal:
+    """A reason as it is recorded. Raises Rejected ``reason_malformed``."""
+    return events.ReasonPersonal(reason=check_reason(reason))
+
+
+def withdraw_consent(
+    account: Account, consent: int, by: str, reason: str
+) -> tuple[events.ConsentWithdrawn, events.ConsentWithdrawnPersonal]:
     """Raises Rejected ``consent_unknown``."""
     if consent not in {c.version for c in account.consents}:
         raise Rejected(
@@ -227,7 +234,8 @@ def withdraw_consent(account: Account, consent: int, by: str, reason: str) -> ev
             field="consent",
             remedy="`account show` lists the active consents",
         )
-    return events.ConsentWithdrawn(consent=consent, by=check_actor(by), reason=check_reason(reason))
+    personal = events.ConsentWithdrawnPersonal(by=check_actor(by), reason=check_reason(reason))
+    return events.ConsentWithdrawn(consent=consent), personal
 
 
 def _refuse_closed(account: Account) -> None:

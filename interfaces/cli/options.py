@@ -106,8 +106,21 @@ RevisionId = Annotated[
         metavar="ID", help="The revision, as `revision plan` named it: R1.", parser=_revision, show_default=False
     ),
 ]
-By = Annotated[str, typer.Option("--by", metavar="ACTOR", help="Who does this; is recorded as given.", parser=_actor)]
-Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; is recorded.", parser=_reason)]
+By = Annotated[
+    str,
+    typer.Option(
+        "--by",
+        metavar="ACTOR",
+        help="Who does this; is recorded for ever, as given: staff or a system, never an account holder.",
+        parser=_actor,
+    ),
+]
+Reason = Annotated[
+    str,
+    typer.Option(
+        "--reason", metavar="TEXT", help="Why; is recorded, sealed like everything about a person.", parser=_reason
+    ),
+]
 Start = Annotated[str, typer.Option("--from", metavar="DATE", help="First civil day, or `open`.", parser=_day_or_open)]
 End = Annotated[
     str,

@@ -64,7 +64,6 @@ def _reversed_by_hand(world: World, credit: int, account_ref: str = "ann") -> No
         behavior=facts.facts.behavior,
         day=facts.facts.day,
         reversed_mg=str(facts.mass),
-        reason="",
         by="eve",
     )
     world.on_account(event, account_ref)
@@ -144,7 +143,7 @@ def a_credit_after_its_consent_was_withdrawn() -> World:
     world.introduce(metro(1, "1"))
     world.credited(trip("1", at="2019-05-01T08:00:00Z"))
     (credit,) = world.all_of(events.BehaviorCredited)
-    world.on_account(events.ConsentWithdrawn(consent=credit.consent, by="ann", reason="no more"))
+    world.on_account(events.ConsentWithdrawn(consent=credit.consent))
     world.on_account(credit)
     return world
 

@@ -119,7 +119,7 @@ def test_the_standing_of_the_account_is_judged_before_the_rules_and_after_the_ro
     world.send(trip("t0", region="CN"))
     world.withdraw("TRAVEL-METRO@1", leave_gap=True)
     assert codes(world.send(trip("t1"))) == ["no_applicable_methodology"]
-    world.on_account(events.ConsentWithdrawn(consent=2, by="ann", reason="no"))
+    world.on_account(events.ConsentWithdrawn(consent=2))
     assert codes(world.send(trip("t1"))) == ["no_consent"]
     world.on_account(account_rules.freeze(world.head(), "olga", "check"))
     assert codes(world.send(trip("t1"), trip("t2", quantity="0"))) == ["account_frozen", "quantity_not_positive"]

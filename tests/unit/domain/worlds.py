@@ -22,7 +22,7 @@ from domain.behavior import Behavior, Refusal, columns_of, parse_behavior
 from domain.crediting import Batch, Credited, Intake, Known, Outcome, Row
 from domain.digest import MerkleRoot, new_sm3, sm3_hex
 from domain.events import account as events
-from domain.events.base import Event, NewEvent, Recorded, RulebookEvent
+from domain.events.base import Event, NewEvent, Personal, Recorded, RulebookEvent
 from domain.events.intake import IntakeClosed, IntakeOpened
 from domain.events.registry import encode, recorded
 from domain.events.rulebook import BookOpened, RevisionCompleted
@@ -222,11 +222,11 @@ class World:
         self.append(NewEvent(account_id, 1, *account_rules.open_account(kind, account_ref)))
         self.account_ids[key_of("account", account_ref)] = account_id
 
-    def on_account(self, event: Event, account_ref: str = "ann") -> int:
-        """Record one decided event of an account; returns its version."""
+    def on_account(self, act: Event | tuple[Event, Personal], account_ref: str = "ann") -> int:
+        """Record one decided event of an account, with its personal part if it has one; returns its version."""
         stream = self.account_id(account_ref)
         version = len(self.streams[stream]) + 1
-        self.append(NewEvent(stream, version, event))
+        self.append(NewEvent(stream, version, *(act if isinstance(act, tuple) else (act,))))
         return version
 
     def grant(
@@ -244,9 +244,9 @@ class World:
             valid_from=start,
             valid_to=end,
             evidence=sm3_hex(b"signed form"),
-            asserter=account_ref,
+            asserter=None,
         )
-        return self.on_account(granted, account_ref)
+        return self.on_account((granted, events.ConsentGrantedPersonal(asserter=account_ref)), account_ref)
 
     def intake(self, partner: str = PARTNER, *, opens: bool = True, content: str = "") -> Intake:
         """Open an intake. ``content`` stands for the bytes received."""
@@ -323,10 +323,10 @@ class World:
             behavior=known.facts.behavior,
             day=known.facts.day,
             reversed_mg=str(worth),
-            reason="sent by mistake",
             by="olga",
         )
-        self.append(NewEvent(known.account, len(self.streams[known.account]) + 1, reversed_))
+        why = account_rules.because("sent by mistake")
+        self.append(NewEvent(known.account, len(self.streams[known.account]) + 1, reversed_, why))
         return worth
 
     # -- revisions ---------------------------------------------------------------------------------------------
