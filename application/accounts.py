@@ -81,7 +81,10 @@ def grant_consent(
     evidence: str,
     by: str,
 ) -> Acted:
-    """A direct consent. Raises Rejected ``account_unknown``, ``account_closed``, ``consent_malformed``."""
+    """A direct consent.
+
+    Raises Rejected ``account_unknown``, ``account_closed``, ``account_erased``, ``consent_malformed``.
+    """
     try:
         bounds = [None if text is None else instant_of(text) for text in (valid_from, valid_to)]
     except ValueError as error:
@@ -102,10 +105,7 @@ def grant_consent(
     personal = events.ConsentGrantedPersonal(asserter=check_actor(by))
 
     def decide(account: Account) -> Act:
-        if account.status == "closed":
-            raise Rejected(
-                "account_closed", "the account is closed", field="account", remedy="a closed account stays closed"
-            )
+        rules.refuse_ended(account)
         return event, personal
 
     return _act(book, account_ref, decide)

@@ -12,6 +12,7 @@ from uuid import uuid4
 from application import methodologies
 from application.book import Book
 from application.ports.journal import Append
+from domain.erasure import DEFAULT_RETENTION_DAYS, check_retention
 from domain.events.base import NewEvent
 from domain.events.rulebook import BookOpened
 from domain.kernel.method_file import method_from_document
@@ -20,12 +21,22 @@ from domain.streams import BOOK
 ACTORS = ("catalogue-drafter", "catalogue-reviewer", "catalogue-certifier", "catalogue-publisher")
 
 
-def open_book(book: Book, *, clock: str = "system") -> bool:
-    """Write the genesis event unless there is one. ``clock``: system, or simulated for demonstrations."""
+def open_book(book: Book, *, clock: str = "system", retention_days: int = DEFAULT_RETENTION_DAYS) -> bool:
+    """Write the genesis event unless there is one. ``clock``: system, or simulated for demonstrations.
+
+    Raises Rejected ``retention_malformed``.
+    """
+    check_retention(retention_days)
     with book.journal.exclusive() as head:
         if head.size:
             return False
-        genesis = BookOpened(previous=0, book=str(uuid4()), clock=clock, pepper_check=book.keys.check())
+        genesis = BookOpened(
+            previous=0,
+            book=str(uuid4()),
+            clock=clock,
+            pepper_check=book.keys.check(),
+            retention_days=retention_days,
+        )
         book.journal.append(Append([NewEvent(BOOK, 1, genesis)], 0, moves_rulebook=True))
     return True
 

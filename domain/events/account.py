@@ -185,3 +185,32 @@ class AccountClosed(Event, frozen=True, kw_only=True):
     STREAM: ClassVar[str] = "account"
     PERSONAL: ClassVar[type[Personal] | None] = ReasonPersonal
     by: str
+
+
+class ErasureRequested(Event, frozen=True, kw_only=True):
+    """Somebody asks to erase the person's data; nothing is erased yet.
+
+    ``ground``: consent-withdrawn, purpose-over, service-ended, unlawful or other-law (PIPL 47).
+    """
+
+    TOPIC: ClassVar[str] = "carbon.account.erasure-requested.v1"
+    STREAM: ClassVar[str] = "account"
+    PERSONAL: ClassVar[type[Personal] | None] = ReasonPersonal
+    ground: str
+    by: str
+
+
+class PersonalDataErased(Event, frozen=True, kw_only=True):
+    """Receipt: with this event the account's look-up by reference and its wrapped key are gone. Facts stay as they are.
+
+    Nothing opens its personal parts any more, from when the key-encryption key of ``epoch`` is destroyed too (the next
+    ``keys rewrap``, with every backup of the key store that still holds it): until then a backup of the database does.
+    ``request``: version of the request in this stream; ``by`` is not who asked. ``epoch``: the key-encryption key under
+    which the account's key was wrapped.
+    """
+
+    TOPIC: ClassVar[str] = "carbon.account.personal-data-erased.v1"
+    STREAM: ClassVar[str] = "account"
+    request: int
+    epoch: int
+    by: str

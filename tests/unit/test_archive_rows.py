@@ -15,6 +15,8 @@ from application.ports.archive import (
     CONSENT_WITHDRAWN,
     CONSENTED,
     CREDITED,
+    ERASED,
+    ERASURE_REQUESTED,
     FROZEN,
     IRREGULAR,
     LINE,
@@ -136,10 +138,12 @@ def test_every_kind_of_event_of_an_account_has_its_kind_of_row() -> None:
         events.AccountFrozen(**FREEZING),
         events.AccountUnfrozen(**FREEZING),
         events.AccountClosed(**FREEZING),
+        events.ErasureRequested(ground="unlawful", by="alice"),
+        events.PersonalDataErased(request=10, epoch=1, by="bob"),
     )
     assert {type(event) for event in said} == {cls for cls in EVENTS if cls.STREAM == "account"}
     expected = [OPENED, CONSENTED, CONSENT_WITHDRAWN, CREDITED, REVERSED, REVISED, LINE, FROZEN, UNFROZEN, CLOSED]
-    assert kinds(*said) == expected
+    assert kinds(*said) == [*expected, ERASURE_REQUESTED, ERASED]
     assert rows(*said)[2].refers_to == 2
 
 

@@ -148,6 +148,15 @@ def a_credit_after_its_consent_was_withdrawn() -> World:
     return world
 
 
+def an_erasure_approved_by_who_asked_for_it() -> World:
+    world = book()
+    world.introduce(metro(1, "1"))
+    world.credited(trip("1", at="2019-05-01T08:00:00Z"))
+    version = world.on_account(events.ErasureRequested(ground="unlawful", by="eve"))
+    world.on_account(events.PersonalDataErased(request=version, epoch=1, by="Eve"))
+    return world
+
+
 def versions_out_of_log_order() -> World:
     """Two credits under a cap have each other's version: the log gives the room to one, the stream to the other."""
     world = book()
@@ -178,6 +187,7 @@ WRONG: dict[str, Callable[[], World]] = {
     "a credit before the lines of a run": a_credit_before_the_lines_of_a_run,
     "a credit while the account was frozen": a_credit_while_the_account_was_frozen,
     "a credit after its consent was withdrawn": a_credit_after_its_consent_was_withdrawn,
+    "an erasure approved by who asked for it": an_erasure_approved_by_who_asked_for_it,
     "versions out of log order": versions_out_of_log_order,
     "a version that is missing": a_version_that_is_missing,
     "a line with another reason": _changed(2, reason="quantity_out_of_range"),

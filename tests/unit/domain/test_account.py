@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from domain import account as rules
-from domain.account import CLOSING_DAYS, Account
+from domain.account import CLOSING_DAYS, Account, Asked
 from domain.events import account as events
 from domain.events.base import Event
 from domain.instants import instant_of
@@ -87,6 +87,7 @@ def test_other_kinds_of_accounts_are_refused() -> None:
 FROZEN = events.AccountFrozen(by="olga")
 UNFROZEN = events.AccountUnfrozen(by="olga")
 CLOSED = events.AccountClosed(by="olga")
+ERASED = events.PersonalDataErased(request=2, epoch=1, by="otto")
 
 
 @pytest.mark.parametrize(
@@ -103,6 +104,8 @@ CLOSED = events.AccountClosed(by="olga")
         (rules.close, [], None),
         (rules.close, [FROZEN], None),
         (rules.close, [CLOSED], "account_closed"),
+        *((act, [ERASED], "account_erased") for act in (rules.freeze, rules.unfreeze, rules.close)),
+        *((act, [CLOSED, ERASED], "account_erased") for act in (rules.freeze, rules.unfreeze, rules.close)),
     ],
 )
 def test_an_account_is_frozen_unfrozen_and_closed_only_where_that_makes_sense(
@@ -218,8 +221,10 @@ def test_a_snapshot_holds_everything_that_deciding_needs() -> None:
     account.apply(5, credited("2026-05-05", str(2**80)))
     account.apply(6, rules.withdraw_consent(account, 3, "ann", "no")[0])
     account.apply(7, FROZEN)
+    account.apply(8, events.ErasureRequested(ground="unlawful", by="olga"))
     again = Account.from_snapshot(ID, account.snapshot())
     for name in ("id", "version", "kind", "status", "withdrawn", "consents", "uses", "revised"):
         assert getattr(again, name) == getattr(account, name), name
     assert again.use_of(CODE).since == day_number("2026-01-01")
     assert again.snapshot() == account.snapshot()
+    assert again.erasure == Asked(8, "olga")

@@ -87,7 +87,7 @@ def test_every_topic_is_unique_and_says_subject_fact_and_shape() -> None:
 
 
 def test_events_are_sorted_into_streams_that_readers_ask_for() -> None:
-    assert len(ACCOUNT_TOPICS) == 9
+    assert len(ACCOUNT_TOPICS) == 11
     assert {TOPICS[topic].STREAM for topic in ACCOUNT_TOPICS} == {"account"}
     assert {TOPICS[topic].STREAM for topic in RULEBOOK_TOPICS} == {
         "book",

@@ -113,6 +113,11 @@ class _Writer:
         self._record(events.ConsentWithdrawn(consent=consent))
 
     def _stand(self) -> None:
+        if self._draw(st.integers(0, 5)) == 0:
+            self._record(events.ErasureRequested(ground="unlawful", by="olga"))
+            if self._draw(st.booleans()):
+                self._record(events.PersonalDataErased(request=len(self.stream), epoch=1, by="otto"))
+            return
         kind = self._draw(st.sampled_from([events.AccountFrozen, events.AccountUnfrozen, events.AccountClosed]))
         self._record(kind(by="olga"))
 

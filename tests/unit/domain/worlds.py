@@ -14,7 +14,7 @@ from uuid import UUID
 import msgspec
 
 from domain import account as account_rules
-from domain import decisions, factors, methodology
+from domain import decisions, erasure, factors, methodology
 from domain import revision as revisions
 from domain.account import Account
 from domain.applicability import ChangeOfHand
@@ -105,7 +105,7 @@ class World:
         self.rulebook = Rulebook()
         self.account_ids: dict[bytes, UUID] = {}
         self.refs: dict[bytes, Known] = {}
-        genesis = BookOpened(previous=0, book="town", clock="simulated", pepper_check="00")
+        genesis = BookOpened(previous=0, book="town", clock="simulated", pepper_check="00", retention_days=0)
         self.append(self.rulebook.record("book", "book", genesis))
 
     def tell(self, now: str) -> None:
@@ -203,7 +203,7 @@ class World:
 
     def account_streams(self) -> list[UUID]:
         """Every account, by id."""
-        return sorted(self.account_ids.values())
+        return sorted(stream for stream, held in self.streams.items() if held[0].event.STREAM == "account")
 
     def head(self, account_ref: str = "ann") -> Account:
         return self.head_of(self.account_id(account_ref))
@@ -228,6 +228,17 @@ class World:
         version = len(self.streams[stream]) + 1
         self.append(NewEvent(stream, version, *(act if isinstance(act, tuple) else (act,))))
         return version
+
+    def erase(self, account_ref: str = "ann", ground: str = "consent-withdrawn") -> UUID:
+        """Ask for it and approve it; afterwards nobody finds the account by its reference."""
+        self.on_account(erasure.request(self.head(account_ref), "olga", ground, "as the letter says"), account_ref)
+        self.on_account(erasure.erase(self.head(account_ref), "otto", 1), account_ref)
+        account_id = self.account_ids.pop(key_of("account", account_ref))
+        self.streams[account_id] = [each._replace(personal=None) for each in self.streams[account_id]]
+        self.refs.update(
+            (ref, known._replace(personal=None)) for ref, known in self.refs.items() if known.account == account_id
+        )
+        return account_id
 
     def grant(
         self,
