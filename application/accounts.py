@@ -38,17 +38,28 @@ class Acted(NamedTuple):
 
 
 def account_id(book: Book, account_ref: str) -> UUID:
-    """Raises Rejected ``account_unknown``."""
+    """The account of a reference; or the account with this id, the only name that an erased one has.
+
+    Raises Rejected ``account_unknown``.
+    """
     key = book.keys.account(account_ref)
-    found = book.journal.find_accounts([key]).get(key)
+    found = book.journal.find_accounts([key]).get(key) or _by_id(book, account_ref)
     if found is None:
         raise Rejected(
             "account_unknown",
-            "there is no account with this reference",
+            "there is no account with this reference or id",
             field="account_ref",
             remedy="open it with `account open`, or import behaviors with --open-accounts",
         )
     return found
+
+
+def _by_id(book: Book, text: str) -> UUID | None:
+    try:
+        named = UUID(text)
+    except ValueError:
+        return None
+    return named if str(named) == text and named in book.journal.accounts([named]) else None
 
 
 def open_account(book: Book, account_ref: str, kind: str = "individual") -> Acted:
@@ -140,7 +151,8 @@ def close(book: Book, account_ref: str, by: str, reason: str) -> Acted:
 def reverse(book: Book, account_ref: str, source_ref: str, by: str, reason: str, partner: str) -> tuple[Acted, int]:
     """Reverse the credit of a partner's reference; returns also the mg that it was worth.
 
-    Raises Rejected ``account_unknown``, ``credit_unknown``, ``already_reversed``.
+    Raises Rejected ``account_unknown``, ``credit_unknown``, ``already_reversed``, ``account_erased`` (a reversal needs
+    a reason on record, and nothing can be sealed for who was erased).
     """
     found = account_id(book, account_ref)
     ref = book.keys.ref(partner, source_ref)
@@ -154,6 +166,7 @@ def reverse(book: Book, account_ref: str, source_ref: str, by: str, reason: str,
         )
 
     def decide(rulebook: Rulebook, account: Account) -> tuple[list[Act], int]:
+        rules.refuse_erased(account)
         owed: list[Event] = []
         for run in rulebook.pending_runs():
             owed += pending_revision(account, run, scope_of(rulebook, run), lambda i: _history(book, i))

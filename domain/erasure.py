@@ -48,7 +48,7 @@ def last_entry(recorded: Iterable[Recorded]) -> int:
 
     A revision does not count: it values what happened before once more, and would keep people for ever.
     """
-    return max(each.position for each in recorded if isinstance(each.event, _RETAINED))
+    return max((each.position for each in recorded if isinstance(each.event, _RETAINED)), default=0)
 
 
 def first_day(last_entry_us: int, retention_days: int) -> int:

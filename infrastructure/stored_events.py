@@ -30,6 +30,10 @@ Parts = tuple[UUID, int, str, bytes, bytes | None]
 """Stream, version, topic, facts, personal part in clear."""
 
 
+class KeyMissing(Corrupt):
+    """A personal part cannot be sealed: its account has no key."""
+
+
 class StoredEvents:
     """The way from events to rows and back. ``book``: asked once for the id of the book."""
 
@@ -43,7 +47,7 @@ class StoredEvents:
         return self.rows_of([_parts(each) for each in events], opened)
 
     def rows_of(self, parts: Sequence[Parts], opened: Set[UUID]) -> tuple[list[StateRow], list[NewKey]]:
-        """The same for events whose parts are bytes already. Raises Corrupt ``account_key_missing``."""
+        """The same for events whose parts are bytes already. Raises KeyMissing."""
         made, new = self.keys.make(opened) if opened else ({}, [])
         others = {part[0] for part in parts if part[4] is not None} - opened
         keys = {**self.keys.of(others), **made} if others else made
@@ -57,7 +61,7 @@ class StoredEvents:
 
     def _sealed(self, key: SM4Key | None, stream: UUID, version: int, topic: str, personal: bytes) -> bytes:
         if key is None:
-            raise Corrupt(
+            raise KeyMissing(
                 "account_key_missing",
                 "the account has no key: it was erased, or the table of keys was changed",
                 field=f"{stream}@{version}",

@@ -7,12 +7,12 @@ that opens its account, or not at all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from psycopg import Connection, ServerCursor
+from psycopg import Connection, Cursor, ServerCursor
 from psycopg.rows import tuple_row
 
 from domain.errors import Corrupt, Unavailable
@@ -87,6 +87,12 @@ def rewrap(conn: Connection[Any], old: SM4Key, new: SM4Key) -> int:
             done += len(page)
     conn.execute("UPDATE journal.log_head SET key_epoch = %s WHERE key_epoch > 0", (new.version,))
     return done
+
+
+def erase(cursor: Cursor[Any], accounts: Sequence[UUID]) -> None:
+    """Destroy the keys of accounts, and what leads to the accounts from their references."""
+    cursor.execute("DELETE FROM journal.account_keys WHERE account_id = ANY(%s)", (list(accounts),))
+    cursor.execute("DELETE FROM journal.account_refs WHERE account_id = ANY(%s)", (list(accounts),))
 
 
 def wrapped(kek: SM4Key, account: UUID, key: SM4Key) -> bytes:

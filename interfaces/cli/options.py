@@ -89,7 +89,8 @@ Version = Annotated[
     str, typer.Argument(metavar="CODE@V", help="Methodology version, as in TRAVEL-METRO@1.", show_default=False)
 ]
 AccountRef = Annotated[
-    str, typer.Argument(metavar="REF", help="The account's reference, as the bank names it.", show_default=False)
+    str,
+    typer.Argument(metavar="REF", help="The account's reference, as the bank names it; or its id.", show_default=False),
 ]
 SourceRef = Annotated[
     str, typer.Argument(metavar="SOURCE_REF", help="The partner's reference of the behavior.", show_default=False)

@@ -232,7 +232,7 @@ def test_a_stock_insert_is_refused_and_the_log_stays_as_it_is(
     recorder = PostgresApplicationRecorder(stock_datastore, events_table_name="ledger_events")
     recorder.create_table()
     head = book.head()
-    with pytest.raises(PersistenceError, match="append refused"):
+    with pytest.raises(PersistenceError, match="does not hold"):
         recorder.insert_events([StoredEvent(uuid4(), 1, "topic", b"{}")])
     assert book.head() == head
     assert book.span(head.size + 9) == (head.size, 1, head.size)
