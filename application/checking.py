@@ -220,3 +220,6 @@ def _stream_text(was: StreamState | None, state: StreamState) -> str:
     if was is None:
         return "the stream is not in the map"
     return f"version {was.version} with {was.balances!r}; the log says {state.version} with {state.balances!r}"
+
+
+_REBUILD = "run `checkpoint rebuild`"
