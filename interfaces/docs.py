@@ -150,8 +150,9 @@ def events_page() -> str:
 _EVENTS_INTRODUCTION = """\
 The permanent record: what the log may hold. A topic, once released, never changes its shape; a new shape is a new
 topic with the next `.vN`, and old ones are lifted when they are read. Facts are pseudonymous; whatever tells who, when
-exactly or where is the personal part, kept apart so that it can be erased without touching a number. Masses and
-quantities are integers as decimal text, of any size."""
+exactly or where, and all free text about a person, is the personal part: kept apart and sealed under the account's key,
+so that it can be erased without touching a number ([erasure.md](erasure.md)). Masses and quantities are integers as
+decimal text, of any size."""
 
 
 def _example() -> str:
@@ -162,7 +163,7 @@ def _example() -> str:
     )  # fmt: skip
     personal = BehaviorCreditedPersonal(source_ref="trip-77", occurred_at="2026-03-01T08:15:00+08:00")
     state = msgspec.json.format(encode(facts, personal), indent=2).decode()
-    return f"The stored state of one event, `{BehaviorCredited.TOPIC}`:\n\n```json\n{state}\n```"
+    return f"One event in clear, `{BehaviorCredited.TOPIC}`:\n\n```json\n{state}\n```"
 
 
 def _contents(streams: dict[str, list[type[Event]]]) -> str:

@@ -54,6 +54,10 @@ class AccountKeys:
         rows = self._fetch(_KEYS, (list(accounts),))
         return {account: self._opened(account, bytes(wrapped)) for account, wrapped in rows}
 
+    def forget(self) -> None:
+        """Remember no opened key any more."""
+        self._opened.cache_clear()
+
     def make(self, accounts: Iterable[UUID]) -> tuple[dict[UUID, SM4Key], list[NewKey]]:
         """Keys for new accounts, and what is to be stored of them."""
         kek = self._required()
