@@ -68,7 +68,7 @@ def request(book: Book, account_ref: str, by: str, reason: str, ground: str = er
     with book.journal.exclusive() as head:
         rulebook, account = _standing(book, head, stream)
         event, personal = erasure.request(account, by, ground, reason)
-        _refuse_retained(book, rulebook, stream)
+        _refuse_retained(book, rulebook, stream, head)
         new = NewEvent(stream, account.version + 1, event, personal)
         return Acted(stream, book.journal.append(Append([new], rulebook.position)).last)
 
@@ -83,7 +83,7 @@ def approve(book: Book, account_ref: str, by: str) -> Erased:
     with book.journal.exclusive() as head:
         rulebook, account = _standing(book, head, stream)
         receipt = erasure.erase(account, by, book.journal.key_epoch())
-        _refuse_retained(book, rulebook, stream)
+        _refuse_retained(book, rulebook, stream, head)
         new = NewEvent(stream, account.version + 1, receipt)
         appended = book.journal.append(Append([new], rulebook.position, erasures=[stream]))
         return Erased(stream, appended.last, receipt.epoch)
@@ -93,9 +93,11 @@ def _standing(book: Book, head: Head, stream: UUID) -> tuple[Rulebook, Account]:
     return book.rulebook(head.rulebook_position), book.journal.accounts([stream])[stream]
 
 
-def _refuse_retained(book: Book, rulebook: Rulebook, stream: UUID) -> None:
+def _refuse_retained(book: Book, rulebook: Rulebook, stream: UUID, head: Head) -> None:
     """What was recorded last may have been recorded between asking and approving: both look."""
+    # The log's time never goes back, whatever the clock does.
+    now_us = max(book.journal.now_us(), head.recorded_us)
     assert rulebook.genesis is not None
     last = erasure.last_entry(book.journal.stream(stream))
     recorded_us = book.journal.recorded_at([last])[last]
-    erasure.refuse_retained(recorded_us, rulebook.genesis.retention_days, book.journal.now_us())
+    erasure.refuse_retained(recorded_us, rulebook.genesis.retention_days, now_us)

@@ -166,7 +166,7 @@ class EventsourcingJournal:
             if self._moved(batch.events):
                 raise StreamMoved(f"{error.field} was erased meanwhile") from error
             raise
-        return self.recorder.append(
+        appended = self.recorder.append(
             rows,
             rulebook_seen=batch.rulebook_seen,
             refs=batch.refs,
@@ -176,6 +176,9 @@ class EventsourcingJournal:
             snapshots=[(account, version, SNAPSHOT_TOPIC, state) for account, version, state in batch.snapshots],
             moves_rulebook=batch.moves_rulebook,
         )
+        if batch.erasures:
+            self.stored.keys.forget()
+        return appended
 
     def exclusive(self) -> AbstractContextManager[Head]:
         return self.recorder.exclusive()

@@ -58,6 +58,10 @@ class AccountKeys:
         rows = self._fetch(_KEYS, (list(accounts),))
         return {account: self.opened(account, bytes(wrapped)) for account, wrapped in rows}
 
+    def forget(self) -> None:
+        """Remember no opened key any more."""
+        self.opened.cache_clear()
+
     def make(self, accounts: Iterable[UUID]) -> tuple[dict[UUID, SM4Key], list[NewKey]]:
         """Keys for new accounts, and what is to be stored of them."""
         kek = self._required()

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from uuid import uuid4
 
 import psycopg
 import pytest
 
+from application import erasing
+from application.book import Book
+from application.crediting import Crediting
 from application.ports.journal import Journal
 from application.ports.views import Views
-from domain.errors import Corrupt
+from domain.crediting import Credited
+from domain.errors import Corrupt, Rejected
 from infrastructure.eventsourcing_journal import EventsourcingJournal
 from infrastructure.memory import MemoryJournal, MemoryViews
 from infrastructure.postgres.views import PostgresViews
-from tests.contract.erasure_contract import ErasureContract, receipt, two_people
+from tests.contract.erasure_contract import BookOfPeople, ErasureContract, receipt, two_people
 from tests.contract.journal_contract import ToldClock, credited, new_journal, postgres_journal, put
 from tests.fixtures.ledgers import Server
 
@@ -63,6 +70,42 @@ class TestEventsourcingJournal(ErasureContract):
                 for table in ("account_refs", "account_keys"):
                     with pytest.raises(psycopg.errors.RaiseException, match="does not hold"):
                         conn.execute(f"{statement} journal.{table}".encode())
+
+    def test_people_are_erased_while_others_credit_them_and_nobody_fails(
+        self, people: BookOfPeople, journal: Journal, conninfo: str
+    ) -> None:
+        """As three processes would: each has its own connections, and two of them keep heads of accounts."""
+        ready, names = threading.Barrier(3), ("ann", "ben", "cat")
+        people.send(*(people.trip(f"first-{name}", name) for name in names))
+
+        def credit(number: int, own: Journal) -> int:
+            crediting, credits = Crediting(Book(own, people.book.keys)), 0
+            intake = people.intake(f"of {number}")
+            ready.wait(20)
+            for batch in range(40):
+                rows = [
+                    people.trip(f"{number}-{batch}-{name}", name, line=3 * batch + n) for n, name in enumerate(names)
+                ]
+                outcomes = crediting.credit(intake, rows).outcomes
+                credits += sum(isinstance(each, Credited) for each in outcomes)
+            return credits
+
+        def erase(own: Journal) -> int:
+            book, erased = Book(own, people.book.keys), 0
+            ready.wait(20)
+            for number in range(30):
+                with suppress(Rejected):
+                    erasing.request(book, names[number % 3], "alice", "a letter")
+                    erasing.approve(book, names[number % 3], "bob")
+                    erased += 1
+            return erased
+
+        with postgres_journal(conninfo) as one, postgres_journal(conninfo) as two, ThreadPoolExecutor(3) as pool:
+            credited = [pool.submit(credit, number, own) for number, own in enumerate((one, two))]
+            erased = pool.submit(erase, journal).result(120)
+            assert [each.result(120) for each in credited] == [120, 120]
+        assert erased > 10
+        assert people.replay().credits == 243
 
     def test_a_key_that_is_gone_without_a_receipt_stops_the_line(self, journal: Journal, conninfo: str) -> None:
         """Not StreamMoved: whoever decides again after that would do so for ever."""

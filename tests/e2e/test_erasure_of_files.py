@@ -7,6 +7,7 @@ base backup is a copy of the database's files without the keys, as an operator m
 from __future__ import annotations
 
 import csv
+import os
 import re
 import shutil
 import subprocess
@@ -223,7 +224,8 @@ def test_the_old_backup_with_all_wal_since_and_todays_keys_opens_the_living_alon
     with (data / "postgresql.conf").open("a") as file:
         # All of it lies in pg_wal; nobody gets in before it is replayed.
         file.write("restore_command = 'false'\nhot_standby = off\n")
-    subprocess.run(["chown", "--reference", data / "PG_VERSION", data / "recovery.signal"], check=True)
+    owner = (data / "PG_VERSION").stat()
+    os.chown(data / "recovery.signal", owner.st_uid, owner.st_gid)
     with open_ledger(Settings(home=home, dsn=None)) as ledger:
         assert told(ledger, erased.before.ann, erased.before.ben) == erased.before._replace(names=[None, BEN])
         assert journal_of(ledger).stored.keys.of([erased.before.ann]) == {}

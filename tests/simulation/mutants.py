@@ -309,7 +309,7 @@ def _retention_runs_from_the_opening(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(erasing, "_refuse_retained", _retained_since_the_opening)
 
 
-def _retained_since_the_opening(book: Any, rulebook: Rulebook, stream: UUID) -> None:
+def _retained_since_the_opening(book: Any, rulebook: Rulebook, stream: UUID, _: Any) -> None:
     opened = book.journal.stream(stream)[0].position
     assert rulebook.genesis is not None
     recorded_us = book.journal.recorded_at([opened])[opened]
