@@ -95,14 +95,7 @@ def check(
         _check_map(auditing, keys, found)
     with found.within(begin("replay")):
         replayed = replay(auditing.book)
-        for each in replayed.details:
-            found.add(
-                "mismatch",
-                f"{each.stream}@{each.version} position {each.position}",
-                f"{each.what}: booked {each.booked}, recomputed {each.recomputed}",
-                "keep the database as evidence; restore the event from a backup",
-            )
-        found.count += replayed.mismatches - len(replayed.details)
+        _add_mismatches(replayed, found)
     with found.within(begin("views")):
         for view in views.check():
             if view.differing:
@@ -213,6 +206,17 @@ def _check_map(auditing: Auditing, keys: list[SigningKey], found: _Findings) -> 
                 found.add("map_changed", f"prefix {prefix:0{PREFIX_BITS // 4}x}", "not its streams' part", _REBUILD)
     if signed is not None and stored_root(maps) != signed.map_root:
         found.add("map_changed", "views.map_parts", "the parts do not lead to the root that was signed", _REBUILD)
+
+
+def _add_mismatches(replayed: ReplayResult, found: _Findings) -> None:
+    for each in replayed.details:
+        found.add(
+            "mismatch",
+            f"{each.stream}@{each.version} position {each.position}",
+            f"{each.what}: booked {each.booked}, recomputed {each.recomputed}",
+            "keep the database as evidence; restore the event from a backup",
+        )
+    found.count += replayed.mismatches - len(replayed.details)
 
 
 _REBUILD = "run `checkpoint rebuild`"

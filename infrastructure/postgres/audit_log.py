@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from eventsourcing.postgres import PostgresDatastore
@@ -21,8 +21,8 @@ from domain.audit.book_map import Item, MapPart
 from domain.audit.leaves import unpack
 from domain.audit.merkle import HASH_BYTES, Subtree
 from domain.errors import Corrupt, LedgerError
+from infrastructure.postgres.account_keys import AccountKeys
 from infrastructure.postgres.connecting import connection
-from infrastructure.stored_events import StoredEvents
 
 PAGE = 5_000
 PREFIX_BITS = 16
@@ -49,11 +49,20 @@ ON CONFLICT (prefix) DO UPDATE SET root = EXCLUDED.root, key = EXCLUDED.key, val
 """
 
 
+class Opening(Protocol):
+    """What opens personal parts (``infrastructure.stored_events``)."""
+
+    @property
+    def keys(self) -> AccountKeys: ...
+
+    def unopened(self, rows: Sequence[tuple[UUID, int, str, bytes]]) -> list[tuple[int, Corrupt]]:
+        """Which of these rows do not open, and why."""
+
+
 class PostgresAuditLog:
     """Ports ``AuditLog`` and ``MapStore``."""
 
-    def __init__(self, datastore: PostgresDatastore, stored: StoredEvents) -> None:
-        """``stored``: opens personal parts, to see whether they open."""
+    def __init__(self, datastore: PostgresDatastore, stored: Opening) -> None:
         self._datastore = datastore
         self._stored = stored
         self._signing = threading.local()
@@ -127,7 +136,10 @@ class PostgresAuditLog:
         )
 
     def subtrees(self, level: int, first: int, count: int) -> list[bytes]:
-        query = "SELECT number, root FROM views.tree_nodes WHERE level = %s AND number >= %s AND number < %s ORDER BY number"
+        query = (
+            "SELECT number, root FROM views.tree_nodes"
+            " WHERE level = %s AND number >= %s AND number < %s ORDER BY number"
+        )
         found = []
         for place, (number, root) in enumerate(self._fetch(query, (level, first, first + count))):
             if number != first + place:
