@@ -95,6 +95,20 @@ def decode_facts(topic: str, facts: bytes) -> Event:
     return _lifted(_decoded(_FACTS, topic, facts))
 
 
+def decode_shown(topic: str, facts: bytes) -> Event:
+    """Facts that somebody else shows: as ``decode_facts``, and in their one spelling, so that no other reader of JSON
+    finds other values in them. Raises Corrupt ``facts_respelled`` too.
+    """
+    found = _decoded(_FACTS, topic, facts)
+    if encode_part(found) != facts:
+        raise Corrupt(
+            "facts_respelled",
+            f"facts of {topic} are not in their one spelling, so that readers may differ about what they say",
+            remedy="keep them as evidence: no release of this ledger wrote them",
+        )
+    return _lifted(found)
+
+
 def decode_personal(topic: str, personal: bytes) -> Personal:
     """The personal part as it was before it was sealed. Raises as ``decode``."""
     found: Personal = _decoded(_PERSONAL, topic, personal)
