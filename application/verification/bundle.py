@@ -345,11 +345,17 @@ class _Verification:
             yield stream, events
 
     def _check_versions(self, step: Step, member: str, events: list[Recorded]) -> None:
+        before = 0
         for number, each in enumerate(events, start=1):
             if each.version != number:
                 text = f"version {each.version} where {number} is expected"
                 self._findings.add(step, "stream_incomplete", f"{member} {each.stream}", text)
                 return
+            if each.position <= before:
+                text = f"version {number} stands at position {each.position}, the one before it at {before}"
+                self._findings.add(step, "order_wrong", f"{member} {each.stream}", text)
+                return
+            before = each.position
 
     def _events(self, member: str, topics: frozenset[str], step: Step) -> Iterator[tuple[bytes, Recorded]]:
         """The events of a member; the leaf of each is kept for the tree."""

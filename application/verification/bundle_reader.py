@@ -70,9 +70,10 @@ class BundleReader:
         rest = b""
         for block in self._blocks(self._members[name]):
             *whole, rest = (rest + block).split(b"\n")
-            yield from whole
-            if len(rest) > MAX_LINE_BYTES:
+            # A block is shorter than the greatest line: only what began before it can be too long.
+            if len(whole[0] if whole else rest) > MAX_LINE_BYTES:
                 raise malformed(f"{name} has a line of more than {MAX_LINE_BYTES} bytes")
+            yield from whole
         if rest:
             raise malformed(f"{name} ends within a line")
 

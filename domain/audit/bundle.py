@@ -15,7 +15,7 @@ from uuid import UUID
 
 from domain.audit.book_map import LEVELS, MapPart
 from domain.audit.leaves import facts_hash, header, leaf, sealed_hash, unpack
-from domain.audit.merkle import Subtree
+from domain.audit.merkle import MAX_LEVEL, Subtree
 from domain.digest import new_sm3
 from domain.errors import Rejected
 
@@ -31,7 +31,6 @@ MAX_LINE_BYTES = 32 * 1024 * 1024
 SAMPLES_DRAWN = 25
 
 _MOST = (1 << 63) - 1
-_MOST_LEVELS = 62
 _NUMBER = rb"(0|[1-9][0-9]{0,18})"
 _EVENT = re.compile(
     rb'\{"position":%b,"stream":"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})","version":%b,"topic":"([a-z0-9.-]{1,255})",'
@@ -118,7 +117,7 @@ def parse_subtree(line: bytes) -> Subtree:
     found = _SUBTREE.fullmatch(line)
     if found is None:
         raise _malformed("a subtree")
-    return Subtree(_number(found[1], _MOST_LEVELS), _number(found[2]), bytes.fromhex(found[3].decode()))
+    return Subtree(_number(found[1], MAX_LEVEL), _number(found[2]), bytes.fromhex(found[3].decode()))
 
 
 def part_line(part: MapPart) -> bytes:

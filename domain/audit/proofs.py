@@ -107,11 +107,14 @@ def check_balance(proof: BalanceProof, checkpoint: Checkpoint) -> None:
         raise _refused("proof_malformed", error.message) from error
     if root_from_path(key, value, proof.place) != checkpoint.map_root:
         raise _refused("not_in_map", f"the account {proof.stream} stands in the map with another version or balances")
-    history = AccountHistory()
+    history, before = AccountHistory(), 0
     for number, each in enumerate(proof.events, start=1):
         event = each.event
-        if (event.stream, event.version) != (proof.stream, number) or event.position > checkpoint.map_position:
+        if (event.stream, event.version) != (proof.stream, number):
             raise _refused("stream_incomplete", f"event {number} of the account is missing or another's")
+        if not before < event.position <= checkpoint.map_position:
+            raise _refused("stream_incomplete", f"event {number} of the account does not stand between its neighbors")
+        before = event.position
         _check_leaf(each, checkpoint)
         history.extend([event.recorded()])
     if len(proof.events) != proof.version:

@@ -295,13 +295,13 @@ def test_a_file_that_unpacks_to_much_more_than_it_is_takes_neither_memory_nor_ti
     # One that lies about its size, as bombs do.
     small = both(SIZE, struct.pack("<L", 1 << 12))(bomb)
     assert "more than it says" in refusal(tmp_path, small)
-    long_line = zipped({**MEMBERS, "accounts.jsonl": b"x" * (3 << 20)}, method)
     monkeypatch.setattr(bundle_reader, "MAX_LINE_BYTES", 1 << 20)
     monkeypatch.setattr(bundle_reader, "MAX_RATIO", 2_000)
     path = tmp_path / "long.zip"
-    path.write_bytes(long_line)
-    with BundleReader(path) as reader, pytest.raises(Rejected, match="has a line of more than"):
-        list(reader.lines("accounts.jsonl"))
+    for content in (b"x" * (3 << 20), b"x" * ((1 << 20) + 1) + b"\n", b"x\n" + b"x" * ((1 << 20) + 1) + b"\n"):
+        path.write_bytes(zipped({**MEMBERS, "accounts.jsonl": content}, method))
+        with BundleReader(path) as reader, pytest.raises(Rejected, match="has a line of more than"):
+            list(reader.lines("accounts.jsonl"))
     assert MAX_LINE_BYTES > 2 * zip_layout.MAX_DIRECTORY_BYTES
 
 
