@@ -8,7 +8,7 @@ can edit database and keys together is found by a witness, or by whoever kept a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import NamedTuple
@@ -16,13 +16,15 @@ from typing import NamedTuple
 from application.book_mapping import PREFIX_BITS, map_states, part_of, prefix_of, stored_root
 from application.checkpoints import Auditing, checked
 from application.ports.archive import Archive
-from application.ports.audit_log import Kept, StreamState
+from application.ports.audit_log import Kept, Logged, StreamState
 from application.ports.views import Views
 from application.replaying import ReplayResult, replay
 from application.tree_walk import beginning, walk
 from domain.audit.book_map import map_key
+from domain.audit.leaves import unpack
 from domain.audit.merkle import root_of
-from domain.errors import LedgerError
+from domain.errors import Corrupt, LedgerError
+from domain.events.registry import decode_shown
 from domain.signing_keys import SigningKey
 
 AREAS = ("keys", "log", "checkpoints", "map", "replay", "views", "archive")
@@ -141,12 +143,23 @@ def _check_log(auditing: Auditing, keys: list[SigningKey], found: _Findings) -> 
                     "these events are not those that were signed, or views.tree_nodes was edited",
                     "run `checkpoint rebuild`: it fails if it was the events",
                 )
+        _check_spelling(grown.page, found)
         for code, place, message, remedy in log.unopened(grown.page):
             found.add(code, place, message, remedy)
         if grown.kept is not None:
             found.area = "checkpoints"
             good = _check_kept(auditing, head.book, grown.kept, keys, root_of(grown.frontier), good, found)
             found.area = "log"
+
+
+def _check_spelling(page: Sequence[Logged], found: _Findings) -> None:
+    """Facts of another spelling than the ledger's: two readers of JSON might find two things in them."""
+    for each in page:
+        try:
+            decode_shown(each.topic, unpack(each.state).facts)
+        except Corrupt as error:
+            place = f"{each.stream}@{each.version} position {each.position}"
+            found.add(error.code, place, error.message, error.remedy)
 
 
 def _check_kept(
