@@ -12,14 +12,18 @@ def test_a_strangers_text_steers_no_terminal_and_fills_no_screen() -> None:
     assert printable("x" * 1_000) == "x" * 500 + "..."
 
 
+def fail(error: Exception) -> None:
+    raise error
+
+
 def test_whatever_is_raised_in_a_step_is_a_finding_and_the_next_step_begins() -> None:
     findings = Findings()
     with findings.step("one"):
-        raise Rejected("code", "what\x1b", field="where\n")
+        fail(Rejected("code", "what\x1b", field="where\n"))
     with findings.step("two") as step:
         for _ in range(FINDINGS_KEPT + 5):
             findings.add(step, "many", "", "")
-        raise ZeroDivisionError("planted")
+        fail(ZeroDivisionError("planted"))
     assert [(step.name, step.wrong) for step in findings.steps] == [("one", 1), ("two", FINDINGS_KEPT + 6)]
     assert findings.total == FINDINGS_KEPT + 7
     assert len(findings.kept) == FINDINGS_KEPT
@@ -29,5 +33,5 @@ def test_whatever_is_raised_in_a_step_is_a_finding_and_the_next_step_begins() ->
 def test_a_defect_of_the_verifier_is_told_and_called_unreadable() -> None:
     findings = Findings()
     with findings.step("one"):
-        raise MemoryError("planted")
+        fail(MemoryError("planted"))
     assert findings.kept == [("one", "unreadable", "", "MemoryError: planted")]
