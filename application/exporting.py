@@ -143,16 +143,15 @@ class _Export:
         self.put(bundle.SAMPLES, b"".join(line + b"\n" for line in samples))
         for name, version in self._auditing.book.rulebook(self._checkpoint.rulebook_position).methodologies.items():
             self.put(f"methodologies/{name}.json", version.document.encode())
-        about: dict[str, object] = {
-            "format": bundle.FORMAT,
-            "origin": self._checkpoint.origin,
-            "size": self._checkpoint.size,
-            "accounts": self._accounts,
-            "events": self._events,
-            "all_accounts": shown is None or self._events == self._checkpoint.size,
-            "redacted": redacted,
-            "sample_seed": self._seed,
-        }
+        about = bundle.About(
+            self._checkpoint.origin,
+            self._checkpoint.size,
+            self._accounts,
+            self._events,
+            all_accounts=shown is None,
+            redacted=redacted,
+            sample_seed=self._seed,
+        )
         self.put(bundle.ABOUT, bundle.about_text(about))
         return Exported(self._checkpoint, self._accounts, self._events, len(samples))
 
@@ -251,7 +250,7 @@ class _Export:
                     member.write(bundle.event_line(*each) + b"\n")
                     self._accounts += name == bundle.ACCOUNTS and each.version == 1
                     if self._seed and each.topic == BehaviorCredited.TOPIC:
-                        drawn = bundle.draw(self._seed, each.stream, each.version)
+                        drawn = bundle.draw(self._seed, each.stream.bytes, each.version)
                         self._drawn.append((drawn, each.stream.bytes, each.version))
                 if shown is not None:
                     self._positions.extend(each.position for each in page)

@@ -49,7 +49,7 @@ def verify(file: str) -> dict[str, Any]:
     """Verify the bundle."""
     trusted = Trusted([public_key_of(Path(f"{file}.pem").read_text("ascii"))])
     with Stopwatch() as watch:
-        found = verify_bundle(Path(file), trusted, verifier().verify, signature_to_der)
+        found = verify_bundle(Path(file), trusted, verifier().verify)
     if found.findings.total:
         raise RuntimeError(f"a good bundle has {found.findings.total} findings")
     return watch.answer(found.events)

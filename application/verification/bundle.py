@@ -12,13 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
-from application.verification.bundle_reader import BundleReader, parse_about
-from application.verification.disk_sort import DiskSort
+from application.verification.bundle_reader import BundleReader
+from application.verification.disk_sort import DiskSort, merged
 from application.verification.findings import Findings, Step
 from application.verification.notes import Attested, Trusted, attested
 from domain.audit.book_map import Item, map_key, map_root, map_value
@@ -28,7 +27,6 @@ from domain.audit.bundle import (
     BODY,
     CHECKPOINT,
     DOSSIER,
-    FORMAT,
     INTAKES,
     KEYS,
     MAP,
@@ -38,9 +36,10 @@ from domain.audit.bundle import (
     SAMPLES_DRAWN,
     SIGNATURE,
     TREE,
+    About,
     EventLine,
-    about_text,
     draw,
+    parse_about,
     parse_event,
     parse_part,
     parse_subtree,
@@ -48,21 +47,20 @@ from domain.audit.bundle import (
 )
 from domain.audit.checkpoint import Checkpoint
 from domain.audit.merkle import Folding, Subtree
-from domain.audit.note import parse_note
+from domain.audit.note import parse_note, signature_der
 from domain.audit.proofs import book_of
 from domain.digest import MerkleRoot, new_sm3, sm3_hex
 from domain.errors import LedgerError, Rejected
 from domain.events.account import BehaviorCredited, ConsentGranted
 from domain.events.base import Recorded
 from domain.events.intake import IntakeOpened
-from domain.events.registry import ACCOUNT_TOPICS, RULEBOOK_TOPICS, TOPICS, decode_exact
+from domain.events.registry import ACCOUNT_TOPICS, RULEBOOK_TOPICS, TOPICS, decode_shown
 from domain.replay import AccountReplay, approved_runs, check_rulebook
 from domain.revision import Impact, lines_entry
 from domain.rulebook import Rulebook
 from domain.signing_keys import SIGNING_KEYS, Verify, key_at, signing_keys
 
 Progress = Callable[[str, int], None]
-Der = Callable[[bytes], bytes]
 _EVENT_RECORD = 8 + 32
 _ENTRY_RECORD = 32 + 32
 _CLAIM_RECORD = 32 + 1 + 16 + 8
@@ -75,7 +73,8 @@ _TELL_EVERY = 10_000
 class Verified:
     """What a bundle shows. ``complete``: it holds every event of the log, so that ``digest`` is the book's (DESIGN 7).
 
-    ``balances``: mg by behavior over the accounts shown.
+    ``balances``: mg by behavior over the accounts shown. ``sample_seed``: by what the samples were drawn; whether it is
+    the one that the auditor named, only the auditor can tell.
     """
 
     findings: Findings
@@ -85,19 +84,17 @@ class Verified:
     credits: int = 0
     complete: bool = False
     digest: str = ""
+    sample_seed: str = ""
     balances: dict[str, int] = field(default_factory=dict)
 
 
-def verify_bundle(path: Path, trusted: Trusted, verify: Verify, der: Der, progress: Progress | None = None) -> Verified:
-    """Check a bundle with the keys that the auditor brought along. Only temporary files are written.
-
-    ``der``: a signature of 64 bytes as openssl reads it.
-    """
+def verify_bundle(path: Path, trusted: Trusted, verify: Verify, progress: Progress | None = None) -> Verified:
+    """Check a bundle with the keys that the auditor brought along. Only temporary files are written."""
     result = Verified(Findings())
     with ExitStack() as stack, result.findings.step("file") as step:
         reader = stack.enter_context(BundleReader(path))
         step.checked = len(reader.names)
-        _Verification(reader, trusted, verify, der, result, stack, progress or (lambda *_: None)).run()
+        _Verification(reader, trusted, verify, result, stack, progress or (lambda *_: None)).run()
     return result
 
 
@@ -107,21 +104,19 @@ class _Verification:
         reader: BundleReader,
         trusted: Trusted,
         verify: Verify,
-        der: Der,
         result: Verified,
         stack: ExitStack,
         progress: Progress,
     ) -> None:
         self._reader, self._trusted, self._verify, self._result = reader, trusted, verify, result
-        self._tell, self._der = progress, der
+        self._tell = progress
         self._findings = result.findings
         self._leaves = stack.enter_context(DiskSort(_EVENT_RECORD))
         self._entries = stack.enter_context(DiskSort(_ENTRY_RECORD))
         self._claims = stack.enter_context(DiskSort(_CLAIM_RECORD))
-        self._about: dict[str, Any] = {}
-        self._book = b""
+        self._about: About | None = None
+        self._book, self._size, self._accounts = b"", 0, 0
         self._rulebook = Rulebook()
-        self._streams_of_accounts = 0
         self._drawn: list[tuple[bytes, bytes, int]] = []
 
     def run(self) -> None:
@@ -159,13 +154,13 @@ class _Verification:
     def _check_checkpoint(self, step: Step) -> None:
         note = self._reader.small(CHECKPOINT)
         found = attested(note, self._trusted, self._verify)
-        body, signatures = parse_note(note)
-        if self._reader.small(BODY) != body:
+        if self._reader.small(BODY) != parse_note(note)[0]:
             self._findings.add(step, "body_differs", BODY, "not the text of the checkpoint")
-        if self._reader.small(SIGNATURE) not in [self._der(each.signature) for each in signatures]:
-            self._findings.add(step, "signature_differs", SIGNATURE, "not a signature of the checkpoint")
+        if self._reader.small(SIGNATURE) != signature_der(found.signature):
+            self._findings.add(step, "signature_differs", SIGNATURE, "not the log's signature of the checkpoint")
         self._book = book_of(found.checkpoint.origin)
         self._about = parse_about(self._reader.small(ABOUT))
+        self._size, self._result.sample_seed = found.checkpoint.size, self._about.sample_seed
         if found.checkpoint.map_position != found.checkpoint.size:
             raise Rejected("map_missing", "the checkpoint has no map of its own size", field=CHECKPOINT)
         self._result.attested = found
@@ -217,12 +212,12 @@ class _Verification:
         runs = approved_runs(self._rulebook, checkpoint.size)
         totals = {run.id: (Impact(), MerkleRoot()) for run, _ in runs}
         for stream, events in self._streams(ACCOUNTS, frozenset(ACCOUNT_TOPICS), step):
+            self._accounts += 1
             account = AccountReplay(self._rulebook, runs, stream, checkpoint.size)
             balances = account.run(events)
             for wrong in account.mismatches:
                 text = f"{wrong.what}: booked {wrong.booked}, recomputed {wrong.recomputed}"
                 self._findings.add(step, "mismatch", f"{stream}@{wrong.version} position {wrong.position}", text)
-            self._streams_of_accounts += 1
             self._state(stream, events, balances)
             self._claim_all(events)
             for revised in account.revised:
@@ -251,7 +246,7 @@ class _Verification:
         shown = ((int.from_bytes(record[:8], "big") - 1, record) for record in self._leaves.sorted())
         rest = map(parse_subtree, self._reader.lines(TREE))
         leaves = (Subtree(0, place, record[8:]) for place, record in shown)
-        for node in _merged(leaves, rest, lambda each: each.number << each.level):
+        for node in merged(leaves, rest, lambda each: each.number << each.level):
             folding.add(node)
             step.checked += 1
         if folding.root(checkpoint.size) != checkpoint.root:
@@ -267,7 +262,7 @@ class _Verification:
                 step.checked += 1
                 yield item
 
-        items = _merged(states, rest, lambda item: item[0] if isinstance(item[0], bytes) else item[1])
+        items = merged(states, rest, lambda item: item[0] if isinstance(item[0], bytes) else item[1])
         if map_root(counted(items)) != checkpoint.map_root:
             text = "a stream is not shown to its end, or its events add up to other balances than were signed"
             raise _refused("not_in_map", "the map's root", text)
@@ -295,28 +290,27 @@ class _Verification:
     def _check_samples(self, step: Step) -> None:
         expected = [sample_line(*each) for each in sorted(self._drawn)[:SAMPLES_DRAWN]]
         step.checked = len(expected)
-        if list(self._reader.lines(SAMPLES)) != expected:
+        if list(islice(self._reader.lines(SAMPLES), SAMPLES_DRAWN + 1)) != expected:
             raise _refused("samples_differ", SAMPLES, "other samples than the seed draws from the credits shown")
 
     def _check_about(self, step: Step, checkpoint: Checkpoint) -> None:
-        """What the bundle says of itself is so."""
-        result, seed = self._result, self._about.get("sample_seed")
-        true: dict[str, object] = {
-            "format": FORMAT,
-            "origin": checkpoint.origin,
-            "size": checkpoint.size,
-            "accounts": self._streams_of_accounts,
-            "events": result.events,
-            "all_accounts": result.complete,
-            "redacted": PERSONAL not in self._reader.names,
-            "sample_seed": seed if isinstance(seed, str) else "",
-        }
-        step.checked = len(true)
-        if self._about != true or self._reader.small(ABOUT) != about_text(true):
-            raise _refused("about_differs", ABOUT, "the bundle says of itself what is not so")
+        """Nothing here rests on it; but people read it."""
+        about, result = self._about, self._result
+        found = About(
+            checkpoint.origin,
+            checkpoint.size,
+            self._accounts,
+            result.events,
+            all_accounts=result.complete and about is not None and about.all_accounts,
+            redacted=PERSONAL not in self._reader.names,
+            sample_seed=result.sample_seed,
+        )
+        step.checked = 1
+        if about != found:
+            raise _refused("about_differs", ABOUT, "it says something else of the bundle than was found in it")
 
     def _claim_all(self, events: list[Recorded]) -> None:
-        seed = self._about.get("sample_seed") or ""
+        seed = "" if self._about is None else self._about.sample_seed
         for each in events:
             event = each.event
             if isinstance(event, BehaviorCredited):
@@ -327,7 +321,7 @@ class _Verification:
                 self._claim(each, f"evidence {event.evidence}", proven=False)
 
     def _draw(self, seed: str, each: Recorded) -> None:
-        self._drawn.append((draw(seed, each.stream, each.version), each.stream.bytes, each.version))
+        self._drawn.append((draw(seed, each.stream.bytes, each.version), each.stream.bytes, each.version))
         if len(self._drawn) > 2 * SAMPLES_DRAWN:
             self._drawn = sorted(self._drawn)[:SAMPLES_DRAWN]
 
@@ -351,11 +345,17 @@ class _Verification:
             yield stream, events
 
     def _check_versions(self, step: Step, member: str, events: list[Recorded]) -> None:
+        before = 0
         for number, each in enumerate(events, start=1):
             if each.version != number:
                 text = f"version {each.version} where {number} is expected"
                 self._findings.add(step, "stream_incomplete", f"{member} {each.stream}", text)
                 return
+            if each.position <= before:
+                text = f"version {number} stands at position {each.position}, the one before it at {before}"
+                self._findings.add(step, "order_wrong", f"{member} {each.stream}", text)
+                return
+            before = each.position
 
     def _events(self, member: str, topics: frozenset[str], step: Step) -> Iterator[tuple[bytes, Recorded]]:
         """The events of a member; the leaf of each is kept for the tree."""
@@ -364,6 +364,8 @@ class _Verification:
             if self._result.events % _TELL_EVERY == 0:
                 self._tell(step.name, self._result.events)
             step.checked += 1
+            if self._result.events > self._size:
+                raise _refused("not_in_log", f"{member} line {number}", "more events are shown than the log has")
             try:
                 event = parse_event(line)
                 if event.topic not in topics:
@@ -375,20 +377,8 @@ class _Verification:
 
 
 def _recorded(event: EventLine) -> Recorded:
-    facts = decode_exact(event.topic, event.facts)
+    facts = decode_shown(event.topic, event.facts)
     return Recorded(UUID(bytes=event.stream), event.version, event.position, facts, None)
-
-
-def _merged(left: Iterator[Any], right: Iterator[Any], key: Callable[[Any], Any]) -> Iterator[Any]:
-    """Two sorted sources as one; an order that is wrong in one of them stays wrong."""
-    one, other = next(left, None), next(right, None)
-    while one is not None or other is not None:
-        if other is None or (one is not None and key(one) <= key(other)):
-            yield one
-            one = next(left, None)
-        else:
-            yield other
-            other = next(right, None)
 
 
 def _refused(code: str, place: str, message: str) -> Rejected:

@@ -1,28 +1,35 @@
-"""Reading a bundle that a stranger made: nothing is unpacked, no name in it is a path, every size has a bound.
+"""Reading a bundle that a stranger made: nothing is unpacked to disk, no name in it is a path, every size has a bound.
 
-Keeps: members are those of the format and no others, each once; what a member says of its size is not believed; a line
-has a greatest length; memory does not grow with the file.
+Keeps: members are those of the format and no others, each once, and nothing else is in the file (``zip_layout``); what
+a member says of its size must be what comes out; a line has a greatest length; memory does not grow with the file.
 """
 
 from __future__ import annotations
 
-import json
 import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from domain.audit.bundle import ABOUT, DOSSIER, FORMAT, MAX_LINE_BYTES, OPTIONAL, REQUIRED
+from application.verification.zip_layout import Member, NotAsWritten, members_of
+from domain.audit.bundle import DOSSIER, MAX_LINE_BYTES, OPTIONAL, REQUIRED
 from domain.errors import Rejected
 
-MAX_MEMBERS = 10_000
 MAX_SMALL_BYTES = 4 * 1024 * 1024
 MAX_RATIO = 500
 _BLOCK = 1 << 20
 _SMALL_ENOUGH = 1 << 20
-_ENCRYPTED = 0x1
+_RAW_DEFLATE = -15
+_FIRST_BYTES = b"PK"
+_UNREADABLE = (zipfile.BadZipFile, NotAsWritten, zlib.error, EOFError, OSError, ValueError, NotImplementedError)
+
+
+def is_zip(path: Path) -> bool:
+    """Whether a file is to be read as a bundle, be it a damaged one."""
+    with path.open("rb") as file:
+        return file.read(len(_FIRST_BYTES)) == _FIRST_BYTES or zipfile.is_zipfile(file)
 
 
 class BundleReader:
@@ -30,13 +37,13 @@ class BundleReader:
 
     def __init__(self, path: Path) -> None:
         try:
-            self._zip = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-            raise malformed(f"not a zip file: {error}") from error
+            self._file = path.open("rb")
+        except OSError as error:
+            raise malformed(f"it cannot be read: {error}") from error
         try:
-            self._check_members()
-        except Rejected:
-            self._zip.close()
+            self._members = self._found()
+        except BaseException:
+            self._file.close()
             raise
 
     def __enter__(self) -> Self:
@@ -45,79 +52,87 @@ class BundleReader:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._zip.close()
+        self._file.close()
 
     @property
     def names(self) -> list[str]:
         """The members there are."""
-        return [info.filename for info in self._zip.infolist()]
+        return list(self._members)
 
     def small(self, name: str) -> bytes:
         """A small member as a whole."""
-        return b"".join(self._blocks(name, MAX_SMALL_BYTES))
+        if self._members[name].size > MAX_SMALL_BYTES:
+            raise malformed(f"{name} has more than {MAX_SMALL_BYTES} bytes")
+        return b"".join(self._blocks(self._members[name]))
 
     def lines(self, name: str) -> Iterator[bytes]:
         """The lines of a member without their ends; the last one has an end too."""
         rest = b""
-        for block in self._blocks(name, None):
+        for block in self._blocks(self._members[name]):
             *whole, rest = (rest + block).split(b"\n")
-            yield from whole
-            if len(rest) > MAX_LINE_BYTES:
+            # A block is shorter than the greatest line: only what began before it can be too long.
+            if len(whole[0] if whole else rest) > MAX_LINE_BYTES:
                 raise malformed(f"{name} has a line of more than {MAX_LINE_BYTES} bytes")
+            yield from whole
         if rest:
             raise malformed(f"{name} ends within a line")
 
-    def _blocks(self, name: str, most: int | None) -> Iterator[bytes]:
+    def _blocks(self, member: Member) -> Iterator[bytes]:
+        """What a member makes, block by block: as many bytes as it says, and no others."""
+        size = crc = 0
         try:
-            info = self._zip.getinfo(name)
-            read = 0
-            with self._zip.open(info) as member:
-                while block := member.read(_BLOCK):
-                    read += len(block)
-                    if most is not None and read > most:
-                        raise malformed(f"{name} has more than {most} bytes")
-                    if read > _SMALL_ENOUGH and read > MAX_RATIO * info.compress_size:
-                        raise malformed(f"{name} unpacks to more than {MAX_RATIO} times its size")
-                    yield block
-        except (
-            KeyError,
-            zipfile.BadZipFile,
-            zlib.error,
-            EOFError,
-            OSError,
-            NotImplementedError,
-            RuntimeError,
-        ) as error:
-            raise malformed(f"{name} cannot be read: {error}") from error
+            for block in self._inflated(member) if member.is_deflated else self._stored(member):
+                size, crc = size + len(block), zlib.crc32(block, crc)
+                if size > member.size:
+                    raise malformed(f"{member.name} unpacks to more than it says")
+                yield block
+        except _UNREADABLE as error:
+            raise malformed(f"{member.name} cannot be read: {error}") from error
+        if (size, crc) != (member.size, member.crc):
+            raise malformed(f"{member.name} does not unpack to what it says")
 
-    def _check_members(self) -> None:
-        members = self._zip.infolist()
-        if len(members) > MAX_MEMBERS:
-            raise malformed(f"{len(members)} members are more than {MAX_MEMBERS}")
-        names = [info.filename for info in members]
-        if len(set(names)) < len(names):
+    def _stored(self, member: Member) -> Iterator[bytes]:
+        left, offset = member.packed, member.start
+        while left:
+            self._file.seek(offset)
+            raw = self._file.read(min(_BLOCK, left))
+            if not raw:
+                raise EOFError("it ends too early")
+            left, offset = left - len(raw), offset + len(raw)
+            yield raw
+
+    def _inflated(self, member: Member) -> Iterator[bytes]:
+        inflating = zlib.decompressobj(_RAW_DEFLATE)
+        for raw in self._stored(member):
+            waiting = raw
+            while waiting and not inflating.eof:
+                yield inflating.decompress(waiting, _BLOCK)
+                waiting = inflating.unconsumed_tail
+            if inflating.unused_data or waiting:
+                raise EOFError("something stands behind its end")
+        while not inflating.eof:
+            block = inflating.decompress(b"", _BLOCK)
+            if not block and not inflating.eof:
+                raise EOFError("it has no end")
+            yield block
+
+    def _found(self) -> dict[str, Member]:
+        try:
+            members = members_of(self._file)
+        except _UNREADABLE as error:
+            raise malformed(f"not a zip file as one writer writes it: {error}") from error
+        by_name = {each.name: each for each in members}
+        if len(by_name) < len(members):
             raise malformed("a member stands twice")
-        for info in members:
-            if info.filename not in REQUIRED + OPTIONAL and not DOSSIER.fullmatch(info.filename):
-                raise malformed(f"{info.filename[:100]!r} is no member of a bundle")
-            if info.flag_bits & _ENCRYPTED or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                raise malformed(f"{info.filename} is stored in another way than deflated")
-        missing = [name for name in REQUIRED if name not in names]
+        for each in members:
+            if each.name not in REQUIRED + OPTIONAL and not DOSSIER.fullmatch(each.name):
+                raise malformed(f"{each.name[:100]!r} is no member of a bundle")
+            if each.size > _SMALL_ENOUGH and each.size > MAX_RATIO * each.packed:
+                raise malformed(f"{each.name} says that it unpacks to more than {MAX_RATIO} times its size")
+        missing = [name for name in REQUIRED if name not in by_name]
         if missing:
             raise malformed(f"{', '.join(missing)} is missing")
-
-
-def parse_about(content: bytes) -> dict[str, Any]:
-    """What the bundle says of itself. Raises Rejected ``bundle_malformed``."""
-    try:
-        about = json.loads(content.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise malformed(f"{ABOUT} is not JSON: {error}") from error
-    if not isinstance(about, dict) or about.get("format") != FORMAT:
-        raise malformed(f"{ABOUT} does not say that the format is {FORMAT}")
-    if not isinstance(about.get("sample_seed", ""), str):
-        raise malformed("a sample seed is text")
-    return about
+        return by_name
 
 
 def malformed(message: str) -> Rejected:

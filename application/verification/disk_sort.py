@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import heapq
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Any, Self
 
 RECORDS_HELD = 200_000
 
@@ -55,3 +55,15 @@ class DiskSort:
         while block := run.read(length * 4_096):
             for start in range(0, len(block), length):
                 yield block[start : start + length]
+
+
+def merged(left: Iterator[Any], right: Iterator[Any], key: Callable[[Any], Any]) -> Iterator[Any]:
+    """Two sorted sources as one; an order that is wrong in one of them stays wrong."""
+    one, other = next(left, None), next(right, None)
+    while one is not None or other is not None:
+        if other is None or (one is not None and key(one) <= key(other)):
+            yield one
+            one = next(left, None)
+        else:
+            yield other
+            other = next(right, None)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from domain.errors import LedgerError
 
 FINDINGS_KEPT = 1_000
+_CHARACTERS_KEPT = 500
 
 
 class Finding(NamedTuple):
@@ -51,10 +52,16 @@ class Findings:
         except LedgerError as error:
             self.add(step, error.code, error.field, error.message)
         except Exception as error:  # noqa: BLE001  # a stranger's file must not be able to end the verification
-            self.add(step, "unreadable", "", f"{type(error).__name__}: {error}"[:500])
+            self.add(step, "unreadable", "", f"{type(error).__name__}: {error}")
 
     def add(self, step: Step, code: str, place: str, message: str) -> None:
         """Count all, keep the first ones."""
         step.wrong += 1
         if len(self.kept) < FINDINGS_KEPT:
-            self.kept.append(Finding(step.name, code, place, message))
+            self.kept.append(Finding(step.name, code, printable(place), printable(message)))
+
+
+def printable(text: str, most: int = _CHARACTERS_KEPT) -> str:
+    """A stranger's text for a screen or a report: cut off, and without anything that would steer a terminal."""
+    shown = text if len(text) <= most else text[:most] + "..."
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in shown)

@@ -1,7 +1,7 @@
 """Whose word a checkpoint is: the log's, by a key that the auditor brought along, and that of witnesses.
 
-Keeps: a key named in the note is nothing; only keys that were handed in count. A wrong signature under a known name and
-key is a failure, not an unknown key.
+Keeps: a key named in the note is nothing; only keys that were handed in count, and each counts once, under however many
+names it signed. A wrong signature under a known name and key is a failure, not an unknown key.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ class Attested(NamedTuple):
 
     checkpoint: Checkpoint
     signed_by: bytes
+    signature: bytes
     witnesses: list[str]
 
 
@@ -41,7 +42,7 @@ def attested(note: bytes, trusted: Trusted, verify: Verify) -> Attested:
     """
     body, signatures = parse_note(note)
     checkpoint, message = parse_body(body), signed_message(body)
-    signed_by, witnesses = b"", list[str]()
+    signed_by, signature, witnesses = b"", b"", dict[bytes, str]()
     for each in signatures:
         is_log = each.name == checkpoint.origin
         for key in trusted.log_keys if is_log else trusted.witness_keys:
@@ -50,14 +51,14 @@ def attested(note: bytes, trusted: Trusted, verify: Verify) -> Attested:
             if not verify(key, message, each.signature):
                 raise _refused("signature_wrong", f"the signature of {each.name} is not over this checkpoint")
             if is_log:
-                signed_by = key
+                signed_by, signature = key, each.signature
             else:
-                witnesses.append(each.name)
+                witnesses.setdefault(key, each.name)
     if not signed_by:
         raise _refused("key_unknown", f"none of the keys given has signed the checkpoint of {checkpoint.origin}")
     if len(witnesses) < trusted.need:
         raise _refused("witnesses_missing", f"{len(witnesses)} of the witnesses known have signed, {trusted.need} must")
-    return Attested(checkpoint, signed_by, witnesses)
+    return Attested(checkpoint, signed_by, signature, list(witnesses.values()))
 
 
 def _refused(code: str, message: str) -> Rejected:

@@ -19,6 +19,8 @@ Node = Callable[[int, int], bytes]
 """The root of the complete subtree of 2^level leaves, by level and index from the left."""
 
 HASH_BYTES = 32
+MAX_LEVEL = 62
+"""A log has less than 2^63 leaves."""
 KEPT_LEVELS = 8
 """Complete subtrees are kept at every eighth level (256 leaves, 65,536 leaves ...); the others are made when asked."""
 
@@ -202,7 +204,7 @@ class Folding:
     def add(self, node: Subtree) -> None:
         """Raises Rejected ``proof_malformed`` for what stands elsewhere."""
         level, number, root = node
-        if not 0 <= level < 64 or number << level != self._size or len(root) != HASH_BYTES:
+        if not 0 <= level <= MAX_LEVEL or number << level != self._size or len(root) != HASH_BYTES:
             raise _malformed(
                 f"a subtree of level {level} with number {number} does not follow {self._size} leaves", "tree"
             )

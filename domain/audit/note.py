@@ -71,6 +71,13 @@ def note_of(body: bytes, signatures: Iterable[tuple[str, bytes, bytes]]) -> byte
     return note
 
 
+def signature_der(signature: bytes) -> bytes:
+    """The same 64 bytes as a DER SEQUENCE of two INTEGERs, as ``openssl`` reads a signature."""
+    half = SIGNATURE_BYTES // 2
+    body = b"".join(_der_integer(int.from_bytes(part, "big")) for part in (signature[:half], signature[half:]))
+    return b"\x30" + bytes([len(body)]) + body
+
+
 def parse_note(note: bytes) -> tuple[bytes, list[NoteSignature]]:
     """Text and signatures; refuses everything that ``note_of`` cannot have written."""
     if len(note) > MAX_NOTE_BYTES:
@@ -94,6 +101,11 @@ def _signature(line: bytes) -> NoteSignature:
         raise _malformed("a signature line is a dash, a name and the base64 of 68 bytes", "signature")
     value = b64decode(found[2])
     return NoteSignature(found[1], value[:KEY_HASH_BYTES], value[KEY_HASH_BYTES:])
+
+
+def _der_integer(number: int) -> bytes:
+    encoded = number.to_bytes(number.bit_length() // 8 + 1, "big")
+    return b"\x02" + bytes([len(encoded)]) + encoded
 
 
 def _check_body(body: bytes) -> None:

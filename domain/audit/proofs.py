@@ -19,7 +19,7 @@ from domain.audit.leaves import facts_hash, header, leaf
 from domain.audit.merkle import root_from_inclusion
 from domain.errors import Corrupt, Rejected
 from domain.events.base import Recorded
-from domain.events.registry import decode_exact
+from domain.events.registry import TOPICS, decode_shown
 from domain.history import AccountHistory
 
 EVENT_FORMAT = "carbon-ledger/event-proof/1"
@@ -45,8 +45,8 @@ class ShownEvent(NamedTuple):
         return leaf(head, facts_hash(self.salt, self.facts.encode()) + self.sealed)
 
     def recorded(self) -> Recorded:
-        """Its facts, understood. Raises Corrupt ``unknown_topic``, ``undecodable_event``."""
-        event = decode_exact(self.topic, self.facts.encode())
+        """Its facts, understood. Raises Corrupt ``unknown_topic``, ``undecodable_event``, ``facts_respelled``."""
+        event = decode_shown(self.topic, self.facts.encode())
         return Recorded(self.stream, self.version, self.position, event, None)
 
 
@@ -76,7 +76,16 @@ def book_of(origin: str) -> bytes:
 
 
 def check_event(proof: EventProof, checkpoint: Checkpoint) -> None:
-    """Raises Rejected ``not_in_log``, ``proof_malformed``; Corrupt when the event has no leaf."""
+    """That an event is in the log. Of a topic that this release knows, its facts must be that topic's too.
+
+    Raises Rejected ``not_in_log``, ``proof_malformed``; Corrupt when it has no leaf, and as ``ShownEvent.recorded``.
+    """
+    _check_leaf(proof, checkpoint)
+    if proof.event.topic in TOPICS:
+        proof.event.recorded()
+
+
+def _check_leaf(proof: EventProof, checkpoint: Checkpoint) -> None:
     event = proof.event
     leaf_hash = event.leaf(book_of(checkpoint.origin))
     root = root_from_inclusion(event.position - 1, checkpoint.size, leaf_hash, proof.path)
@@ -98,12 +107,15 @@ def check_balance(proof: BalanceProof, checkpoint: Checkpoint) -> None:
         raise _refused("proof_malformed", error.message) from error
     if root_from_path(key, value, proof.place) != checkpoint.map_root:
         raise _refused("not_in_map", f"the account {proof.stream} stands in the map with another version or balances")
-    history = AccountHistory()
+    history, before = AccountHistory(), 0
     for number, each in enumerate(proof.events, start=1):
         event = each.event
-        if (event.stream, event.version) != (proof.stream, number) or event.position > checkpoint.map_position:
+        if (event.stream, event.version) != (proof.stream, number):
             raise _refused("stream_incomplete", f"event {number} of the account is missing or another's")
-        check_event(each, checkpoint)
+        if not before < event.position <= checkpoint.map_position:
+            raise _refused("stream_incomplete", f"event {number} of the account does not stand between its neighbors")
+        before = event.position
+        _check_leaf(each, checkpoint)
         history.extend([event.recorded()])
     if len(proof.events) != proof.version:
         raise _refused("stream_incomplete", f"{len(proof.events)} of the account's {proof.version} events are shown")
@@ -148,7 +160,7 @@ def parse_proof(text: bytes) -> tuple[EventProof | BalanceProof, bytes]:
             return _balance_from(content), note
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise _refused("proof_malformed", f"not a proof of this format: {error}") from error
-    raise _refused("proof_malformed", f"no proof has the format {form!r}")
+    raise _refused("proof_malformed", f"no proof has the format {form!r}"[:200])
 
 
 _EVENT_KEYS = ("position", "stream", "version", "topic", "recorded_us", "salt", "facts", "sealed_sm3", "path")
@@ -237,6 +249,7 @@ def _string(content: Mapping[str, Any], key: str) -> str:
     value = content[key]
     if not isinstance(value, str):
         raise TypeError(f"{key} is a string")
+    value.encode()  # half a character is no text
     return value
 
 

@@ -97,19 +97,18 @@ def decode_facts(topic: str, facts: bytes) -> Event:
     return _lifted(_decoded(_FACTS, topic, facts))
 
 
-def decode_exact(topic: str, facts: bytes) -> Event:
-    """The facts, if they are in the one spelling that this ledger writes: for whoever has to rely on them.
-
-    Raises as ``decode``, and Corrupt ``facts_respelled``: readers of JSON may differ on what such bytes say.
+def decode_shown(topic: str, facts: bytes) -> Event:
+    """Facts that somebody else shows: as ``decode_facts``, and in their one spelling, so that no other reader of JSON
+    finds other values in them. Raises Corrupt ``facts_respelled`` too.
     """
-    event: Event = _decoded(_FACTS, topic, facts)
-    if encode_part(event) != facts:
+    found = _decoded(_FACTS, topic, facts)
+    if encode_part(found) != facts:
         raise Corrupt(
             "facts_respelled",
-            f"{topic}: the facts are spelled in another way than the ledger writes them",
-            remedy="restore the row from a backup",
+            f"facts of {topic} are not in their one spelling, so that readers may differ about what they say",
+            remedy="keep them as evidence: no release of this ledger wrote them",
         )
-    return _lifted(event)
+    return _lifted(found)
 
 
 def decode_personal(topic: str, personal: bytes) -> Personal:

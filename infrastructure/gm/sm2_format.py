@@ -12,6 +12,7 @@ import binascii
 import re
 from functools import lru_cache
 
+from domain.audit.note import signature_der
 from domain.digest import Sm3, new_sm3, sm3_hex
 from domain.errors import Rejected
 
@@ -80,13 +81,11 @@ def _za(public_key: bytes) -> Sm3:
 
 def signature_to_der(signature: bytes) -> bytes:
     """SEQUENCE of two INTEGERs, as openssl reads it. Raises Rejected ``signature_malformed``."""
-    numbers = signature_numbers(signature)
-    if numbers is None:
+    if signature_numbers(signature) is None:
         raise Rejected(
             "signature_malformed", "r or s is out of range", remedy="give the 64 bytes r, s as they were made"
         )
-    body = b"".join(_integer(number) for number in numbers)
-    return b"\x30" + bytes([len(body)]) + body
+    return signature_der(signature)
 
 
 def signature_from_der(der: bytes) -> bytes:
@@ -125,11 +124,6 @@ def public_key_from_pem(pem: str) -> bytes:
     if der[: len(_SPKI)] != _SPKI:
         raise _malformed("not an SM2 public key (curve 1.2.156.10197.1.301, uncompressed)")
     return check_public_key(der[len(_SPKI) :])
-
-
-def _integer(number: int) -> bytes:
-    encoded = number.to_bytes(number.bit_length() // 8 + 1, "big")
-    return b"\x02" + bytes([len(encoded)]) + encoded
 
 
 def _malformed(message: str) -> Rejected:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,9 +9,11 @@ import typer
 from rich.text import Text
 
 from application.verification.bundle import Verified, verify_bundle
+from application.verification.bundle_reader import is_zip
+from application.verification.findings import printable
 from application.verification.notes import Trusted
 from application.verification.proof_files import Shown, check_proof
-from domain.audit.proofs import EventProof
+from domain.audit.proofs import MAX_PROOF_BYTES, EventProof
 from domain.errors import LedgerError, Rejected
 from interfaces.cli.command import Cli, command
 from interfaces.cli.output import Answer, count_text, facts, heading, table
@@ -63,22 +64,25 @@ def register(app: typer.Typer) -> None:
 
 def verify(cli: Cli, file: File, key: Key, witness: Witness = (), need: Need = 0) -> Answer:  # type: ignore[assignment]
     """Check a bundle or a proof with a public key; no ledger and no home is needed. 3 if it does not hold."""
-    from interfaces.bootstrap import public_key_of, signature_to_der, verifier
+    from interfaces.bootstrap import public_key_of, verifier
 
     trusted = Trusted(
         [public_key_of(_text(path)) for path in key], [public_key_of(_text(path)) for path in witness], need
     )
-    if zipfile.is_zipfile(file):
+    if is_zip(file):
         with cli.progress.naming("verifying") as tell:
-            verified = verify_bundle(file, trusted, verifier().verify, signature_to_der, lambda step, _: tell(step))
+            verified = verify_bundle(file, trusted, verifier().verify, lambda step, _: tell(step))
         return Answer(
             _bundle_json(verified), _bundle_shown(verified), VERIFICATION_FAILED if verified.findings.total else 0
         )
     try:
-        shown = check_proof(file.read_bytes(), trusted, verifier().verify)
+        with file.open("rb") as proof:
+            text = proof.read(MAX_PROOF_BYTES + 1)
+        shown = check_proof(text, trusted, verifier().verify)
     except LedgerError as error:
-        payload = {"ok": False, "code": error.code, "message": error.message}
-        return Answer(payload, [heading("NOT PROVEN"), facts([(error.code, error.message)])], VERIFICATION_FAILED)
+        message = printable(error.message)
+        payload = {"ok": False, "code": error.code, "message": message}
+        return Answer(payload, [heading("NOT PROVEN"), facts([(error.code, message)])], VERIFICATION_FAILED)
     return Answer(_json(shown), _shown(shown))
 
 
@@ -96,6 +100,7 @@ def _bundle_json(verified: Verified) -> dict[str, Any]:
         "credits": verified.credits,
         "by_behavior": {behavior: str(mg) for behavior, mg in sorted(verified.balances.items())},
         "digest": verified.digest,
+        "sample_seed": verified.sample_seed,
         "steps": [vars(step) for step in findings.steps],
         "count": findings.total,
         "findings": [each._asdict() for each in findings.kept],
@@ -110,6 +115,7 @@ def _bundle_shown(verified: Verified) -> list[Any]:
         ("credits", count_text(verified.credits)),
         ("covers", "the whole log" if verified.complete else "the accounts shown"),
         ("digest", verified.digest),
+        ("samples drawn by", printable(verified.sample_seed) or "no seed"),
     ]
     if verified.attested is not None:
         pairs.insert(0, ("log", f"{verified.attested.checkpoint.origin}, {verified.attested.checkpoint.size:,} events"))
@@ -152,6 +158,9 @@ def _shown(shown: Shown) -> list[Any]:
     if isinstance(proof, EventProof):
         event = proof.event
         said = f"proven: this event is at position {event.position} of the log"
-        return [heading(said), facts([*pairs, ("event", event.topic), ("facts", event.facts)])]
+        return [
+            heading(said),
+            facts([*pairs, ("event", printable(event.topic)), ("facts", printable(event.facts, len(event.facts)))]),
+        ]
     said = f"proven: account {proof.stream} holds this by all of its {proof.version} events"
     return [heading(said), facts([*pairs, *((behavior, f"{mg} mg") for behavior, mg in proof.balances.items())])]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -110,41 +111,64 @@ def without_line(number: int) -> Callable[[bytes], bytes]:
     return change
 
 
-@pytest.mark.parametrize(
-    ("member", "change", "step"),
-    [
-        ("accounts.jsonl", lambda c: c.replace(b'"quantity":"12350"', b'"quantity":"12351"', 1), "log"),
-        ("accounts.jsonl", lambda c: c.replace(b'"credited_mg":"', b'"credited_mg":"1', 1), "accounts"),
-        ("accounts.jsonl", without_line(-1), "map"),
-        ("accounts.jsonl", without_line(1), "accounts"),
-        ("accounts.jsonl", lambda c: c + c.splitlines(keepends=True)[-1], "accounts"),
-        ("accounts.jsonl", lambda c: c.replace(b'{"position":', b'{ "position":', 1), "accounts"),
-        ("accounts.jsonl", lambda c: c.replace(b'"recorded_us":1', b'"recorded_us":2', 1), "log"),
-        ("accounts.jsonl", lambda c: c[:-1], "accounts"),
-        ("rulebook.jsonl", without_line(-1), "rulebook"),
-        ("rulebook.jsonl", without_line(5), "rulebook"),
-        ("keys.jsonl", lambda _: b"", "keys"),
-        ("intakes.jsonl", without_line(0), "references"),
-        ("checkpoint", lambda c: c.replace(b"\ntime 20", b"\ntime 21"), "checkpoint"),
-        ("checkpoint.body", lambda c: c + b"x", "checkpoint"),
-        ("samples.jsonl", without_line(0), "samples"),
-        ("methodologies/TRAVEL-METRO@1.json", lambda c: c.replace(b"104", b"105"), "dossiers"),
-        ("bundle.json", lambda _: b"[]", "checkpoint"),
-    ],
+def subtree(level: int = 0, number: int = 0) -> bytes:
+    return b'{"level":%d,"number":%d,"root":"%b"}\n' % (level, number, b"0" * 64)
+
+
+CHANGES: tuple[tuple[str, Callable[[bytes], bytes], str], ...] = (
+    ("accounts.jsonl", lambda c: c.replace(b'"quantity":"12350"', b'"quantity":"12351"', 1), "log"),
+    ("accounts.jsonl", lambda c: c.replace(b'"credited_mg":"', b'"credited_mg":"1', 1), "accounts"),
+    ("accounts.jsonl", without_line(-1), "map"),
+    ("accounts.jsonl", without_line(1), "accounts"),
+    ("accounts.jsonl", lambda c: c + c.splitlines(keepends=True)[-1], "accounts"),
+    ("accounts.jsonl", lambda c: c.replace(b'{"position":', b'{ "position":', 1), "accounts"),
+    ("accounts.jsonl", lambda c: c.replace(b'"recorded_us":1', b'"recorded_us":2', 1), "log"),
+    ("accounts.jsonl", lambda c: c[:-1], "accounts"),
+    ("rulebook.jsonl", without_line(-1), "rulebook"),
+    ("rulebook.jsonl", without_line(5), "rulebook"),
+    ("keys.jsonl", lambda _: b"", "keys"),
+    ("intakes.jsonl", without_line(0), "references"),
+    ("checkpoint", lambda c: c.replace(b"\ntime 20", b"\ntime 21"), "checkpoint"),
+    ("checkpoint.body", lambda c: c + b"x", "checkpoint"),
+    ("samples.jsonl", without_line(0), "samples"),
+    ("methodologies/TRAVEL-METRO@1.json", lambda c: c.replace(b"104", b"105"), "dossiers"),
+    ("samples.jsonl", lambda c: c * 100_000, "samples"),
+    ("checkpoint.sig.der", lambda c: c[:-1] + bytes([c[-1] ^ 1]), "checkpoint"),
+    ("bundle.json", lambda _: b"[]", "checkpoint"),
+    ("bundle.json", lambda c: c.replace(b'"redacted": true', b'"redacted": 1'), "checkpoint"),
+    ("bundle.json", lambda c: c.replace(b'"redacted": true', b'"redacted": false'), "about"),
+    ("bundle.json", lambda c: c.replace(b'"accounts": ', b'"accounts": 1'), "about"),
+    # Numbers that a reader must not compute with before it looked at them.
+    ("tree.jsonl", lambda _: subtree(level=9_999_999_999), "log"),
+    ("tree.jsonl", lambda _: subtree(level=63), "log"),
+    ("tree.jsonl", lambda _: subtree(number=(1 << 63)), "log"),
+    ("map.jsonl", lambda _: b'{"depth":9999999999,"prefix":"%b","root":"%b"}\n' % (b"0" * 64, b"1" * 64), "map"),
+    ("map.jsonl", lambda _: b'{"depth":0,"prefix":"%b","root":"%b"}\n' % (b"0" * 64, b"0" * 64), "map"),
+    (
+        "accounts.jsonl",
+        lambda c: re.sub(rb'"position":[0-9]+', b'"position":9223372036854775808', c, count=1),
+        "accounts",
+    ),
+    ("accounts.jsonl", lambda c: re.sub(rb'"version":[0-9]+', b'"version":01', c, count=1), "accounts"),
+    ("intakes.jsonl", lambda c: c * 1_000, "intakes"),
+    ("intakes.jsonl", lambda _: b"\n" * 10_000, "intakes"),
 )
-def test_one_thing_changed_in_a_bundle_is_found(
-    lived: CommandLine, member: str, change: Callable[[bytes], bytes], step: str
-) -> None:
+"""Member, change, and the step that must find it."""
+
+
+def test_one_thing_changed_in_a_bundle_is_found(lived: CommandLine) -> None:
     path = export(lived, "all.zip", "--redacted", "--sample-seed", "s")
+    for number, (member, change, step) in enumerate(CHANGES):
 
-    def only(name: str, content: bytes) -> bytes:
-        changed = change(content) if name == member else content
-        assert name != member or changed != content
-        return changed
+        def only(name: str, content: bytes, member: str = member, change: Callable[[bytes], bytes] = change) -> bytes:
+            changed = change(content) if name == member else content
+            assert name != member or changed != content
+            return changed
 
-    found = verified(lived, rewritten(path, only), code=3)
-    assert step in {each["step"] for each in found["findings"]}
-    assert found["count"] >= len(found["findings"]) > 0
+        found = verified(lived, rewritten(path, only), code=3)
+        assert step in {each["step"] for each in found["findings"]}, (number, member, found["findings"])
+        assert "unreadable" not in {each["code"] for each in found["findings"]}, (number, member)
+        assert found["count"] >= len(found["findings"]) > 0
 
 
 def test_a_bundle_of_another_key_is_refused(lived: CommandLine) -> None:

@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,10 @@ def test_the_commands_of_the_readme_work_as_written(cli: CommandLine) -> None:
     shutil.copy(ROOT / "docs" / "examples" / "trips.csv", cli.folder / "docs" / "examples")
     answers: dict[str, dict[str, Any]] = {}
     for command in commands:
+        if ">" in command:
+            cut = command.index(">")
+            Path(command[cut + 1]).write_text(cli.run(*command[:cut]).stdout, encoding="ascii")
+            continue
         earlier = str(answers["behaviors import"]["position"]) if "N" in command else ""
         answers[" ".join(command[:2])] = cli(*(earlier if word == "N" else word for word in command))
     imported = answers["behaviors import"]
@@ -30,6 +35,12 @@ def test_the_commands_of_the_readme_work_as_written(cli: CommandLine) -> None:
     assert [each["by"] for each in answers["account explain"]["valuations"]] == ["D1", "R1"]
     assert answers["totals --at-position"]["credited_mg"] == imported["credited_mg"]
     assert answers["replay"]["mismatches"] == 0
+    assert [answers[name]["ok"] for name in ("check", "verify ann-01.json", "verify exchange.zip")] == [True] * 3
+    assert answers["verify exchange.zip"]["digest"] == answers["check"]["digest"]
+    (recipe,) = re.findall(r"(?ms)^```\n(openssl.*?)^```", (ROOT / "README.md").read_text("utf-8"))
+    ran = subprocess.run(["sh", "-ec", recipe], capture_output=True, check=False, timeout=60)
+    assert (ran.returncode, ran.stdout.splitlines()[0]) == (0, b"Signature Verified Successfully"), ran
+    assert ran.stdout.splitlines()[2].decode() == str(answers["checkpoint sign"]["size"])
 
 
 def test_the_factor_set_example_of_the_formats_credits_with_its_release(cli: CommandLine) -> None:

@@ -23,7 +23,7 @@ from application.verification.bundle import verify_bundle
 from application.verification.notes import Trusted
 from domain.audit.bundle import REQUIRED
 from domain.errors import LedgerError
-from interfaces.bootstrap import Ledger, open_ledger, public_key_of, signature_to_der, verifier
+from interfaces.bootstrap import Ledger, open_ledger, public_key_of, verifier
 from tests.e2e.cli_tools import METRO, CommandLine
 
 pytestmark = pytest.mark.xdist_group("tampering")
@@ -196,7 +196,7 @@ def test_a_bit_flipped_in_any_member_of_a_bundle_is_found_and_named(lived: Comma
     for name, options in bundles.items():
         path = lived.folder / name
         lived("export", "bundle", str(path), "--redacted", "--sample-seed", "s", *options)
-        assert verify_bundle(path, trusted, verifier().verify, signature_to_der).findings.kept == []
+        assert verify_bundle(path, trusted, verifier().verify).findings.kept == []
         with zipfile.ZipFile(path) as bundle:
             members[name] = {member: bundle.read(member) for member in bundle.namelist()}
     path, tried = lived.folder / "flipped.zip", set[str]()
@@ -207,7 +207,7 @@ def test_a_bit_flipped_in_any_member_of_a_bundle_is_found_and_named(lived: Comma
         with zipfile.ZipFile(path, "w") as bundle:
             for each, content in members[name].items():
                 bundle.writestr(each, flipped("bytea", content, chance) if each == member else content)
-        found = verify_bundle(path, trusted, verifier().verify, signature_to_der).findings
+        found = verify_bundle(path, trusted, verifier().verify).findings
         assert found.total > 0, (name, member)
         assert all(each.step and each.message for each in found.kept)
     assert tried >= {*REQUIRED}

@@ -9,9 +9,16 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from domain.audit.book_map import MapProof, balances_bytes, map_key, map_paths, map_root, map_value
+from domain.audit.book_map import MapProof, balances_bytes, map_key, map_paths, map_rest, map_root, map_value
 from domain.audit.checkpoint import Checkpoint, body_of
-from domain.audit.merkle import Node, consistency_path, empty_root, inclusion_path, subtree_root
+from domain.audit.merkle import (
+    Node,
+    consistency_path,
+    empty_root,
+    inclusion_path,
+    subtree_root,
+    subtrees_without,
+)
 from domain.audit.note import key_hash_of, note_of
 from domain.digest import leaf_hash
 
@@ -66,6 +73,17 @@ def log_vectors() -> str:
                 {"old": old, "new": new, "path": [each.hex() for each in consistency_path(old, new, NODE)]}
                 for old, new in ((1, 5), (3, 5), (4, 5), (5, 5))
             ],
+            "not_shown": [
+                {
+                    "size": size,
+                    "shown": list(shown),
+                    "subtrees": [
+                        {"level": level, "number": number, "root": node(level, number).hex()}
+                        for level, number in subtrees_without(size, shown)
+                    ],
+                }
+                for size, shown in ((5, ()), (5, (2,)), (5, (0, 4)), (4, (1, 2)))
+            ],
             "body_hex": body_of(CHECKPOINT).hex(),
             "public_key": PUBLIC_KEY.hex(),
             "key_hash": key_hash_of(NAME, PUBLIC_KEY).hex(),
@@ -93,6 +111,16 @@ def map_vectors() -> str:
             "root": map_root(ENTRIES).hex(),
             "present": [{"stream": STREAMS[0].hex(), **_proof(shown[map_key(STREAMS[0])])}],
             "absent": [{"stream": stream.hex(), **_proof(shown[map_key(stream)])} for stream in absent],
+            "not_shown": [
+                {
+                    "shown": [stream.hex() for stream in streams],
+                    "parts": [
+                        {"depth": part.depth, "prefix": part.prefix.hex(), "root": part.root.hex()}
+                        for part in map_rest(ENTRIES, map(map_key, streams))
+                    ],
+                }
+                for streams in ((), STREAMS[:1], STREAMS[1:2], STREAMS[2:])
+            ],
             "root_of_the_first_alone": map_root([ENTRIES[0]]).hex(),
             "root_of_none": map_root([]).hex(),
         }

@@ -14,7 +14,7 @@ from domain.audit.leaves import unpack
 from domain.audit.merkle import subtree_root
 from domain.digest import new_sm3
 from domain.errors import Corrupt
-from domain.events.registry import decode_facts, decode_personal, encode_part
+from domain.events.registry import decode_facts, decode_personal, decode_shown, encode_part
 from infrastructure.gm.sm4 import SM4Key
 from infrastructure.postgres.account_keys import wrapped
 from tests.architecture.project import ROOT
@@ -137,13 +137,15 @@ def test_a_sealed_part_in_another_accounts_row_opens_under_neither_key() -> None
 
 def test_facts_and_personal_parts_have_the_one_spelling_of_the_document() -> None:
     for each in EVENTS:
-        assert encode_part(decode_facts(each["topic"], each["facts"].encode())).decode() == each["facts"]
+        assert encode_part(decode_shown(each["topic"], each["facts"].encode())).decode() == each["facts"]
     for each in SEALED:
         assert encode_part(decode_personal(each["topic"], each["personal"].encode())).decode() == each["personal"]
     assert encode_part(_hex(KNOWN["text_hex"]).decode()) == _hex(KNOWN["text_in_json_hex"])
     for each in KNOWN["respelled_facts"]:
         facts = each["facts"].encode()
         assert encode_part(decode_facts(each["topic"], facts)) != facts
+        with pytest.raises(Corrupt, match="facts_respelled"):
+            decode_shown(each["topic"], facts)
 
 
 def test_what_the_document_refuses_is_refused_by_its_code() -> None:

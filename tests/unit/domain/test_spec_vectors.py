@@ -6,13 +6,14 @@ import json
 import re
 from typing import Any
 
-from domain.audit.book_map import MapProof, map_key, map_root, root_from_path
+from domain.audit.book_map import Item, MapPart, MapProof, map_key, map_root, root_from_path
 from domain.audit.checkpoint import parse_body
-from domain.audit.merkle import consistent, root_from_inclusion
+from domain.audit.merkle import Folding, Subtree, consistent, root_from_inclusion
 from domain.audit.note import NoteSignature, key_hash_of, parse_note, signed_message
 from infrastructure.gm.hardened_gmssl import GmsslVerifier
 from infrastructure.gm.sm2 import PyxVerifier
 from tests.architecture.project import ROOT
+from tests.fixtures import independent_verifier
 from tests.unit.domain import audit_vectors
 
 _hex = bytes.fromhex
@@ -69,3 +70,29 @@ def test_the_proofs_of_the_map_lead_to_the_root_that_the_log_carries() -> None:
         proof = MapProof(tuple(map(_hex, each["siblings"])), other)
         assert root_from_path(map_key(_hex(each["stream"])), values.get(each["stream"]), proof) == root
     assert map_root(sorted((_hex(each["key"]), _hex(each["value"])) for each in known["accounts"])) == root
+
+
+def test_what_is_shown_and_what_stands_for_the_rest_lead_to_the_root_of_the_log() -> None:
+    known = vectors("log.md")
+    leaves, roots = [_hex(leaf) for leaf in known["leaves"]], [_hex(root) for root in known["roots"]]
+    for each in known["not_shown"]:
+        folding = Folding()
+        nodes = [(place, 0, leaves[place]) for place in each["shown"]]
+        nodes += [(part["number"] << part["level"], part["level"], _hex(part["root"])) for part in each["subtrees"]]
+        for first, level, root in sorted(nodes):
+            folding.add(Subtree(level, first >> level, root))
+        assert folding.root(each["size"]) == roots[each["size"] - 1]
+        assert independent_verifier.log_root(sorted(nodes), each["size"]) == roots[each["size"] - 1]
+
+
+def test_what_is_shown_and_what_stands_for_the_rest_lead_to_the_root_of_the_map() -> None:
+    known = vectors("book-map.md")
+    entries = {each["stream"]: (_hex(each["key"]), _hex(each["value"])) for each in known["accounts"]}
+    for each in known["not_shown"]:
+        parts = [MapPart(part["depth"], _hex(part["prefix"]), _hex(part["root"])) for part in each["parts"]]
+        shown: list[Item] = [entries[stream] for stream in each["shown"]]
+        items = sorted([*parts, *shown], key=lambda item: item.prefix if isinstance(item, MapPart) else item[0])
+        assert map_root(items).hex() == known["root"]
+        plain = [(prefix, depth, root) for depth, prefix, root in parts]
+        plain += [(key, independent_verifier.ENTRY, value) for key, value in (entries[s] for s in each["shown"])]
+        assert independent_verifier.fold(sorted(plain), 0, 0).hex() == known["root"]

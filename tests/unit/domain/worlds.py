@@ -98,14 +98,14 @@ class Replayed(NamedTuple):
 class World:
     """A book with one writer. ``now`` is the clock; it stands still unless a test moves it."""
 
-    def __init__(self, now: str = "2026-03-01T00:00:00Z") -> None:
+    def __init__(self, now: str = "2026-03-01T00:00:00Z", book: str = "town") -> None:
         self.now_us = instant_of(now)
         self.log: list[Entry] = []
         self.streams: dict[UUID, list[Recorded]] = {}
         self.rulebook = Rulebook()
         self.account_ids: dict[bytes, UUID] = {}
         self.refs: dict[bytes, Known] = {}
-        genesis = BookOpened(previous=0, book="town", clock="simulated", pepper_check="00", retention_days=0)
+        genesis = BookOpened(previous=0, book=book, clock="simulated", pepper_check="00", retention_days=0)
         self.append(self.rulebook.record("book", "book", genesis))
 
     def tell(self, now: str) -> None:
