@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 import json
 import struct
+import tempfile
 import zipfile
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
+from hypothesis import event, given
+from hypothesis import strategies as st
 
 from application.verification import bundle_reader, zip_layout
 from application.verification.bundle_reader import BundleReader, is_zip
@@ -224,6 +227,22 @@ def cut(content: bytes, name: bytes = NAME) -> tuple[int, int]:
 )  # fmt: skip
 def test_a_zip_file_that_is_not_as_one_writer_writes_it_is_refused(tmp_path: Path, change: Change, word: str) -> None:
     assert word in refusal(tmp_path, change(zipped()))
+
+
+@given(st.sampled_from([zipped(), zipped(method=STORED), piped(), piped(force_zip64=True)]), st.data())
+def test_a_zip_file_with_bytes_changed_is_refused_or_holds_the_same(content: bytes, data: st.DataObject) -> None:
+    start = data.draw(st.integers(0, len(content) - 1))
+    end = data.draw(st.integers(start, min(len(content), start + 4)))
+    changed = content[:start] + data.draw(st.binary(max_size=4)) + content[end:]
+    with tempfile.TemporaryDirectory() as folder:
+        whole, altered = Path(folder, "whole.zip"), Path(folder, "altered.zip")
+        whole.write_bytes(content)
+        altered.write_bytes(changed)
+        expected = read_all(whole)
+        try:
+            assert read_all(altered) == expected
+        except Rejected as refused:
+            event(refused.code)
 
 
 def test_an_extra_field_that_could_give_another_name_is_refused(tmp_path: Path) -> None:

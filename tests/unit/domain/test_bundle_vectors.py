@@ -7,11 +7,14 @@ import base64
 import json
 import re
 import sys
+import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from application.verification.bundle import verify_bundle
 from application.verification.findings import Findings
@@ -138,6 +141,21 @@ def test_both_verifiers_find_what_was_changed(tmp_path: Path, member: str, chang
     codes = {each.code for each in found_in(path).kept}
     assert wrong.value.args[0] in codes
     assert code in codes
+
+
+@given(st.data())
+def test_whatever_is_changed_in_a_member_is_found_and_meets_no_defect(data: st.DataObject) -> None:
+    name = data.draw(st.sampled_from([each for each in MEMBERS if each != bundle.ABOUT]))
+    content = MEMBERS[name]
+    start = data.draw(st.integers(0, len(content) - 1))
+    end = data.draw(st.integers(start, min(len(content), start + 3)))
+    put = data.draw(st.one_of(st.sampled_from([b"", b"0", b'"', b"9" * 20, b"\n", b',"x":1']), st.binary(max_size=3)))
+    changed = content[:start] + put + content[end:]
+    assume(changed != content)
+    with tempfile.TemporaryDirectory() as folder:
+        codes = {each.code for each in found_in(zipped(Path(folder), {name: lambda _: changed})).kept}
+    assert codes
+    assert "unreadable" not in codes
 
 
 def test_a_stream_that_is_left_out_with_its_leaves_in_the_tree_is_missed_in_the_map(tmp_path: Path) -> None:
