@@ -198,6 +198,7 @@ def cut(content: bytes, name: bytes = NAME) -> tuple[int, int]:
         (lambda c: c + b"\0", "follows"),
         (lambda c: c + b"<html>", "follows"),
         (lambda c: with_end(comment=2)(c) + b"hi", "follows"),
+        (with_end(comment=2), "follows"),
         (lambda c: b"#!/bin/sh\n" + c, "before"),
         (lambda c: c + c, "before"),
         (lambda c: zipped({**MEMBERS, "accounts.jsonl": b"other\n"}) + c, "before"),
@@ -243,6 +244,16 @@ def test_a_zip_file_with_bytes_changed_is_refused_or_holds_the_same(content: byt
             assert read_all(altered) == expected
         except Rejected as refused:
             event(refused.code)
+
+
+def test_a_program_in_front_is_refused_also_where_every_offset_counts_it(tmp_path: Path) -> None:
+    file = io.BytesIO(b"#!/bin/sh\n")
+    with zipfile.ZipFile(file, "a", DEFLATED) as archive:
+        for name, content in MEMBERS.items():
+            archive.writestr(name, content)
+    offset, _ = struct.unpack("<LH", file.getvalue()[-6:])
+    assert file.getvalue()[offset : offset + 4] == b"PK\1\2"
+    assert "before" in refusal(tmp_path, file.getvalue())
 
 
 def test_an_extra_field_that_could_give_another_name_is_refused(tmp_path: Path) -> None:
