@@ -169,6 +169,8 @@ def test_one_thing_changed_in_a_bundle_is_found(lived: CommandLine) -> None:
         assert step in {each["step"] for each in found["findings"]}, (number, member, found["findings"])
         assert "unreadable" not in {each["code"] for each in found["findings"]}, (number, member)
         assert found["count"] >= len(found["findings"]) > 0
+        # However long a member is, no more of it is read than the signed log can have.
+        assert found["size"] is None or found["events"] <= found["size"] + 4, (number, member)
 
 
 def test_a_bundle_of_another_key_is_refused(lived: CommandLine) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 import json
 import struct
+import tempfile
 import zipfile
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
+from hypothesis import event, given
+from hypothesis import strategies as st
 
 from application.verification import bundle_reader, zip_layout
 from application.verification.bundle_reader import BundleReader, is_zip
@@ -195,6 +198,7 @@ def cut(content: bytes, name: bytes = NAME) -> tuple[int, int]:
         (lambda c: c + b"\0", "follows"),
         (lambda c: c + b"<html>", "follows"),
         (lambda c: with_end(comment=2)(c) + b"hi", "follows"),
+        (with_end(comment=2), "follows"),
         (lambda c: b"#!/bin/sh\n" + c, "before"),
         (lambda c: c + c, "before"),
         (lambda c: zipped({**MEMBERS, "accounts.jsonl": b"other\n"}) + c, "before"),
@@ -224,6 +228,32 @@ def cut(content: bytes, name: bytes = NAME) -> tuple[int, int]:
 )  # fmt: skip
 def test_a_zip_file_that_is_not_as_one_writer_writes_it_is_refused(tmp_path: Path, change: Change, word: str) -> None:
     assert word in refusal(tmp_path, change(zipped()))
+
+
+@given(st.sampled_from([zipped(), zipped(method=STORED), piped(), piped(force_zip64=True)]), st.data())
+def test_a_zip_file_with_bytes_changed_is_refused_or_holds_the_same(content: bytes, data: st.DataObject) -> None:
+    start = data.draw(st.integers(0, len(content) - 1))
+    end = data.draw(st.integers(start, min(len(content), start + 4)))
+    changed = content[:start] + data.draw(st.binary(max_size=4)) + content[end:]
+    with tempfile.TemporaryDirectory() as folder:
+        whole, altered = Path(folder, "whole.zip"), Path(folder, "altered.zip")
+        whole.write_bytes(content)
+        altered.write_bytes(changed)
+        expected = read_all(whole)
+        try:
+            assert read_all(altered) == expected
+        except Rejected as refused:
+            event(refused.code)
+
+
+def test_a_program_in_front_is_refused_also_where_every_offset_counts_it(tmp_path: Path) -> None:
+    file = io.BytesIO(b"#!/bin/sh\n")
+    with zipfile.ZipFile(file, "a", DEFLATED) as archive:
+        for name, content in MEMBERS.items():
+            archive.writestr(name, content)
+    offset, _ = struct.unpack("<LH", file.getvalue()[-6:])
+    assert file.getvalue()[offset : offset + 4] == b"PK\1\2"
+    assert "before" in refusal(tmp_path, file.getvalue())
 
 
 def test_an_extra_field_that_could_give_another_name_is_refused(tmp_path: Path) -> None:

@@ -7,23 +7,31 @@ import base64
 import json
 import re
 import sys
+import tempfile
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from application.verification.bundle import verify_bundle
 from application.verification.findings import Findings
 from application.verification.notes import Trusted
 from application.verification.proof_files import check_proof
 from domain.audit import bundle
+from domain.audit.checkpoint import body_of
+from domain.audit.merkle import subtree_root
+from domain.audit.note import key_hash_of, note_of, signature_der
 from domain.audit.proofs import BalanceProof, EventProof
 from infrastructure.gm.hardened_gmssl import GmsslVerifier
 from infrastructure.gm.sm2 import PyxVerifier
 from infrastructure.gm.sm2_format import signature_from_der
 from tests.architecture.project import ROOT
 from tests.fixtures import independent_verifier
+from tests.golden import signing_story
 from tests.unit.domain import bundle_vectors
 from tests.unit.domain.test_spec_vectors import blocks, vectors
 
@@ -99,6 +107,10 @@ def replaced(old: bytes, new: bytes) -> Change:
     return lambda content: content.replace(old, new, 1)
 
 
+def _instead(new: bytes, _: bytes) -> bytes:
+    return new
+
+
 def without_line(number: int) -> Change:
     def change(content: bytes) -> bytes:
         lines = content.splitlines(keepends=True)
@@ -140,6 +152,21 @@ def test_both_verifiers_find_what_was_changed(tmp_path: Path, member: str, chang
     assert code in codes
 
 
+@given(st.data())
+def test_whatever_is_changed_in_a_member_is_found_and_meets_no_defect(data: st.DataObject) -> None:
+    name = data.draw(st.sampled_from([each for each in MEMBERS if each != bundle.ABOUT]))
+    content = MEMBERS[name]
+    start = data.draw(st.integers(0, len(content) - 1))
+    end = data.draw(st.integers(start, min(len(content), start + 3)))
+    put = data.draw(st.one_of(st.sampled_from([b"", b"0", b'"', b"9" * 20, b"\n", b',"x":1']), st.binary(max_size=3)))
+    changed = content[:start] + put + content[end:]
+    assume(changed != content)
+    with tempfile.TemporaryDirectory() as folder:
+        codes = {each.code for each in found_in(zipped(Path(folder), {name: lambda _: changed})).kept}
+    assert codes
+    assert "unreadable" not in codes
+
+
 def test_a_stream_that_is_left_out_with_its_leaves_in_the_tree_is_missed_in_the_map(tmp_path: Path) -> None:
     """Somebody who has the log puts subtrees in the place of the last event of the account."""
     last = bundle.parse_event(MEMBERS[bundle.ACCOUNTS].splitlines()[-1])
@@ -149,6 +176,31 @@ def test_a_stream_that_is_left_out_with_its_leaves_in_the_tree_is_missed_in_the_
     with pytest.raises(independent_verifier.Wrong, match="not_in_map"):
         independent_verifier.verify(path, signed)
     assert {each.code for each in found_in(path).kept} == {"not_in_map", "about_differs"}
+
+
+def test_a_log_that_holds_a_stream_in_another_order_is_found_although_it_was_signed(tmp_path: Path) -> None:
+    """The log's owner signs a log in which version 3 of the account stands before version 2."""
+    swapped = MEMBERS[bundle.ACCOUNTS].replace(b'"position":11,', b'"position":x,')
+    swapped = swapped.replace(b'"position":12,', b'"position":11,').replace(b'"position":x,', b'"position":12,')
+    leaves = list(bundle_vectors.leaves())
+    for line in swapped.splitlines():
+        event = bundle.parse_event(line)
+        leaves[event.position - 1] = event.leaf(bundle_vectors.BOOK_ID.bytes)
+    body = body_of(bundle_vectors.checkpoint()._replace(root=subtree_root(leaves)))
+    pair = bytes.fromhex(signing_story.signed(signing_story.FIRST, body))
+    origin = bundle_vectors.ORIGIN
+    resigned = {
+        bundle.ACCOUNTS: swapped,
+        bundle.BODY: body,
+        bundle.SIGNATURE: signature_der(pair),
+        bundle.CHECKPOINT: note_of(body, [(origin, key_hash_of(origin, b"\4" + KEY), pair)]),
+    }
+    path = zipped(tmp_path, {name: partial(_instead, new) for name, new in resigned.items()})
+    found = {(each.step, each.code) for each in found_in(path).kept}
+    assert ("accounts", "order_wrong") in found
+    assert not {step for step, _ in found} & {"checkpoint", "log", "map"}
+    with pytest.raises(independent_verifier.Wrong, match="order_wrong"):
+        independent_verifier.verify(path, signed)
 
 
 def test_the_proofs_of_the_document_hold() -> None:
