@@ -7,7 +7,6 @@ catalogue goes through the same life cycle, with as many actors, as any methodol
 from __future__ import annotations
 
 from collections.abc import Sequence
-from uuid import uuid4
 
 from application import methodologies
 from application.book import Book
@@ -25,7 +24,7 @@ def open_book(book: Book, *, clock: str = "system") -> bool:
     with book.journal.exclusive() as head:
         if head.size:
             return False
-        genesis = BookOpened(previous=0, book=str(uuid4()), clock=clock, pepper_check=book.keys.check())
+        genesis = BookOpened(previous=0, book=str(book.journal.book_id()), clock=clock, pepper_check=book.keys.check())
         book.journal.append(Append([NewEvent(BOOK, 1, genesis)], 0, moves_rulebook=True))
     return True
 

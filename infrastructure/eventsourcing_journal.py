@@ -143,7 +143,6 @@ class EventsourcingJournal:
         self.unlock(new)
 
     def book_id(self) -> UUID:
-        """What tells this book from every other; random, made with the journal."""
         found: UUID = self._fetch("SELECT book FROM journal.log_head", ())[0][0]
         return found
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from typing import NamedTuple
-from uuid import UUID, uuid5
+from uuid import UUID, uuid4, uuid5
 
 from application.ports.journal import Append, Appended, Head, Journal, RefTaken, RulebookMoved, StreamMoved
 from application.ports.views import VIEWS, BehaviorTotal, ViewCheck
@@ -64,6 +64,7 @@ class MemoryJournal:
     def __init__(self, clock: Clock) -> None:
         """``clock``: microseconds since 1970-01-01T00:00:00Z; may be exchanged at any time."""
         self.clock = clock
+        self._book = uuid4()
         self._head = Head(0, 0, 0)
         self._rows: list[_Row] = []
         self._streams: dict[UUID, list[int]] = {}
@@ -78,6 +79,9 @@ class MemoryJournal:
         self._visible = threading.RLock()
         self._holder = threading.local()
         self._claimed: set[UUID] = set()
+
+    def book_id(self) -> UUID:
+        return self._book
 
     def head(self) -> Head:
         return self._head

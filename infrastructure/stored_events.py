@@ -57,12 +57,7 @@ class StoredEvents:
 
     def _sealed(self, key: SM4Key | None, stream: UUID, version: int, topic: str, personal: bytes) -> bytes:
         if key is None:
-            raise Corrupt(
-                "account_key_missing",
-                "the account has no key: it was erased, or the table of keys was changed",
-                field=f"{stream}@{version}",
-                remedy="if it was not erased, restore journal.account_keys from a backup",
-            )
+            raise _key_missing(stream, version)
         return seal(key, personal, self._aad(stream, version, topic))
 
     def facts(self, stream: UUID, version: int, topic: str, state: bytes) -> Event:
@@ -88,6 +83,18 @@ class StoredEvents:
                 raise placed(error, stream, version, position) from error
         return found
 
+    def unopened(self, rows: Sequence[StateRow]) -> list[tuple[int, Corrupt]]:
+        """Which of these rows, all with a personal part, do not open, and why."""
+        keys = self.keys.of({row[0] for row in rows})
+        found = []
+        for place, (stream, version, topic, state) in enumerate(rows):
+            try:
+                if self._opened(keys.get(stream), stream, version, topic, unpack(state).sealed) is None:
+                    raise _key_missing(stream, version)
+            except Corrupt as error:
+                found.append((place, error))
+        return found
+
     def _opened(self, key: SM4Key | None, stream: UUID, version: int, topic: str, sealed: bytes) -> Personal | None:
         if key is None:
             return None
@@ -96,6 +103,15 @@ class StoredEvents:
     def _aad(self, stream: UUID, version: int, topic: str) -> bytes:
         self._book = self._book or self._ask().bytes
         return aad_of(_AAD, self._book, stream.bytes, version.to_bytes(8, "big"), topic.encode())
+
+
+def _key_missing(stream: UUID, version: int) -> Corrupt:
+    return Corrupt(
+        "account_key_missing",
+        "the account has no key: it was erased, or the table of keys was changed",
+        field=f"{stream}@{version}",
+        remedy="if it was not erased, restore journal.account_keys from a backup",
+    )
 
 
 def _parts(each: NewEvent) -> Parts:

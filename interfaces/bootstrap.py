@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from application import initializing, signing_keys
 from application.book import Book
+from application.checkpoints import Auditing
 from application.ports.behavior_source import BehaviorSource
 from application.ports.verifier import Verifier
 from application.ports.views import Views
@@ -24,7 +25,10 @@ from infrastructure.eventsourcing_journal import EventsourcingJournal, open_data
 from infrastructure.gm.key_store import KeyStore
 from infrastructure.gm.root_key import RootSource
 from infrastructure.gm.sm2 import PyxVerifier
+from infrastructure.gm.sm2_format import public_key_from_pem as public_key_of
 from infrastructure.gm.sm2_format import public_key_to_pem as public_pem
+from infrastructure.gm.sm2_format import signature_to_der
+from infrastructure.postgres.audit_log import PostgresAuditLog
 from infrastructure.postgres.opening import checked_dsn, explained, prepare_database
 from infrastructure.postgres.views import PostgresViews
 from infrastructure.rejects_file import RejectsFile
@@ -43,7 +47,10 @@ __all__ = [
     "create_keys",
     "initialize",
     "open_ledger",
+    "public_key_of",
     "public_pem",
+    "signature_to_der",
+    "verifier",
 ]
 
 
@@ -67,7 +74,15 @@ class Ledger:
     @property
     def verifier(self) -> Verifier:
         """Who checks SM2 signatures."""
-        return PyxVerifier()
+        return verifier()
+
+    @cached_property
+    def auditing(self) -> Auditing:
+        """What signs and proves."""
+        journal = self.book.journal
+        assert isinstance(journal, EventsourcingJournal)
+        log = PostgresAuditLog(journal.datastore, journal.stored)
+        return Auditing(self.book, log, log, self.verifier, self.keys.signer)
 
     @cached_property
     def archive(self) -> ParquetArchive:
@@ -138,6 +153,11 @@ def initialize(settings: Settings, *, with_catalogue: bool = True, simulated_sta
         if with_catalogue:
             initializing.load_catalogue(book, catalogue.documents())
     return server_version
+
+
+def verifier() -> Verifier:
+    """Who checks SM2 signatures."""
+    return PyxVerifier()
 
 
 def behavior_file(path: Path) -> BehaviorSource:

@@ -149,9 +149,11 @@ def events_page() -> str:
 
 _EVENTS_INTRODUCTION = """\
 The permanent record: what the log may hold. A topic, once released, never changes its shape; a new shape is a new
-topic with the next `.vN`, and old ones are lifted when they are read. Facts are pseudonymous; whatever tells who, when
-exactly or where is the personal part, kept apart so that it can be erased without touching a number. Masses and
-quantities are integers as decimal text, of any size."""
+topic with the next `.vN`, and old ones are lifted when they are read. Facts are pseudonymous and stand in clear;
+whatever tells who, when exactly or where is the personal part, which is sealed under a key of the account alone:
+destroying that key erases it and touches no number. Masses and quantities are integers as decimal text, of any size.
+How both parts are stored, to the byte, and what a proof commits to: [spec/canonical-event.md](spec/canonical-event.md).
+Fields are stored in the order of the tables below."""
 
 
 def _example() -> str:
@@ -162,7 +164,8 @@ def _example() -> str:
     )  # fmt: skip
     personal = BehaviorCreditedPersonal(source_ref="trip-77", occurred_at="2026-03-01T08:15:00+08:00")
     state = msgspec.json.format(encode(facts, personal), indent=2).decode()
-    return f"The stored state of one event, `{BehaviorCredited.TOPIC}`:\n\n```json\n{state}\n```"
+    told = f"One event, `{BehaviorCredited.TOPIC}`, as those read it who may read both parts:"
+    return f"{told}\n\n```json\n{state}\n```"
 
 
 def _contents(streams: dict[str, list[type[Event]]]) -> str:
@@ -254,7 +257,7 @@ authenticate: put your login in front of it.
 | 0 | done |
 | 1 | rejected: the caller can fix it; nothing was written |
 | 2 | wrong usage |
-| 3 | corrupt, or a verification failed (`replay`, `views check`) |
+| 3 | corrupt, or a verification failed (`replay`, `views check`, `archive verify`) |
 | 4 | environment: no server, disk full, unsafe setting; also a defect of the ledger |
 | 130, 143 | interrupted (Ctrl-C), asked to end (SIGTERM); running it again resumes |
 | 141 | nobody reads the output any more |
@@ -263,6 +266,8 @@ authenticate: put your login in front of it.
 | --- | --- |
 | `CARBON_LEDGER_HOME` | the home folder when `--home` is not given |
 | `CARBON_LEDGER_DSN` | a PostgreSQL server (libpq connection string) instead of the embedded one |
+| `CARBON_LEDGER_KEK_FILE` | a file with the root key, 32 hex digits; else `keys/root.key` is generated |
+| `CARBON_LEDGER_PASSPHRASE_FILE` | instead: a file with a passphrase of 12 bytes or more |
 | `CARBON_LEDGER_PG_START_SECONDS` | how long to wait for the embedded server, 60 |
 | `CARBON_LEDGER_DEBUG` | 1 = show a traceback when the ledger has a defect |
 

@@ -70,6 +70,9 @@ class RefTaken(Moved):
 class Journal(Protocol):
     """Port of the log. All reads see what is committed when they begin."""
 
+    def book_id(self) -> UUID:
+        """What tells this book from every other; random, made with the journal."""
+
     def head(self) -> Head: ...
 
     def append(self, batch: Append) -> Appended:

@@ -34,6 +34,21 @@ Entry = tuple[bytes, bytes]
 """Key and value, 32 bytes each."""
 
 
+class MapPart(NamedTuple):
+    """A subtree that is given by its root alone, in the place of its entries.
+
+    ``depth`` leading bits of ``prefix`` say which, its other bits are 0. A part of one entry is given only at the depth
+    where that entry stands, see ``docs/spec/book-map.md``.
+    """
+
+    depth: int
+    prefix: bytes
+    root: bytes
+
+
+Item = Entry | MapPart
+
+
 class MapProof(NamedTuple):
     """The siblings from the root down to where a key's subtree holds at most one leaf.
 
@@ -76,23 +91,44 @@ def map_value(stream: bytes, version: int, balances: Iterable[tuple[str, int]]) 
     return state.digest()
 
 
-def map_root(entries: Iterable[Entry]) -> bytes:
-    """The root over entries in the order of their keys. Raises Corrupt ``map_malformed`` in another order."""
+def map_root(items: Iterable[Item]) -> bytes:
+    """The root over entries and parts in the order of their keys. Raises Corrupt ``map_malformed`` in another order."""
     root = EMPTY
-    for subtree in _subtrees(entries):
+    for subtree in _subtrees(items):
         root = subtree.root
     return root
 
 
-def map_paths(entries: Iterable[Entry], wanted: Iterable[bytes]) -> dict[bytes, MapProof]:
-    """For each wanted key, in the map or not, what shows it."""
+def map_part(depth: int, prefix: bytes, entries: Iterable[Entry]) -> Item | None:
+    """What stands for these entries, all that begin with the prefix: a part, the entry if it is one, None if none."""
+    root, number, alone = EMPTY, _number_of((prefix, EMPTY)), None
+    for subtree in _subtrees(entries, depth):
+        if _shared(number, subtree.number) < depth:
+            raise _corrupt("an entry stands outside the part that it is in", "key")
+        root, alone = subtree.root, subtree.lone
+    return alone or (None if root == EMPTY else MapPart(depth, prefix, root))
+
+
+def map_rest(items: Iterable[Item], wanted: Iterable[bytes]) -> Iterator[MapPart]:
+    """The largest subtrees without any of the wanted keys, which are all in the map, in the order of their keys.
+
+    With the entries of the wanted keys they are what ``map_root`` needs to come to the root.
+    """
+    numbers = sorted(int.from_bytes(key, "big") for key in wanted)
+    for depth, number, root, _ in _subtrees(items):
+        if not _below(numbers, number, depth) and (not depth or _below(numbers, number, depth - 1)):
+            yield MapPart(depth, _prefix(number, depth), root)
+
+
+def map_paths(items: Iterable[Item], wanted: Iterable[bytes]) -> dict[bytes, MapProof]:
+    """For each wanted key, in the map or not, what shows it. No part that is given holds one of the keys."""
     keys = sorted(set(wanted))
     if any(len(key) != _HASH_BYTES for key in keys):
         raise _corrupt(f"a key has {_HASH_BYTES} bytes", "key")
     numbers = [int.from_bytes(key, "big") for key in keys]
     siblings: list[dict[int, bytes]] = [{} for _ in keys]
     others: list[Entry | None] = [None] * len(keys)
-    for depth, number, root, lone in _subtrees(entries):
+    for depth, number, root, lone in _subtrees(items):
         if lone is not None:
             for place in _below(numbers, number, depth):
                 others[place] = lone if lone[0] != keys[place] else None
@@ -141,33 +177,57 @@ class _Subtree(NamedTuple):
     lone: Entry | None
 
 
-def _subtrees(entries: Iterable[Entry]) -> Iterator[_Subtree]:
-    """Every subtree with a leaf whose sibling was or will be needed, as soon as it is complete; the root is last."""
+def _subtrees(items: Iterable[Item], top: int = 0) -> Iterator[_Subtree]:
+    """Every subtree with a leaf whose sibling was or will be needed, when it is complete; that of ``top`` is last."""
     waiting: dict[int, bytes] = {}  # by depth: roots of left subtrees whose right sibling is not complete
-    before, number = -1, -1
-    held: Entry | None = None
-    for entry in entries:
-        following = _number_of(entry)
+    before, number = top - 1, -1
+    held: Item | None = None
+    for item in items:
+        following = _part_number(item) if isinstance(item, MapPart) else _number_of(item)
         if held is not None:
             after = _shared(number, following)
             if following <= number:
                 raise _corrupt("entries are sorted by key, and each key stands once", "key")
             yield from _risen(held, number, max(before, after) + 1, after + 1, waiting)
             before = after
-        held, number = entry, following
+        held, number = item, following
     if held is not None:
-        yield from _risen(held, number, before + 1, 0, waiting)
+        yield from _risen(held, number, before + 1, top, waiting)
 
 
-def _risen(entry: Entry, number: int, depth: int, stop: int, waiting: dict[int, bytes]) -> Iterator[_Subtree]:
-    """The subtrees that are complete with this entry, from its own leaf's up to the depth where another key joins."""
-    root = _lone(*entry)
-    yield _Subtree(depth, number, root, entry)
+def _risen(item: Item, number: int, depth: int, stop: int, waiting: dict[int, bytes]) -> Iterator[_Subtree]:
+    """The subtrees that are complete with this item, from its own up to the depth where another key joins.
+
+    ``depth``: from where on no other key is below it.
+    """
+    if isinstance(item, MapPart):
+        if item.depth < depth:
+            raise _corrupt("parts and entries stand side by side, never one within the other", "depth")
+        depth, root = item.depth, item.root
+        yield _Subtree(depth, number, root, None)
+    else:
+        root = _lone(*item)
+        yield _Subtree(depth, number, root, item)
     while depth > stop:
         root = _joined(number, depth, root, waiting.pop(depth, EMPTY) if _is_right(number, depth) else EMPTY)
         depth -= 1
         yield _Subtree(depth, number, root, None)
     waiting[depth] = root
+
+
+def _part_number(part: MapPart) -> int:
+    if not 0 <= part.depth <= LEVELS or not _hashes(part.prefix, part.root) or part.root == EMPTY:
+        raise _corrupt(f"a part has 0 to {LEVELS} levels, a prefix and a root", "depth")
+    number = int.from_bytes(part.prefix, "big")
+    if number & (1 << LEVELS - part.depth) - 1:
+        raise _corrupt("the bits of a prefix after its depth are 0", "prefix")
+    return number
+
+
+def _prefix(number: int, depth: int) -> bytes:
+    """The first bits of a key, the others 0."""
+    shift = LEVELS - depth
+    return (number >> shift << shift).to_bytes(_HASH_BYTES, "big")
 
 
 def _number_of(entry: Entry) -> int:

@@ -1,7 +1,7 @@
 """What the log commits to for one event: its stored envelope, its header and its leaf.
 
 Keeps: one accepted spelling of an envelope; every part has a fixed width or a length before it, so that no two
-different events have the same bytes; the prefixes (0 leaf, 1 node, 2 facts, 3 sealed part, 4 map leaf) hold the
+different events have the same bytes; the prefixes (0 leaf, 1 node, 2 facts, 3 sealed part; 4 to 6 in the map) hold the
 kinds of hash apart. The leaf binds the facts and the sealed part by their hashes: either can be shown without the
 other. The salt keeps anybody from guessing facts out of a hash that was published.
 Leaves to infrastructure: a salt that nobody can guess, and the sealing.
@@ -103,3 +103,10 @@ def leaf(head: bytes, content: bytes) -> bytes:
     state = _LEAF.copy()
     state.update(head + content)
     return state.digest()
+
+
+def leaf_of(
+    book: bytes, position: int, stream: bytes, version: int, topic: str, recorded_us: int, state: bytes
+) -> bytes:
+    """The leaf of an event as it is stored. Raises Corrupt when it is not stored as ``pack`` and ``header`` say."""
+    return leaf(header(book, position, stream, version, topic, recorded_us), content_hash(unpack(state)))

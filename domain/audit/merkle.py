@@ -9,7 +9,8 @@ The bytes are specified in ``docs/spec/log.md``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from domain.digest import new_sm3, node_hash
 from domain.errors import Corrupt, Rejected
@@ -18,6 +19,18 @@ Node = Callable[[int, int], bytes]
 """The root of the complete subtree of 2^level leaves, by level and index from the left."""
 
 HASH_BYTES = 32
+KEPT_LEVELS = 8
+"""Complete subtrees are kept at every eighth level (256 leaves, 65,536 leaves ...); the others are made when asked."""
+
+
+class Subtree(NamedTuple):
+    """The root of a complete subtree of 2^level leaves; ``number`` such subtrees stand to its left."""
+
+    level: int
+    number: int
+    root: bytes
+
+
 _NODE = new_sm3(b"\x01")
 _REMEDY = "fetch the proof again for the sizes of the two checkpoints; if it stays so, report it to the log's operator"
 
@@ -47,6 +60,34 @@ def extend(size: int, frontier: Sequence[bytes], leaves: Iterable[bytes]) -> lis
         push(each)
         size += 1
     return stack
+
+
+def grow(size: int, frontier: Sequence[bytes], leaves: Sequence[bytes]) -> tuple[list[bytes], list[Subtree]]:
+    """The frontier after these leaves, and the subtrees to keep that they complete. Raises as ``extend``."""
+    return _grow(size, list(frontier), leaves, 0)
+
+
+def _grow(size: int, frontier: list[bytes], nodes: Sequence[bytes], level: int) -> tuple[list[bytes], list[Subtree]]:
+    """The same for complete subtrees of one level in the place of leaves."""
+    block = 1 << KEPT_LEVELS
+    began = size % block
+    cut = len(frontier) - began.bit_count()
+    above, tail = frontier[: max(0, cut)], frontier[max(0, cut) :]
+    complete: list[bytes] = []
+    done = 0
+    while done < len(nodes):
+        part = nodes[done : done + block - began]
+        tail = extend(began, tail, part)
+        done, began = done + len(part), began + len(part)
+        if began == block:
+            complete += tail
+            tail, began = [], 0
+    if not complete:
+        return extend(size >> KEPT_LEVELS, above, ()) + tail, []
+    first = size >> KEPT_LEVELS
+    kept = [Subtree(level + KEPT_LEVELS, first + place, root) for place, root in enumerate(complete)]
+    above, higher = _grow(first, above, complete, level + KEPT_LEVELS)
+    return above + tail, kept + higher
 
 
 def root_of(frontier: Sequence[bytes]) -> bytes:
@@ -124,6 +165,58 @@ def consistent(old: int, new: int, old_root: bytes, new_root: bytes, path: Seque
             second = node_hash(second, each)
         number, last = number >> 1, last >> 1
     return last == 0 and first == old_root and second == new_root
+
+
+def subtrees_without(size: int, indexes: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Level and index of the largest subtrees that hold none of these leaves (ascending), from the left.
+
+    Together with the leaves themselves they are what ``Folding`` needs to come to the root.
+    """
+    wanted = iter(indexes)
+    following = next(wanted, size)
+
+    def visit(level: int, index: int) -> Iterator[tuple[int, int]]:
+        nonlocal following
+        if index + 1 << level <= following:
+            yield level, index
+        elif level == 0:
+            following = next(wanted, size)
+        else:
+            yield from visit(level - 1, 2 * index)
+            yield from visit(level - 1, 2 * index + 1)
+
+    start = 0
+    while start < size:
+        level = (size - start).bit_length() - 1
+        yield from visit(level, start >> level)
+        start += 1 << level
+
+
+class Folding:
+    """The root over leaves and complete subtrees that are handed in from the left, each where the last one ended."""
+
+    def __init__(self) -> None:
+        self._size = 0
+        self._frontier: list[bytes] = []
+
+    def add(self, node: Subtree) -> None:
+        """Raises Rejected ``proof_malformed`` for what stands elsewhere."""
+        level, number, root = node
+        if not 0 <= level < 64 or number << level != self._size or len(root) != HASH_BYTES:
+            raise _malformed(
+                f"a subtree of level {level} with number {number} does not follow {self._size} leaves", "tree"
+            )
+        rest = self._size >> level
+        while rest & 1:
+            root, rest = node_hash(self._frontier.pop(), root), rest >> 1
+        self._frontier.append(root)
+        self._size += 1 << level
+
+    def root(self, size: int) -> bytes:
+        """Raises Rejected ``proof_malformed`` when it was not exactly ``size`` leaves."""
+        if size != self._size:
+            raise _malformed(f"{self._size} leaves are shown of {size}", "tree")
+        return root_of(self._frontier)
 
 
 def _hashes(*values: bytes) -> bool:

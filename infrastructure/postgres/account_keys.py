@@ -47,12 +47,12 @@ class AccountKeys:
     def __init__(self, fetch: Fetch, kek: SM4Key | None = None) -> None:
         self._fetch = fetch
         self.kek = kek
-        self._opened = lru_cache(maxsize=KEPT)(self._unwrapped)
+        self.opened = lru_cache(maxsize=KEPT)(self._unwrapped)
 
     def of(self, accounts: Iterable[UUID]) -> dict[UUID, SM4Key]:
         """The keys of these accounts; an erased account has none and is left out."""
         rows = self._fetch(_KEYS, (list(accounts),))
-        return {account: self._opened(account, bytes(wrapped)) for account, wrapped in rows}
+        return {account: self.opened(account, bytes(wrapped)) for account, wrapped in rows}
 
     def make(self, accounts: Iterable[UUID]) -> tuple[dict[UUID, SM4Key], list[NewKey]]:
         """Keys for new accounts, and what is to be stored of them."""

@@ -1,4 +1,4 @@
-"""Small files that commands read: JSON documents, and evidence of which only the digest is kept."""
+"""Small files of commands: JSON documents and evidence that are read, proofs that are written."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from domain.digest import new_sm3
-from domain.errors import Rejected
+from domain.errors import Rejected, Unavailable
 
 _MAX_BYTES = 16_000_000
 _DIGEST = re.compile(r"[0-9A-Fa-f]{64}")
@@ -52,6 +52,26 @@ def evidence_digest(text: str) -> str:
         while block := file.read(1 << 20):
             state.update(block)
     return state.hexdigest()
+
+
+def write_new(path: Path, content: bytes) -> Path:
+    """A new file with this content; its folder is made.
+
+    Raises Rejected ``file_exists``, Unavailable ``file_not_written``.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("xb") as file:
+            file.write(content)
+    except FileExistsError as error:
+        raise Rejected(
+            "file_exists", "there is a file of this name", field=str(path), remedy="name another; none is overwritten"
+        ) from error
+    except OSError as error:
+        raise Unavailable(
+            "file_not_written", error.strerror or str(error), field=str(path), remedy="name another folder"
+        ) from error
+    return path
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -25,11 +25,16 @@ from interfaces.cli import (
     archive,
     behaviors,
     book,
+    checking,
+    checkpoints,
     consents,
+    exporting,
     factors,
     keys,
     methodology,
+    proving,
     revisions,
+    verifying,
 )
 from interfaces.cli.command import AsJson, Home
 from interfaces.cli.output import write_json
@@ -69,7 +74,12 @@ def root_options(home: Home = None, as_json: AsJson = False, show_version: ShowV
 
 
 book.register(app)
+checking.register(app)
+verifying.register(app)
 app.add_typer(archive.app, name="archive", rich_help_panel="Audit")
+app.add_typer(checkpoints.app, name="checkpoint", rich_help_panel="Audit")
+app.add_typer(proving.app, name="prove", rich_help_panel="Audit")
+app.add_typer(exporting.app, name="export", rich_help_panel="Audit")
 app.add_typer(keys.app, name="keys", rich_help_panel="Audit")
 app.add_typer(behaviors.app, name="behaviors", rich_help_panel="Accounts and behaviors")
 app.add_typer(accounts.app, name="account", rich_help_panel="Accounts and behaviors")

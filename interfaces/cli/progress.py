@@ -34,6 +34,16 @@ class Progress:
             yield lambda result: tell(source.bytes_read, result.read, "rows")
 
     @contextmanager
+    def naming(self, doing: str) -> Iterator[Callable[[str], None]]:
+        """``tell(part)``: which part of the work begins."""
+        if sys.stderr.isatty():
+            with console_on(sys.stderr).status(doing) as status:
+                yield lambda part: status.update(f"{doing}: {part}")
+        else:
+            lines = _Lines(doing, None)
+            yield lines.name
+
+    @contextmanager
     def _shown(self, doing: str, total: int | None) -> Iterator[Callable[[int, int, str], None]]:
         if sys.stderr.isatty():
             with _bar(doing, total) as tell:
@@ -48,6 +58,13 @@ class _Lines:
     def __init__(self, doing: str, total: int | None) -> None:
         self._doing, self._total = doing, total
         self._started = self._told = time.monotonic()
+
+    def name(self, part: str) -> None:
+        """A part of the work begins."""
+        now = time.monotonic()
+        if now - self._told >= _LINE_EVERY_SECONDS:
+            self._told = now
+            print(f"{self._doing}: {part}", file=sys.stderr, flush=True)
 
     def __call__(self, done: int, count: int, things: str) -> None:
         now = time.monotonic()

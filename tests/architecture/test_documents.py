@@ -52,11 +52,21 @@ def test_the_readme_shows_the_two_commands_a_newcomer_needs() -> None:
     assert "make test" in text
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/CONTRIBUTING.md", "docs/ARCHITECTURE.md", "docs/adr/index.md"])
+_LINKING = ("CONTRIBUTING", "ARCHITECTURE", "THREATS", "SCALING", "archive", "formats", "events", "adr/index")
+
+
+@pytest.mark.parametrize("document", ["README.md", *(f"docs/{name}.md" for name in _LINKING)])
 def test_every_file_a_document_links_to_exists(document: str) -> None:
     here = (ROOT / document).parent
     links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", (ROOT / document).read_text("utf-8"))
     assert [link for link in links if not (here / link).exists()] == []
+
+
+def test_every_test_that_the_threats_name_exists() -> None:
+    text = (ROOT / "docs" / "THREATS.md").read_text("utf-8")
+    named = re.findall(r"`([a-z0-9_]+(?:/[a-z0-9_]+)*\.py)`", text)
+    assert len(named) > 20
+    assert [name for name in named if not (ROOT / "tests" / name).exists()] == []
 
 
 def test_every_target_of_the_makefile_says_what_it_does() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from interfaces.cli import kernels
 from tests.e2e.cli_tools import METRO, CommandLine
+from tests.fixtures.tampering import replace_in_facts
 
 # One worker compiles the kernel, the others load it.
 pytestmark = pytest.mark.xdist_group("fast kernel")
@@ -15,22 +16,11 @@ pytestmark = pytest.mark.xdist_group("fast kernel")
 CREDIT = "carbon.account.behavior-credited.v1"
 
 
-def edit(cli: CommandLine, old: str, new: str) -> None:
-    """Change the stored text of the first credit behind the ledger's back."""
-    with cli.sql() as conn:
-        changed = conn.execute(
-            "UPDATE journal.ledger_events SET state = convert_to(replace(convert_from(state, 'UTF8'), %s, %s), 'UTF8')"
-            " WHERE notification_id = (SELECT min(notification_id) FROM journal.ledger_events WHERE topic = %s)"
-            " AND position(%s in convert_from(state, 'UTF8')) > 0",
-            (old, new, CREDIT, old),
-        )
-        assert changed.rowcount == 1
-
-
 def test_a_fast_replay_says_that_it_judged_the_archive_and_not_an_edited_log(cli: CommandLine) -> None:
     cli.credit(METRO)
     position = cli("archive", "build")["position"]
-    edit(cli, '"quantity":"12350"', '"quantity":"12351"')
+    with cli.sql() as conn:
+        assert replace_in_facts(conn, CREDIT, '"quantity":"12350"', '"quantity":"12351"')
     told = cli("replay", "--kernel", "fast")
     assert (told["judged"], told["until"], told["mismatches"]) == ("archive", position, 0)
     text = cli.run("replay", "--kernel", "fast").stdout

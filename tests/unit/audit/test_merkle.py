@@ -10,15 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.audit.merkle import (
+    Folding,
     Node,
+    Subtree,
     consistency_path,
     consistent,
     empty_root,
     extend,
+    grow,
     inclusion_path,
     root_from_inclusion,
     root_of,
     subtree_root,
+    subtrees_without,
 )
 from domain.errors import Corrupt
 from tests.unit.domain.refusals import refusal
@@ -137,3 +141,50 @@ def test_what_cannot_be_is_refused() -> None:
     assert not consistent(3, 5, naive(some(3)), naive(some(5)), [])
     assert not consistent(4, 5, naive(some(4)), naive(some(5)), [])
     assert not consistent(3, 3, b"", b"", [])
+
+
+# -- subtrees that are kept, and subtrees that stand for what is not shown ------------------------------------------
+
+
+@pytest.mark.parametrize("cuts", [(1_000,), (1, 255, 1, 743), (256, 0, 512, 232), (300, 300, 400)])
+def test_growing_keeps_every_complete_subtree_of_256_leaves_however_the_leaves_came(cuts: Sequence[int]) -> None:
+    leaves, size, frontier, kept = some(1_000), 0, list[bytes](), list[Subtree]()
+    for cut in cuts:
+        frontier, more = grow(size, frontier, leaves[size : size + cut])
+        size += cut
+        kept += more
+        assert frontier == extend(0, [], leaves[:size])
+    assert kept == [Subtree(8, index, naive(leaves[256 * index : 256 * (index + 1)])) for index in range(3)]
+
+
+def test_growing_keeps_subtrees_of_subtrees() -> None:
+    leaves = [bytes(32)] * 65_600
+    frontier, kept = grow(0, [], leaves)
+    assert frontier == extend(0, [], leaves)
+    assert [each.level for each in kept] == [8] * 256 + [16]
+    assert kept[-1] == Subtree(16, 0, subtree_root(leaves[:65_536]))
+    again, more = grow(65_536, [kept[-1].root], leaves[65_536:])
+    assert (again, more) == (frontier, [])
+
+
+@given(st.integers(1, 300), st.data())
+def test_leaves_and_the_subtrees_without_them_fold_to_the_root(size: int, data: st.DataObject) -> None:
+    leaves = some(size)
+    wanted = sorted(data.draw(st.sets(st.integers(0, size - 1), max_size=9)))
+    node = nodes(leaves)
+    rest = [Subtree(level, index, node(level, index)) for level, index in subtrees_without(size, wanted)]
+    shown = [Subtree(0, index, leaves[index]) for index in wanted]
+    folding = Folding()
+    for each in sorted([*rest, *shown], key=lambda part: part.number << part.level):
+        folding.add(each)
+    assert folding.root(size) == naive(leaves)
+    assert len(rest) <= (len(wanted) + 1) * size.bit_length()
+
+
+def test_subtrees_that_leave_a_gap_overlap_or_end_early_are_refused() -> None:
+    folding = Folding()
+    folding.add(Subtree(1, 0, some(1)[0]))
+    for wrong in (Subtree(0, 3, some(1)[0]), Subtree(1, 0, some(1)[0]), Subtree(0, 2, b""), Subtree(64, 0, some(1)[0])):
+        assert refusal(folding.add, wrong) == ("proof_malformed", "tree")
+    assert refusal(folding.root, 3) == ("proof_malformed", "tree")
+    assert Folding().root(0) == empty_root()

@@ -11,10 +11,14 @@ from hypothesis import strategies as st
 from domain.audit.book_map import (
     EMPTY,
     Entry,
+    Item,
+    MapPart,
     MapProof,
     balances_bytes,
     map_key,
+    map_part,
     map_paths,
+    map_rest,
     map_root,
     map_value,
     root_from_path,
@@ -164,3 +168,80 @@ def test_what_is_no_entry_of_the_map_stops_the_line(act: Callable[[], object], f
         act()
     assert (refused.value.code, refused.value.field) == ("map_malformed", field)
     assert refused.value.remedy
+
+
+# -- parts in the place of their entries -----------------------------------------------------------------------------
+
+
+def in_parts(entries: Sequence[Entry], depth: int) -> list[Item]:
+    """The entries, with one part for all that share ``depth`` bits."""
+    shift = 256 - depth
+    buckets: dict[int, list[Entry]] = {}
+    for entry in entries:
+        buckets.setdefault(int.from_bytes(entry[0], "big") >> shift, []).append(entry)
+    parts = [map_part(depth, (start << shift).to_bytes(32, "big"), held) for start, held in buckets.items()]
+    return [part for part in parts if part is not None]
+
+
+@given(maps, st.sampled_from([0, 1, 7, 16, 255, 256]))
+def test_parts_lead_to_the_same_root_as_their_entries(content: dict[bytes, bytes], depth: int) -> None:
+    entries = sorted(content.items())
+    assert map_root(in_parts(entries, depth)) == naive(entries)
+
+
+@given(maps, st.data())
+def test_the_rest_of_a_map_and_what_is_shown_of_it_lead_to_the_root(
+    content: dict[bytes, bytes], data: st.DataObject
+) -> None:
+    entries = sorted(content.items())
+    wanted = data.draw(st.sets(st.sampled_from([key for key, _ in entries]))) if entries else set()
+    rest = list(map_rest(entries, wanted))
+    shown: list[Item] = [*rest, *((key, content[key]) for key in wanted)]
+    items = sorted(shown, key=lambda item: item.prefix if isinstance(item, MapPart) else item[0])
+    assert map_root(items) == naive(entries)
+    if not wanted:
+        assert rest == ([MapPart(0, EMPTY, naive(entries))] if entries else [])
+
+
+@given(maps, st.data())
+def test_a_path_can_be_made_with_parts_beside_it(content: dict[bytes, bytes], data: st.DataObject) -> None:
+    entries = sorted(content.items())
+    key = data.draw(st.one_of(keys, st.sampled_from(sorted(content)) if content else keys))
+    start = int.from_bytes(key, "big") >> 252
+    beside = [each for each in entries if each[0][0] >> 4 != start]
+    own = [each for each in entries if each[0][0] >> 4 == start]
+    items: list[Item] = [*own, *in_parts(beside, 4)]
+    items.sort(key=lambda item: item.prefix if isinstance(item, MapPart) else item[0])
+    assert map_paths(items, [key]) == map_paths(entries, [key])
+
+
+def test_no_entry_makes_no_part() -> None:
+    assert map_part(16, EMPTY, []) is None
+
+
+HASH = sm3(b"")
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        [MapPart(4, bytes(32), HASH), (bytes(31) + b"\1", HASH)],
+        [(bytes(32), HASH), MapPart(4, bytes(32), HASH)],
+        [MapPart(4, bytes(32), HASH), MapPart(4, bytes(32), HASH)],
+        [MapPart(1, b"\x80" + bytes(31), HASH), MapPart(1, bytes(32), HASH)],
+        [MapPart(4, b"\x08" + bytes(31), HASH)],
+        [MapPart(4, bytes(32), EMPTY)],
+        [MapPart(257, bytes(32), HASH)],
+        [MapPart(-1, bytes(32), HASH)],
+        [MapPart(4, b"", HASH)],
+        [MapPart(4, bytes(32), b"")],
+    ],
+)
+def test_parts_that_overlap_or_say_nothing_are_refused(items: list[Item]) -> None:
+    with pytest.raises(Corrupt, match="map_malformed"):
+        map_root(items)
+
+
+def test_an_entry_elsewhere_makes_no_part() -> None:
+    with pytest.raises(Corrupt, match="map_malformed"):
+        map_part(4, bytes(32), [(b"\x10" + bytes(31), HASH)])

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from domain.audit.note import signed_message
+from domain.errors import Corrupt
 from domain.signing import signed_bytes
 
 
@@ -16,3 +20,11 @@ def test_bytes_are_signed_with_their_purpose_in_front() -> None:
 def test_a_purpose_that_could_be_mistaken_for_another_is_refused(purpose: str) -> None:
     with pytest.raises(ValueError, match="not a purpose"):
         signed_bytes(purpose, b"")
+
+
+@given(st.sampled_from(["signing-key", "checkpoint", "act/approve"]), st.binary(max_size=40))
+def test_what_is_signed_for_a_purpose_is_never_the_text_of_a_note(purpose: str, body: bytes) -> None:
+    """Checkpoints are signed without a prefix (ADR 0018): the zero byte alone keeps the two apart."""
+    for signed in (signed_bytes(purpose, body), signed_bytes(purpose, body + b"\n")):
+        with pytest.raises(Corrupt, match="note_malformed"):
+            signed_message(signed)

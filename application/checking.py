@@ -1,0 +1,224 @@
+"""Everything that a live ledger keeps, held against everything else: ``check``.
+
+Keeps: nothing stops at the first finding; each finding has an area, a code, a place and what to do; what can be made
+anew from the log is told apart from the log itself. It only reads.
+Leaves to each area: how it is compared. What was never written down outside this machine cannot be found here: whoever
+can edit database and keys together is found by a witness, or by whoever kept a checkpoint (docs/THREATS.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import NamedTuple
+
+from application.book_mapping import PREFIX_BITS, map_states, part_of, prefix_of, stored_root
+from application.checkpoints import Auditing, checked
+from application.ports.archive import Archive
+from application.ports.audit_log import Kept, StreamState
+from application.ports.views import Views
+from application.replaying import ReplayResult, replay
+from application.tree_walk import beginning, walk
+from domain.audit.book_map import map_key
+from domain.audit.merkle import root_of
+from domain.errors import LedgerError
+from domain.signing_keys import SigningKey
+
+AREAS = ("keys", "log", "checkpoints", "map", "replay", "views", "archive")
+FINDINGS_KEPT = 1_000
+_STREAMS_PER_BATCH = 1_000
+
+
+class Finding(NamedTuple):
+    """Something that is not as it should be. ``area``: one of ``AREAS``; ``place``: where, as exactly as is known."""
+
+    area: str
+    code: str
+    place: str
+    message: str
+    remedy: str
+
+
+class Checked(NamedTuple):
+    """What a check found. ``findings``: the first 1,000 of ``total``; ``replayed``: None if replay could not begin."""
+
+    size: int
+    total: int
+    findings: list[Finding]
+    replayed: ReplayResult | None
+
+
+class _Findings:
+    def __init__(self) -> None:
+        self.count = 0
+        self.kept: list[Finding] = []
+        self.area = ""
+
+    def add(self, code: str, place: str, message: str, remedy: str) -> None:
+        self.count += 1
+        if self.count <= FINDINGS_KEPT:
+            self.kept.append(Finding(self.area, code, place, message, remedy))
+
+    @contextmanager
+    def within(self, area: str) -> Iterator[None]:
+        """What is found, or raised, in an area."""
+        self.area = area
+        try:
+            yield
+        except LedgerError as error:
+            self.add(error.code, error.field, error.message, error.remedy)
+
+
+def check(
+    auditing: Auditing, views: Views, archive: Archive | None, progress: Callable[[str], None] | None = None
+) -> Checked:
+    """Compare everything with the log, and the log with what was signed. ``archive``: None where there is none.
+
+    ``progress`` is told each area as it begins.
+    """
+    found, replayed = _Findings(), None
+
+    def begin(area: str) -> str:
+        if progress is not None:
+            progress(area)
+        return area
+
+    keys: list[SigningKey] = []
+    with found.within(begin("keys")):
+        keys = auditing.keys()
+        for code, place, message, remedy in auditing.log.wrong_account_keys():
+            found.add(code, place, message, remedy)
+    with found.within(begin("log")):
+        _check_log(auditing, keys, found)
+    with found.within(begin("map")):
+        _check_map(auditing, keys, found)
+    with found.within(begin("replay")):
+        replayed = replay(auditing.book)
+        for each in replayed.details:
+            found.add(
+                "mismatch",
+                f"{each.stream}@{each.version} position {each.position}",
+                f"{each.what}: booked {each.booked}, recomputed {each.recomputed}",
+                "keep the database as evidence; restore the event from a backup",
+            )
+        found.count += replayed.mismatches - len(replayed.details)
+    with found.within(begin("views")):
+        for view in views.check():
+            if view.differing:
+                found.add(
+                    "view_differs",
+                    f"views.{view.view}",
+                    f"{view.differing} rows differ from the log",
+                    "run `views rebuild`",
+                )
+    if archive is not None:
+        with found.within(begin("archive")):
+            for difference in archive.verify():
+                found.add(
+                    "archive_differs",
+                    difference.segment,
+                    f"{difference.what}: archived {difference.archived}, expected {difference.expected}",
+                    "run `archive rebuild`",
+                )
+    return Checked(auditing.log.head().size, found.count, found.kept, replayed)
+
+
+def _check_log(auditing: Auditing, keys: list[SigningKey], found: _Findings) -> None:
+    """The tree over all events, subtree by subtree and checkpoint by checkpoint; personal parts open or are erased."""
+    log = auditing.log
+    head = log.head()
+    newest = log.newest()
+    kept_until = 0 if newest is None else newest.size
+    if newest is not None and newest.size > head.size:
+        found.add(
+            "log_behind_checkpoint",
+            f"position {head.size}",
+            f"the log has {head.size} events; a checkpoint of {newest.size} was signed",
+            "the end of the log was lost: restore the newest backup before anybody writes again",
+        )
+    good = 0
+    for grown in walk(log, head, beginning()):
+        for subtree in grown.subtrees:
+            end = subtree.number + 1 << subtree.level
+            if end <= kept_until and log.subtrees(subtree.level, subtree.number, 1) != [subtree.root]:
+                found.add(
+                    "subtree_differs",
+                    f"positions {(subtree.number << subtree.level) + 1} to {end}",
+                    "these events are not those that were signed, or views.tree_nodes was edited",
+                    "run `checkpoint rebuild`: it fails if it was the events",
+                )
+        for code, place, message, remedy in log.unopened(grown.page):
+            found.add(code, place, message, remedy)
+        if grown.kept is not None:
+            found.area = "checkpoints"
+            good = _check_kept(auditing, head.book, grown.kept, keys, root_of(grown.frontier), good, found)
+            found.area = "log"
+
+
+def _check_kept(
+    auditing: Auditing,
+    book: bytes,
+    kept: Kept,
+    keys: list[SigningKey],
+    root: bytes,
+    good: int,
+    found: _Findings,
+) -> int:
+    """One checkpoint; returns the size of the last good one."""
+    try:
+        checkpoint = checked(auditing.verifier, book, kept, keys)
+    except LedgerError as error:
+        found.add(error.code, error.field, error.message, error.remedy)
+        return good
+    if checkpoint.root == root:
+        return kept.size
+    found.add(
+        "log_changed",
+        f"positions {good + 1} to {kept.size}",
+        "an event in these positions is not as it was when it was signed",
+        "stop writing, keep the database as evidence, and compare with a backup",
+    )
+    return good
+
+
+def _check_map(auditing: Auditing, keys: list[SigningKey], found: _Findings) -> None:
+    """The map as of the newest checkpoint that names one, stream by stream, part by part, and its root."""
+    kept = auditing.log.newest(with_map=True)
+    signed = None if kept is None else checked(auditing.verifier, auditing.log.head().book, kept, keys)
+    upto = 0 if kept is None else kept.map_position
+    expected_streams, maps = 0, auditing.maps
+    states = map_states(auditing.book, upto)
+    while batch := dict(islice(states, _STREAMS_PER_BATCH)):
+        expected_streams += len(batch)
+        by_key = {map_key(state.stream.bytes): state for state in batch.values()}
+        stored = dict(maps.streams(sorted({prefix_of(key) for key in by_key})))
+        for key, state in by_key.items():
+            if stored.get(key) != state:
+                was = stored.get(key)
+                found.add("map_changed", f"stream {state.stream}", _stream_text(was, state), _REBUILD)
+    if maps.count() != expected_streams:
+        found.add(
+            "map_changed", "views.map_streams", f"{maps.count()} streams, {expected_streams} in the log", _REBUILD
+        )
+    parts = dict(maps.parts())
+    prefixes = sorted(parts)
+    for start in range(0, len(prefixes), _STREAMS_PER_BATCH):
+        some = prefixes[start : start + _STREAMS_PER_BATCH]
+        held: dict[int, dict[bytes, StreamState]] = {prefix: {} for prefix in some}
+        for key, state in maps.streams(some):
+            held[prefix_of(key)][key] = state
+        for prefix, streams in held.items():
+            if part_of(prefix, streams) != parts[prefix]:
+                found.add("map_changed", f"prefix {prefix:0{PREFIX_BITS // 4}x}", "not its streams' part", _REBUILD)
+    if signed is not None and stored_root(maps) != signed.map_root:
+        found.add("map_changed", "views.map_parts", "the parts do not lead to the root that was signed", _REBUILD)
+
+
+_REBUILD = "run `checkpoint rebuild`"
+
+
+def _stream_text(was: StreamState | None, state: StreamState) -> str:
+    if was is None:
+        return "the stream is not in the map"
+    return f"version {was.version} with {was.balances!r}; the log says {state.version} with {state.balances!r}"

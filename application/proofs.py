@@ -1,0 +1,128 @@
+"""Proofs for whoever holds a checkpoint: an event of the log, an account's balances with the events behind them.
+
+Keeps: a proof is checked before it is given, against a checkpoint whose signature is checked, so that a damaged subtree
+or map gives an error and never a wrong proof.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from uuid import UUID
+
+from application.book_mapping import balances_of, changed, entry_of, prefix_of
+from application.checkpoints import Auditing, Signed, sign
+from application.ports.audit_log import AuditLog, Logged, MapStore
+from domain.audit.book_map import Item, map_key, map_paths
+from domain.audit.leaves import leaf_of, sealed_hash, unpack
+from domain.audit.merkle import KEPT_LEVELS, Node, extend, inclusion_path, subtree_root
+from domain.audit.proofs import BalanceProof, EventProof, ShownEvent, check_balance, check_event
+from domain.errors import Corrupt, LedgerError, Rejected
+
+
+def prove_event(auditing: Auditing, position: int) -> tuple[EventProof, Signed]:
+    """That an event is in the log, by the checkpoint of now. Raises Rejected ``position_unknown``."""
+    signed = sign(auditing)
+    if not 1 <= position <= signed.checkpoint.size:
+        raise Rejected(
+            "position_unknown",
+            f"the log has no position {position}",
+            field="position",
+            remedy=f"give one from 1 to {signed.checkpoint.size}",
+        )
+    (logged,) = auditing.log.logged(position - 1, position)
+    proof = EventProof(shown(logged), inclusion_path(position - 1, signed.checkpoint.size, nodes_of(auditing)))
+    _made_right(lambda: check_event(proof, signed.checkpoint))
+    return proof, signed
+
+
+def prove_balance(auditing: Auditing, account: UUID) -> tuple[BalanceProof, Signed]:
+    """What an account holds, by the checkpoint and the map of now, with every event of the account."""
+    signed = sign(auditing, with_map=True)
+    checkpoint, node = signed.checkpoint, nodes_of(auditing)
+    key = map_key(account.bytes)
+    prefix = prefix_of(key)
+    states = dict(auditing.maps.streams([prefix]))
+    if key not in states:
+        raise changed(f"the account {account} is not in the stored map")
+    state = states[key]
+    place = map_paths(_beside(auditing.maps, prefix, (entry_of(k, s) for k, s in states.items())), [key])[key]
+    events = [
+        EventProof(shown(each), inclusion_path(each.position - 1, checkpoint.size, node))
+        for each in auditing.log.logged_streams([account])
+        if each.position <= checkpoint.size
+    ]
+    proof = BalanceProof(account, state.version, balances_of(state.balances), place, events)
+    _made_right(lambda: check_balance(proof, checkpoint))
+    return proof, signed
+
+
+def shown(logged: Logged) -> ShownEvent:
+    """A stored event as a proof shows it."""
+    envelope = unpack(logged.state)
+    return ShownEvent(
+        logged.position,
+        logged.stream,
+        logged.version,
+        logged.topic,
+        logged.recorded_us,
+        envelope.salt,
+        envelope.facts.decode(),
+        sealed_hash(envelope.sealed),
+    )
+
+
+def nodes_of(auditing: Auditing) -> Node:
+    """Roots of complete subtrees: from those that are kept, and below them from the events."""
+    log = auditing.log
+    book = log.head().book
+    blocks: dict[int, list[bytes]] = {}
+
+    def block(number: int) -> list[bytes]:
+        """The leaves of a block of 256, asked for again and again along the paths of one account."""
+        if number not in blocks:
+            if len(blocks) >= _BLOCKS_HELD:
+                blocks.clear()
+            first = number << KEPT_LEVELS
+            blocks[number] = _leaves(log, book, first, 1 << KEPT_LEVELS)
+        return blocks[number]
+
+    def node(level: int, number: int) -> bytes:
+        if level < KEPT_LEVELS:
+            first = (number << level) % (1 << KEPT_LEVELS)
+            return subtree_root(block(number << level >> KEPT_LEVELS)[first : first + (1 << level)])
+        above = level % KEPT_LEVELS
+        kept = log.subtrees(level - above, number << above, 1 << above)
+        return extend(0, (), kept)[0]
+
+    return node
+
+
+_BLOCKS_HELD = 1_000
+
+
+def _leaves(log: AuditLog, book: bytes, after: int, count: int) -> list[bytes]:
+    return [
+        leaf_of(book, position, stream.bytes, version, topic, recorded_us, state)
+        for position, stream, version, topic, recorded_us, state in log.logged(after, after + count)
+    ]
+
+
+def _beside(maps: MapStore, prefix: int, entries: Iterable[Item]) -> Iterable[Item]:
+    """All parts of the map in order, with a prefix's streams in the place of their part."""
+    for other, item in maps.parts():
+        if other == prefix:
+            yield from entries
+        else:
+            yield item
+
+
+def _made_right(check: Callable[[], None]) -> None:
+    try:
+        check()
+    except LedgerError as error:
+        raise Corrupt(
+            "proof_not_made",
+            f"what is kept to prove with does not lead to the checkpoint ({error.message})",
+            field="views.tree_nodes, views.map_streams",
+            remedy="run `carbon-ledger checkpoint rebuild`; if that fails too, keep the database as evidence",
+        ) from error

@@ -1,0 +1,98 @@
+"""The tree over the log, grown again from the stored events, checkpoint by checkpoint.
+
+Keeps: a page ends where a checkpoint was made, so that the tree is compared with each of them; nothing of an event that
+the database tells beside its envelope (position, stream, version, topic, time) escapes, since its leaf holds it.
+Leaves to the caller: which checkpoint to begin at, and whether its signature is good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import NamedTuple
+
+from application.ports.audit_log import AuditLog, Kept, Logged, TreeHead
+from domain.audit.leaves import leaf_of, unpack
+from domain.audit.merkle import Subtree, grow, root_of
+from domain.errors import Corrupt
+from domain.events.base import Recorded
+from domain.events.registry import RULEBOOK_TOPICS, decode_facts, placed
+
+PAGE = 5_000
+
+
+class Grown(NamedTuple):
+    """The tree after a page of events. ``rulebook_position``, ``recorded_us``: as a checkpoint of this size tells them.
+
+    ``subtrees``: those to keep that the page completed. ``kept``: a checkpoint of this size, if the page ends at one.
+    """
+
+    size: int
+    frontier: list[bytes]
+    rulebook_position: int
+    recorded_us: int
+    page: list[Logged]
+    subtrees: list[Subtree]
+    kept: Kept | None
+
+
+def beginning() -> Grown:
+    """The tree before the first event."""
+    return Grown(0, [], 0, 0, [], [], None)
+
+
+def walk(log: AuditLog, head: TreeHead, began: Grown) -> Iterator[Grown]:
+    """The tree page by page up to the head. Raises Corrupt ``log_changed`` where positions are missing, or the head."""
+    grown = began
+    logged = log.logged(began.size, head.size)
+    stops = log.checkpoints(began.size)
+    stop = next(stops, None)
+    while grown.size < head.size:
+        end = min(grown.size + PAGE, head.size if stop is None else stop.size)
+        page = list(islice(logged, end - grown.size))
+        frontier, subtrees = grow(grown.size, grown.frontier, _leaves(head.book, grown.size, end, page))
+        rulebook = [each.position for each in page if each.topic in _RULEBOOK]
+        kept = stop if stop is not None and stop.size == end else None
+        while stop is not None and stop.size == end:
+            stop = next(stops, None)
+        rulebook_position = max(rulebook, default=grown.rulebook_position)
+        grown = Grown(end, frontier, rulebook_position, page[-1].recorded_us, page, subtrees, kept)
+        yield grown
+    if (grown.frontier, root_of(grown.frontier)) != (head.frontier, head.root):
+        raise log_changed(grown.size, "the head of the log is not the tree over its events")
+    if (grown.rulebook_position, grown.recorded_us) != (head.rulebook_position, head.recorded_us):
+        raise log_changed(grown.size, "the head of the log tells another rulebook position or time than its events")
+
+
+def recorded_of(each: Logged) -> Recorded:
+    """The facts of a stored event. Raises Corrupt with the place."""
+    try:
+        facts = decode_facts(each.topic, unpack(each.state).facts)
+    except Corrupt as error:
+        raise placed(error, each.stream, each.version, each.position) from error
+    return Recorded(each.stream, each.version, each.position, facts, None)
+
+
+def log_changed(position: int, message: str) -> Corrupt:
+    """The log is no longer what was signed, or what its head says."""
+    return Corrupt(
+        "log_changed",
+        message,
+        field=f"position {position}",
+        remedy="stop writing, keep the database as evidence, and run `carbon-ledger check`",
+    )
+
+
+_RULEBOOK = frozenset(RULEBOOK_TOPICS)
+
+
+def _leaves(book: bytes, size: int, end: int, page: list[Logged]) -> list[bytes]:
+    for place, each in enumerate(page, start=size + 1):
+        if each.position != place:
+            raise log_changed(place, f"there is no event at position {place}")
+    if len(page) < end - size:
+        raise log_changed(size + len(page) + 1, f"there is no event at position {size + len(page) + 1}")
+    return [
+        leaf_of(book, position, stream.bytes, version, topic, recorded_us, state)
+        for position, stream, version, topic, recorded_us, state in page
+    ]

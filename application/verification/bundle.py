@@ -1,0 +1,388 @@
+"""An export bundle checked by itself: from the values in it to the signed roots, and every credit computed again.
+
+Keeps: a value counts only when the leaf made from it leads to the root that was signed; every stream is shown from its
+first event to the version that the signed map holds; the rulebook is walked back from the checkpoint to its first
+event; credits, reversals and revision lines are recomputed by the law (``domain.replay``). Nothing that the bundle says
+of itself is believed. Memory is flat: what grows with the book is sorted on disk.
+The steps are those of ``docs/spec/bundle.md``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from application.verification.bundle_reader import BundleReader, malformed
+from application.verification.disk_sort import DiskSort
+from application.verification.findings import Findings, Step
+from application.verification.notes import Attested, Trusted, attested
+from domain.audit.book_map import Item, map_key, map_root, map_value
+from domain.audit.bundle import (
+    ABOUT,
+    ACCOUNTS,
+    BODY,
+    CHECKPOINT,
+    DOSSIER,
+    FORMAT,
+    INTAKES,
+    KEYS,
+    MAP,
+    RULEBOOK,
+    SAMPLES,
+    TREE,
+    EventLine,
+    parse_event,
+    parse_part,
+    parse_subtree,
+)
+from domain.audit.checkpoint import Checkpoint
+from domain.audit.merkle import Folding, Subtree
+from domain.audit.note import parse_note
+from domain.audit.proofs import book_of
+from domain.digest import MerkleRoot, new_sm3, sm3_hex
+from domain.errors import LedgerError, Rejected
+from domain.events.account import BehaviorCredited, ConsentGranted
+from domain.events.base import Recorded
+from domain.events.intake import IntakeOpened
+from domain.events.registry import ACCOUNT_TOPICS, RULEBOOK_TOPICS, TOPICS, decode_facts
+from domain.replay import AccountReplay, approved_runs, check_rulebook
+from domain.revision import Impact, lines_entry
+from domain.rulebook import Rulebook
+from domain.signing_keys import SIGNING_KEYS, Verify, key_at, signing_keys
+
+SAMPLES_DRAWN = 25
+Progress = Callable[[str, int], None]
+_EVENT_RECORD = 8 + 32
+_ENTRY_RECORD = 32 + 32
+_CLAIM_RECORD = 32 + 1 + 16 + 8
+_KEY_TOPICS = frozenset(topic for topic, cls in TOPICS.items() if cls.STREAM == "signing keys")
+_INTAKE_TOPICS = frozenset(topic for topic, cls in TOPICS.items() if cls.STREAM == "intake")
+_TELL_EVERY = 10_000
+
+
+@dataclass
+class Verified:
+    """What a bundle shows. ``complete``: it holds every event of the log, so that ``digest`` is the book's (DESIGN 7).
+
+    ``balances``: mg by behavior over the accounts shown.
+    """
+
+    findings: Findings
+    attested: Attested | None = None
+    events: int = 0
+    accounts: int = 0
+    credits: int = 0
+    complete: bool = False
+    digest: str = ""
+    balances: dict[str, int] = field(default_factory=dict)
+
+
+def verify_bundle(path: Path, trusted: Trusted, verify: Verify, progress: Progress | None = None) -> Verified:
+    """Check a bundle with the keys that the auditor brought along. Only temporary files are written."""
+    result = Verified(Findings())
+    with ExitStack() as stack, result.findings.step("file") as step:
+        reader = stack.enter_context(BundleReader(path))
+        step.checked = len(reader.names)
+        _Verification(reader, trusted, verify, result, stack, progress or (lambda *_: None)).run()
+    return result
+
+
+class _Verification:
+    def __init__(
+        self,
+        reader: BundleReader,
+        trusted: Trusted,
+        verify: Verify,
+        result: Verified,
+        stack: ExitStack,
+        progress: Progress,
+    ) -> None:
+        self._reader, self._trusted, self._verify, self._result = reader, trusted, verify, result
+        self._tell = progress
+        self._findings = result.findings
+        self._leaves = stack.enter_context(DiskSort(_EVENT_RECORD))
+        self._entries = stack.enter_context(DiskSort(_ENTRY_RECORD))
+        self._claims = stack.enter_context(DiskSort(_CLAIM_RECORD))
+        self._about: dict[str, Any] = {}
+        self._book = b""
+        self._rulebook = Rulebook()
+        self._drawn: list[tuple[bytes, bytes, int]] = []
+
+    def run(self) -> None:
+        with self._findings.step("checkpoint") as step:
+            self._check_checkpoint(step)
+        checkpoint = None if self._result.attested is None else self._result.attested.checkpoint
+        if checkpoint is None:
+            return  # without a signed root there is nothing to hold anything against
+        with self._findings.step("rulebook") as step:
+            self._check_rulebook(step, checkpoint)
+        with self._findings.step("keys") as step:
+            self._check_keys(step, checkpoint)
+        with self._findings.step("intakes") as step:
+            for stream, events in self._streams(INTAKES, _INTAKE_TOPICS, step):
+                self._state(stream, events, {})
+                for each in events:
+                    if isinstance(each.event, IntakeOpened):
+                        self._claim(each, f"intake {each.position} {each.event.partner}", proven=True)
+                        self._claim(each, f"evidence {each.event.digest}", proven=True)
+        with self._findings.step("accounts") as step:
+            self._check_accounts(step, checkpoint)
+        with self._findings.step("log") as step:
+            self._check_tree(step, checkpoint)
+        with self._findings.step("map") as step:
+            self._check_map(step, checkpoint)
+        with self._findings.step("references") as step:
+            self._check_claims(step)
+        with self._findings.step("dossiers") as step:
+            self._check_dossiers(step)
+        with self._findings.step("samples") as step:
+            self._check_samples(step)
+
+    def _check_checkpoint(self, step: Step) -> None:
+        note = self._reader.small(CHECKPOINT)
+        found = attested(note, self._trusted, self._verify)
+        if self._reader.small(BODY) != parse_note(note)[0]:
+            self._findings.add(step, "body_differs", BODY, "not the text of the checkpoint")
+        self._book = book_of(found.checkpoint.origin)
+        self._about = _about(self._reader.small(ABOUT))
+        if found.checkpoint.map_position != found.checkpoint.size:
+            raise Rejected("map_missing", "the checkpoint has no map of its own size", field=CHECKPOINT)
+        self._result.attested = found
+        step.checked = 1 + len(found.witnesses)
+
+    def _check_rulebook(self, step: Step, checkpoint: Checkpoint) -> None:
+        events = [each for _, each in self._events(RULEBOOK, frozenset(RULEBOOK_TOPICS), step)]
+        by_stream: dict[UUID, list[Recorded]] = {}
+        for each in events:
+            by_stream.setdefault(each.stream, []).append(each)
+        for stream, own in by_stream.items():
+            self._check_versions(step, RULEBOOK, own)
+            self._state(stream, own, {})
+        # Each names the one before it, and the signed checkpoint names the last: none is left out.
+        following = checkpoint.rulebook_position
+        for each in reversed(events):
+            if each.position != following:
+                raise _refused(
+                    "rulebook_incomplete", f"position {following}", "the chain goes through an event not shown"
+                )
+            following = each.event.previous
+        if following != 0:
+            raise _refused("rulebook_incomplete", f"position {following}", "the chain does not end at the first event")
+        self._rulebook.extend(events)
+        genesis = self._rulebook.genesis
+        if genesis is None or genesis.book != str(UUID(bytes=self._book)):
+            raise _refused("book_differs", "the first event", "it opens another book than the checkpoint's log is of")
+        for wrong in check_rulebook(self._rulebook):
+            text = f"{wrong.what}: booked {wrong.booked}, recomputed {wrong.recomputed}"
+            self._findings.add(step, "mismatch", f"stream {wrong.stream}", text)
+
+    def _check_keys(self, step: Step, checkpoint: Checkpoint) -> None:
+        events = [each for _, each in self._events(KEYS, _KEY_TOPICS, step)]
+        self._check_versions(step, KEYS, events)
+        if {each.stream for each in events} != {SIGNING_KEYS}:
+            raise _refused("key_unknown", KEYS, "these are not the events of the log's signing keys")
+        self._state(SIGNING_KEYS, events, {})
+        genesis = self._rulebook.genesis
+        keys = signing_keys("" if genesis is None else genesis.book, events, self._verify)
+        key = key_at(keys, checkpoint.size)
+        assert self._result.attested is not None
+        if key is None or key.public_key != self._result.attested.signed_by:
+            raise _refused(
+                "key_unknown", KEYS, "the checkpoint is signed by another key than the log names for its size"
+            )
+
+    def _check_accounts(self, step: Step, checkpoint: Checkpoint) -> None:
+        result, digest = self._result, new_sm3()
+        runs = approved_runs(self._rulebook, checkpoint.size)
+        totals = {run.id: (Impact(), MerkleRoot()) for run, _ in runs}
+        for stream, events in self._streams(ACCOUNTS, frozenset(ACCOUNT_TOPICS), step):
+            account = AccountReplay(self._rulebook, runs, stream, checkpoint.size)
+            balances = account.run(events)
+            for wrong in account.mismatches:
+                text = f"{wrong.what}: booked {wrong.booked}, recomputed {wrong.recomputed}"
+                self._findings.add(step, "mismatch", f"{stream}@{wrong.version} position {wrong.position}", text)
+            self._state(stream, events, balances)
+            self._claim_all(events)
+            for revised in account.revised:
+                impact, root = totals[revised.revision]
+                impact.add(revised.lines)
+                root.add(lines_entry(stream, revised.lines))
+            result.accounts += bool(balances)
+            result.credits += account.credits
+            for behavior, mg in balances.items():
+                result.balances[behavior] = result.balances.get(behavior, 0) + mg
+                digest.update(f"{stream},{behavior},{mg}\n".encode())
+        result.digest = digest.hexdigest()
+        result.complete = next(self._reader.lines(TREE), None) is None
+        if result.complete:
+            for run, _ in runs:
+                if run.completed is not None:
+                    impact, root = totals[run.id]
+                    for name, value in {**impact.as_dict(), "lines_root": root.hex()}.items():
+                        if getattr(run.completed, name) != value:
+                            text = f"{name}: booked {getattr(run.completed, name)}, recomputed {value}"
+                            self._findings.add(step, "mismatch", f"revision {run.id}", text)
+
+    def _check_tree(self, step: Step, checkpoint: Checkpoint) -> None:
+        """Leaves made from the values, and subtrees in the place of what is not shown, lead to the signed root."""
+        folding = Folding()
+        shown = ((int.from_bytes(record[:8], "big") - 1, record) for record in self._leaves.sorted())
+        rest = map(parse_subtree, self._reader.lines(TREE))
+        leaves = (Subtree(0, place, record[8:]) for place, record in shown)
+        for node in _merged(leaves, rest, lambda each: each.number << each.level):
+            folding.add(node)
+            step.checked += 1
+        if folding.root(checkpoint.size) != checkpoint.root:
+            raise _refused("not_in_log", "the log's root", "an event shown is not the one that was signed")
+
+    def _check_map(self, step: Step, checkpoint: Checkpoint) -> None:
+        """States made from whole streams, and parts in the place of what is not shown, lead to the signed root."""
+        states: Iterator[Item] = ((record[:32], record[32:]) for record in self._entries.sorted())
+        rest: Iterator[Item] = map(parse_part, self._reader.lines(MAP))
+
+        def counted(items: Iterable[Item]) -> Iterator[Item]:
+            for item in items:
+                step.checked += 1
+                yield item
+
+        items = _merged(states, rest, lambda item: item[0] if isinstance(item[0], bytes) else item[1])
+        if map_root(counted(items)) != checkpoint.map_root:
+            text = "a stream is not shown to its end, or its events add up to other balances than were signed"
+            raise _refused("not_in_map", "the map's root", text)
+
+    def _check_claims(self, step: Step) -> None:
+        """Whatever a credit or consent refers to is shown."""
+        records = self._claims.sorted()
+        for _, group in groupby(records, key=lambda record: record[:32]):
+            proven = False
+            for record in group:
+                proven = proven or record[32] == 0
+                step.checked += 1
+                if not proven:
+                    place = f"{UUID(bytes=record[33:49])}@{int.from_bytes(record[49:], 'big')}"
+                    self._findings.add(step, "intake_missing", place, "the intake or evidence it names is not shown")
+
+    def _check_dossiers(self, step: Step) -> None:
+        for name in self._reader.names:
+            if DOSSIER.fullmatch(name):
+                version = self._rulebook.methodologies.get(name.removeprefix("methodologies/").removesuffix(".json"))
+                step.checked += 1
+                if version is None or sm3_hex(self._reader.small(name)) != version.digest:
+                    self._findings.add(step, "dossier_differs", name, "not the document of a methodology of the log")
+
+    def _check_samples(self, step: Step) -> None:
+        expected = [sample_line(*each) for each in sorted(self._drawn)[:SAMPLES_DRAWN]]
+        step.checked = len(expected)
+        if list(self._reader.lines(SAMPLES)) != expected:
+            raise _refused("samples_differ", SAMPLES, "other samples than the seed draws from the credits shown")
+
+    def _claim_all(self, events: list[Recorded]) -> None:
+        seed = self._about.get("sample_seed") or ""
+        for each in events:
+            event = each.event
+            if isinstance(event, BehaviorCredited):
+                self._claim(each, f"intake {event.intake} {event.partner}", proven=False)
+                if seed:
+                    self._draw(seed, each)
+            elif isinstance(event, ConsentGranted) and event.basis == "imported":
+                self._claim(each, f"evidence {event.evidence}", proven=False)
+
+    def _draw(self, seed: str, each: Recorded) -> None:
+        self._drawn.append((draw(seed, each.stream, each.version), each.stream.bytes, each.version))
+        if len(self._drawn) > 2 * SAMPLES_DRAWN:
+            self._drawn = sorted(self._drawn)[:SAMPLES_DRAWN]
+
+    def _claim(self, each: Recorded, what: str, *, proven: bool) -> None:
+        place = each.stream.bytes + each.version.to_bytes(8, "big")
+        self._claims.add(new_sm3(what.encode()).digest() + bytes([not proven]) + place)
+
+    def _state(self, stream: UUID, events: list[Recorded], balances: dict[str, int]) -> None:
+        value = map_value(stream.bytes, events[-1].version, balances.items())
+        self._entries.add(map_key(stream.bytes) + value)
+
+    def _streams(self, member: str, topics: frozenset[str], step: Step) -> Iterator[tuple[UUID, list[Recorded]]]:
+        """Whole streams in the order of their ids; what is not whole is told."""
+        before: UUID | None = None
+        for stream, group in groupby(self._events(member, topics, step), key=lambda each: each[1].stream):
+            events = [each for _, each in group]
+            if before is not None and stream <= before:
+                raise _refused("order_wrong", f"{member} {stream}", "streams stand once, in the order of their ids")
+            before = stream
+            self._check_versions(step, member, events)
+            yield stream, events
+
+    def _check_versions(self, step: Step, member: str, events: list[Recorded]) -> None:
+        for number, each in enumerate(events, start=1):
+            if each.version != number:
+                text = f"version {each.version} where {number} is expected"
+                self._findings.add(step, "stream_incomplete", f"{member} {each.stream}", text)
+                return
+
+    def _events(self, member: str, topics: frozenset[str], step: Step) -> Iterator[tuple[bytes, Recorded]]:
+        """The events of a member; the leaf of each is kept for the tree."""
+        for number, line in enumerate(self._reader.lines(member), start=1):
+            self._result.events += 1
+            if self._result.events % _TELL_EVERY == 0:
+                self._tell(step.name, self._result.events)
+            step.checked += 1
+            try:
+                event = parse_event(line)
+                if event.topic not in topics:
+                    raise _refused("topic_elsewhere", "", f"an event of topic {event.topic} does not belong here")
+                self._leaves.add(event.position.to_bytes(8, "big") + event.leaf(self._book))
+                yield line, _recorded(event)
+            except LedgerError as error:
+                self._findings.add(step, error.code, f"{member} line {number}", error.message)
+
+
+def draw(seed: str, stream: UUID, version: int) -> bytes:
+    """What decides whether a credit is a sample: the least of these are."""
+    return new_sm3(seed.encode() + b"\0" + stream.bytes + version.to_bytes(8, "big")).digest()
+
+
+def sample_line(drawn: bytes, stream: bytes, version: int) -> bytes:
+    """The line of a sample."""
+    return b'{"stream":"%b","version":%d,"drawn":"%b"}' % (
+        str(UUID(bytes=stream)).encode(),
+        version,
+        drawn.hex().encode(),
+    )
+
+
+def _recorded(event: EventLine) -> Recorded:
+    facts = decode_facts(event.topic, event.facts)
+    return Recorded(UUID(bytes=event.stream), event.version, event.position, facts, None)
+
+
+def _about(content: bytes) -> dict[str, Any]:
+    try:
+        about = json.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise malformed(f"{ABOUT} is not JSON: {error}") from error
+    if not isinstance(about, dict) or about.get("format") != FORMAT:
+        raise malformed(f"{ABOUT} does not say that the format is {FORMAT}")
+    if not isinstance(about.get("sample_seed", ""), str):
+        raise malformed("a sample seed is text")
+    return about
+
+
+def _merged(left: Iterator[Any], right: Iterator[Any], key: Callable[[Any], Any]) -> Iterator[Any]:
+    """Two sorted sources as one; an order that is wrong in one of them stays wrong."""
+    one, other = next(left, None), next(right, None)
+    while one is not None or other is not None:
+        if other is None or (one is not None and key(one) <= key(other)):
+            yield one
+            one = next(left, None)
+        else:
+            yield other
+            other = next(right, None)
+
+
+def _refused(code: str, place: str, message: str) -> Rejected:
+    return Rejected(code, message, field=place, remedy="keep the bundle as evidence and ask who made it")

@@ -1,0 +1,239 @@
+"""The audit log in PostgreSQL: see ``application.ports.audit_log``.
+
+Keeps: the commit time of an event is looked up beside it, since the event table has the shape of the library; what a
+signer keeps is one transaction under an advisory lock.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+from uuid import UUID
+
+from eventsourcing.postgres import PostgresDatastore
+from psycopg import Connection, ServerCursor
+from psycopg.rows import tuple_row
+
+from application.ports.audit_log import Kept, Logged, StreamState, TreeHead, Wrong
+from domain.audit.book_map import Item, MapPart
+from domain.audit.leaves import unpack
+from domain.audit.merkle import HASH_BYTES, Subtree
+from domain.errors import Corrupt, LedgerError
+from infrastructure.postgres.connecting import connection
+from infrastructure.stored_events import StoredEvents
+
+PAGE = 5_000
+PREFIX_BITS = 16
+_LOCK = "SELECT pg_advisory_xact_lock(hashtext('carbon_ledger.signing'))"
+_EVENT = "notification_id, originator_id, originator_version, topic, state"
+_LOGGED = f"SELECT {_EVENT} FROM journal.ledger_events WHERE notification_id > %s AND notification_id <= %s ORDER BY 1"
+_COMMITS = "SELECT last_position, recorded_us FROM journal.log_commits WHERE last_position > %s ORDER BY 1"
+_BY_STREAM = f"""
+SELECT {_EVENT}, (
+    SELECT recorded_us FROM journal.log_commits WHERE last_position >= e.notification_id ORDER BY last_position LIMIT 1)
+FROM journal.ledger_events AS e WHERE {{}} ORDER BY originator_id, originator_version
+"""
+_KEPT = "size, map_position, frontier, note"
+_MAP_STREAMS = """
+SELECT key, stream, version, balances FROM views.map_streams WHERE prefix = ANY(%s) ORDER BY prefix, key
+"""
+_PUT_STREAMS = """
+INSERT INTO views.map_streams SELECT * FROM map_changes
+ON CONFLICT (prefix, key) DO UPDATE SET version = EXCLUDED.version, balances = EXCLUDED.balances
+"""
+_PUT_PARTS = """
+INSERT INTO views.map_parts SELECT * FROM part_changes
+ON CONFLICT (prefix) DO UPDATE SET root = EXCLUDED.root, key = EXCLUDED.key, value = EXCLUDED.value
+"""
+
+
+class PostgresAuditLog:
+    """Ports ``AuditLog`` and ``MapStore``."""
+
+    def __init__(self, datastore: PostgresDatastore, stored: StoredEvents) -> None:
+        """``stored``: opens personal parts, to see whether they open."""
+        self._datastore = datastore
+        self._stored = stored
+        self._signing = threading.local()
+
+    @contextmanager
+    def signing(self) -> Iterator[None]:
+        if getattr(self._signing, "conn", None) is not None:
+            yield  # within what this thread holds already
+            return
+        with connection(self._datastore) as conn, conn.transaction():
+            conn.execute(_LOCK)
+            conn.execute("CREATE TEMP TABLE IF NOT EXISTS map_changes (LIKE views.map_streams) ON COMMIT DELETE ROWS")
+            conn.execute("CREATE TEMP TABLE IF NOT EXISTS part_changes (LIKE views.map_parts) ON COMMIT DELETE ROWS")
+            self._signing.conn = conn
+            try:
+                yield
+            finally:
+                self._signing.conn = None
+
+    def head(self) -> TreeHead:
+        ((book, size, rulebook, recorded_us, frontier, root),) = self._fetch(
+            "SELECT book, size, rulebook_position, recorded_us, frontier, root FROM journal.log_head", ()
+        )
+        return TreeHead(book.bytes, size, rulebook, recorded_us, _hashes(frontier), bytes(root))
+
+    def logged(self, after: int, upto: int) -> Iterator[Logged]:
+        with (
+            self._reading() as conn,
+            _scan(conn, _COMMITS, (after,)) as commits,
+            _scan(conn, _LOGGED, (after, upto)) as events,
+        ):
+            last = recorded_us = 0
+            for position, stream, version, topic, state in events:
+                while last < position:
+                    last, recorded_us = next(commits, (position, 0))
+                yield Logged(position, stream, version, topic, recorded_us, bytes(state))
+
+    def logged_streams(self, streams: Sequence[UUID]) -> Iterator[Logged]:
+        yield from self._by_stream("originator_id = ANY(%s)", (list(streams),))
+
+    def logged_topics(self, topics: Sequence[str], upto: int) -> Iterator[Logged]:
+        yield from self._by_stream("topic = ANY(%s) AND notification_id <= %s", (list(topics), upto))
+
+    def _by_stream(self, condition: str, params: Sequence[object]) -> Iterator[Logged]:
+        with self._reading() as conn, _scan(conn, _BY_STREAM.format(condition), params) as events:
+            for position, stream, version, topic, state, recorded_us in events:
+                yield Logged(position, stream, version, topic, recorded_us or 0, bytes(state))
+
+    def newest(self, *, with_map: bool = False) -> Kept | None:
+        return next(iter(self._last(1, least_map=int(with_map))), None)
+
+    def last_checkpoints(self, count: int) -> list[Kept]:
+        return self._last(count, least_map=0)
+
+    def _last(self, count: int, *, least_map: int) -> list[Kept]:
+        query = (
+            f"SELECT {_KEPT} FROM journal.checkpoints WHERE map_position >= %s"
+            " ORDER BY size DESC, map_position DESC LIMIT %s"
+        )
+        return [_kept(row) for row in self._fetch(query, (least_map, count))]
+
+    def checkpoints(self, after: int = 0) -> Iterator[Kept]:
+        query = f"SELECT {_KEPT} FROM journal.checkpoints WHERE size > %s ORDER BY size, map_position"
+        with self._reading() as conn, _scan(conn, query, (after,)) as rows:
+            yield from map(_kept, rows)
+
+    def keep(self, checkpoint: Kept) -> None:
+        self._held.execute(
+            "INSERT INTO journal.checkpoints VALUES (%s, %s, %s, %s)",
+            (checkpoint.size, checkpoint.map_position, b"".join(checkpoint.frontier), checkpoint.note),
+        )
+
+    def subtrees(self, level: int, first: int, count: int) -> list[bytes]:
+        query = (
+            "SELECT index, root FROM views.tree_nodes WHERE level = %s AND index >= %s AND index < %s ORDER BY index"
+        )
+        found = []
+        for place, (number, root) in enumerate(self._fetch(query, (level, first, first + count))):
+            if number != first + place:
+                raise Corrupt(
+                    "subtree_missing",
+                    f"subtree {first + place} of level {level} is not kept",
+                    field="views.tree_nodes",
+                    remedy="run `carbon-ledger checkpoint rebuild`",
+                )
+            found.append(bytes(root))
+        return found
+
+    def keep_subtrees(self, subtrees: Sequence[Subtree]) -> None:
+        with self._held.cursor() as cursor, cursor.copy("COPY views.tree_nodes FROM STDIN") as copy:
+            for each in subtrees:
+                copy.write_row(each)
+
+    def unopened(self, page: Sequence[Logged]) -> list[Wrong]:
+        sealed = [each for each in page if unpack(each.state).sealed]
+        found: list[Wrong] = []
+        for each, error in self._stored.unopened([(e.stream, e.version, e.topic, e.state) for e in sealed]):
+            place = f"{sealed[each].stream}@{sealed[each].version} position {sealed[each].position}"
+            found.append((error.code, place, error.message, error.remedy))
+        return found
+
+    def wrong_account_keys(self) -> list[Wrong]:
+        found: list[Wrong] = []
+        with self._reading() as conn, _scan(conn, "SELECT account_id, wrapped FROM journal.account_keys", ()) as rows:
+            for account, wrapped in rows:
+                try:
+                    self._stored.keys.opened(account, bytes(wrapped))
+                except LedgerError as error:
+                    found.append((error.code, f"journal.account_keys {account}", error.message, error.remedy))
+        return found
+
+    def forget(self) -> None:
+        self._held.execute("TRUNCATE views.tree_nodes, views.map_streams, views.map_parts")
+
+    def parts(self) -> Iterator[tuple[int, Item]]:
+        query = "SELECT prefix, root, key, value FROM views.map_parts ORDER BY prefix"
+        with self._reading() as conn, _scan(conn, query, ()) as rows:
+            for prefix, root, key, value in rows:
+                if key is None:
+                    yield prefix, MapPart(PREFIX_BITS, prefix.to_bytes(2, "big") + bytes(30), bytes(root or b""))
+                else:
+                    yield prefix, (bytes(key), bytes(value or b""))
+
+    def streams(self, prefixes: Sequence[int]) -> Iterator[tuple[bytes, StreamState]]:
+        with self._reading() as conn, _scan(conn, _MAP_STREAMS, (list(prefixes),)) as rows:
+            for key, stream, version, balances in rows:
+                yield bytes(key), StreamState(stream, version, balances)
+
+    def count(self) -> int:
+        return int(self._fetch("SELECT count(*) FROM views.map_streams", ())[0][0])
+
+    def put(self, states: Mapping[bytes, StreamState], parts: Mapping[int, Item]) -> None:
+        with self._held.cursor() as cursor:
+            with cursor.copy("COPY map_changes FROM STDIN") as copy:
+                for key, state in states.items():
+                    copy.write_row((int.from_bytes(key[:2], "big"), key, *state))
+            with cursor.copy("COPY part_changes FROM STDIN") as copy:
+                for prefix, item in parts.items():
+                    copy.write_row(
+                        (prefix, item.root, None, None) if isinstance(item, MapPart) else (prefix, None, *item)
+                    )
+            cursor.execute(f"{_PUT_STREAMS}; {_PUT_PARTS}; TRUNCATE map_changes, part_changes".encode())
+
+    @property
+    def _held(self) -> Connection[Any]:
+        conn: Connection[Any] | None = getattr(self._signing, "conn", None)
+        if conn is None:
+            raise RuntimeError("what a signer keeps is kept inside signing()")
+        return conn
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection[Any]]:
+        held: Connection[Any] | None = getattr(self._signing, "conn", None)
+        if held is not None:
+            yield held
+            return
+        with connection(self._datastore) as conn, conn.transaction():
+            yield conn
+
+    def _fetch(self, query: str, params: Sequence[object]) -> list[Any]:
+        with self._reading() as conn, conn.cursor(row_factory=tuple_row, binary=True) as cursor:
+            return cursor.execute(query.encode(), params).fetchall()
+
+
+_scans = iter(range(1, 1 << 62))
+
+
+@contextmanager
+def _scan(conn: Connection[Any], query: str, params: Sequence[object]) -> Iterator[Iterator[Any]]:
+    """The rows of a query, page by page."""
+    with ServerCursor(conn, f"audit{next(_scans)}", row_factory=tuple_row) as cursor:
+        cursor.itersize = PAGE
+        cursor.execute(query.encode(), params, binary=True)
+        yield iter(cursor)
+
+
+def _kept(row: Sequence[Any]) -> Kept:
+    return Kept(row[0], row[1], _hashes(row[2]), bytes(row[3]))
+
+
+def _hashes(joined: bytes) -> list[bytes]:
+    content = bytes(joined)
+    return [content[start : start + HASH_BYTES] for start in range(0, len(content), HASH_BYTES)]

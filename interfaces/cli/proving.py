@@ -1,0 +1,59 @@
+"""``carbon-ledger prove``: files that show an event or a balance to whoever holds a checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from application import proofs
+from application.accounts import account_id
+from domain.audit.proofs import balance_proof_text, event_proof_text
+from interfaces.cli.command import Cli, command, group
+from interfaces.cli.files import write_new
+from interfaces.cli.options import AccountRef
+from interfaces.cli.output import Answer, count_text, facts, heading
+
+if TYPE_CHECKING:
+    from application.checkpoints import Signed
+
+app = group("Proofs: small files that anybody checks with `verify` and the log's public key, without this ledger.")
+
+Position = Annotated[
+    int, typer.Argument(metavar="POSITION", min=1, help="Where in the log the event stands.", show_default=False)
+]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="FILE", help="Write the proof into this new file.", show_default=False),
+]
+
+
+@command(app, "event", example="prove event 12 --out event-12.json")
+def event(cli: Cli, position: Position, out: Out = None) -> Answer:
+    """That an event is in the log: its facts, and the way from them to the signed root. Nothing personal is shown."""
+    with cli.ledger() as ledger:
+        proof, signed = proofs.prove_event(ledger.auditing, position)
+    return _answer(event_proof_text(proof, signed.note), signed, out, f"the event at position {position} is in the log")
+
+
+@command(app, "balance", example="prove balance ann-01 --out ann-01.json")
+def balance(cli: Cli, account: AccountRef, out: Out = None) -> Answer:
+    """What an account holds: its place in the signed map of all accounts, and every event behind its balances."""
+    with cli.ledger() as ledger:
+        proof, signed = proofs.prove_balance(ledger.auditing, account_id(ledger.book, account))
+    total = sum(proof.balances.values())
+    return _answer(balance_proof_text(proof, signed.note), signed, out, f"the account holds {total} mg")
+
+
+def _answer(text: str, signed: Signed, out: Path | None, said: str) -> Answer:
+    payload: dict[str, Any] = {
+        "size": signed.checkpoint.size,
+        "root": signed.checkpoint.root.hex(),
+        "file": None if out is None else str(write_new(out, text.encode())),
+        "proof": text if out is None else None,
+    }
+    if out is None:
+        return Answer(payload, [text.rstrip("\n")])
+    pairs = [("checkpoint", f"log size {count_text(signed.checkpoint.size)}"), ("written", str(out))]
+    return Answer(payload, [heading(said), facts(pairs)])
