@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 DONE, USAGE, FAILED, ENVIRONMENT = 0, 2, 3, 4
+FOUND = "not verified"
+"""How a failure of what was to be verified is called."""
 
 
 class WrongUsage(Exception):
@@ -39,7 +41,8 @@ def write_answer(answer: Answer, *, as_json: bool) -> None:
 def write_failure(word: str, parts: dict[str, str], *, as_json: bool) -> None:
     """One JSON object on stdout, or text on stderr."""
     if as_json:
-        print(json.dumps({"error": parts}))
+        # What was verified and found wrong is an answer; that nothing could be verified is none.
+        print(json.dumps({"ok": False, **parts} if word == FOUND else {"error": parts}))
         return
     place = f" [{parts['field']}]" if parts["field"] else ""
     named = word if parts["code"] == word else f"{word}: {parts['code']}"

@@ -133,7 +133,7 @@ def _statements(tree: ast.AST) -> Iterator[ast.AST]:
     """Every node that may run: not what stands there for type checkers only."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-            continue
+            node = ast.Module(node.orelse, [])
         yield node
         yield from _statements(node)
 
@@ -147,8 +147,10 @@ def _named(node: ast.AST, package: str) -> Iterator[tuple[str, list[str]]]:
         base = above[: len(above) - node.level + 1] if node.level else []
         name = ".".join([*base, *([node.module] if node.module else [])])
         yield name, [alias.name for alias in node.names]
-    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "__import__":
-        raise Refused("an import that only shows when it runs")
+    elif isinstance(node, ast.Call):
+        called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        if called in ("__import__", "import_module", "exec_module", "load_module", "run_path", "run_module"):
+            raise Refused(f"{package} calls {called}: an import that only shows when it runs")
 
 
 def contents(also: Iterable[str] = ()) -> dict[str, bytes]:

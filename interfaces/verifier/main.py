@@ -15,7 +15,7 @@ from typing import NoReturn
 from domain.errors import LedgerError, Unavailable
 from infrastructure.gm.hardened_gmssl import GmsslVerifier
 from interfaces.verifier import known_answers, notes
-from interfaces.verifier.answers import ENVIRONMENT, FAILED, USAGE, WrongUsage, write_answer, write_failure
+from interfaces.verifier.answers import ENVIRONMENT, FAILED, FOUND, USAGE, WrongUsage, write_answer, write_failure
 
 PROGRAM = "carbon-ledger-verify"
 LONGEST_NUMBER = 4300
@@ -47,12 +47,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         write_failure("usage", _parts("usage", error.message, error.field, error.remedy), as_json=as_json)
         return USAGE
     except LedgerError as error:
-        write_failure(
-            type(error).__name__.lower(),
-            _parts(error.code, error.message, error.field, error.remedy),
-            as_json=as_json,
-        )
-        return ENVIRONMENT if isinstance(error, Unavailable) else FAILED
+        unable = isinstance(error, Unavailable)
+        parts = _parts(error.code, error.message, error.field, error.remedy)
+        write_failure("unavailable" if unable else FOUND, parts, as_json=as_json)
+        return ENVIRONMENT if unable else FAILED
     write_answer(answer, as_json=as_json)
     return int(answer.exit_code)
 
