@@ -7,23 +7,23 @@ spaces, escapes and long numbers. That takes half the time; whatever is spelled 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from types import NoneType
 from typing import Any, NamedTuple, get_args, get_origin
 
 from ._reading import types_of
-from ._structs import StructMeta
+from ._structs import StructMeta, builder
 
 
 class Spelling(NamedTuple):
     """How values of one type are spelled."""
 
     pattern: str
-    """With one group; what the group holds is made a value, and None where it holds nothing."""
+    """With one group, which holds nothing where the value is null."""
     bare: str
     """The same without a group."""
-    value: Callable[[str], Any] | None
-    """None: the text of the group is the value."""
+    value: Callable[[Any], Any] | None
+    """What makes the value of the group's text; None: it is the text."""
 
 
 def _group(before: str, inside: str, after: str, value: Callable[[str], Any] | None) -> Spelling:
@@ -44,11 +44,11 @@ def spelled(cls: StructMeta) -> Callable[[str], Any] | None:
         return None
     named = [f'"{name}":{each.pattern}' for name, each in zip(cls.__struct__.names, fields, strict=True)]
     match = re.compile(r"\{" + ",".join(named) + r"\}").fullmatch
-    build, convert = cls.__struct__.build, _converter(fields)
+    build = _builder(cls, fields)
 
     def read(text: str) -> Any:
         found = match(text)
-        return None if found is None else build(convert(found.groups()))
+        return None if found is None else build(found.groups())
 
     return read
 
@@ -65,7 +65,7 @@ def _spelling(kind: Any) -> Spelling | None:
         return _PLAIN[kind]
     if NoneType in arguments:
         inner = _spelling(next(each for each in arguments if each is not NoneType))
-        return inner and Spelling(f"(?:null|{inner.pattern})", f"(?:null|{inner.bare})", inner.value)
+        return inner and Spelling(f"(?:null|{inner.pattern})", f"(?:null|{inner.bare})", _unless_null(inner.value))
     if get_origin(kind) is tuple and isinstance(arguments[0], StructMeta):
         return _array_of_structs(arguments[0])
     if get_origin(kind) is tuple:
@@ -73,11 +73,17 @@ def _spelling(kind: Any) -> Spelling | None:
     return None
 
 
+def _unless_null(value: Callable[[Any], Any] | None) -> Callable[[Any], Any] | None:
+    if value is None:
+        return None
+    return lambda text: None if text is None else value(text)
+
+
 def _array_of(element: Spelling | None) -> Spelling | None:
     if element is None:
         return None
-    convert = _converter([element])
-    return _array(element.bare, element.pattern, lambda groups: convert(groups)[0])
+    convert = element.value
+    return _array(element.bare, element.pattern, lambda groups: convert(groups[0]) if convert else groups[0])
 
 
 def _array_of_structs(cls: StructMeta) -> Spelling | None:
@@ -91,8 +97,7 @@ def _array_of_structs(cls: StructMeta) -> Spelling | None:
         opened + ",".join(name + part for name, part in zip(names, parts, strict=True)) + closed
         for parts in ([each.bare for each in fields], [each.pattern for each in fields])
     )
-    build, convert = cls.__struct__.build, _converter(fields)
-    return _array(bare, pattern, lambda groups: build(convert(groups)))
+    return _array(bare, pattern, _builder(cls, fields))
 
 
 def _array(bare: str, pattern: str, value: Callable[[tuple[Any, ...]], Any]) -> Spelling:
@@ -102,15 +107,7 @@ def _array(bare: str, pattern: str, value: Callable[[tuple[Any, ...]], Any]) -> 
     )
 
 
-def _converter(fields: Sequence[Spelling]) -> Callable[[Iterable[Any]], list[Any]]:
-    """The values of a match's groups."""
-    different = [(place, each.value) for place, each in enumerate(fields) if each.value is not None]
-
-    def convert(groups: Iterable[Any]) -> list[Any]:
-        values = list(groups)
-        for place, value in different:
-            if values[place] is not None:
-                values[place] = value(values[place])
-        return values
-
-    return convert
+def _builder(cls: StructMeta, fields: Sequence[Spelling]) -> Callable[[Any], Any]:
+    """What makes an instance of the groups of a match."""
+    names = cls.__struct__.names
+    return builder(cls, names, {name: each.value for name, each in zip(names, fields, strict=True) if each.value})

@@ -9,7 +9,7 @@ Leaves to ``_reading`` and ``json``: types and bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, ClassVar, NamedTuple, get_origin
 
@@ -75,9 +75,11 @@ class StructMeta(type):
             raise TypeError(f"{cls.__name__}: the stand-in for msgspec takes plain defaults only")
         ordered = (*at_place, *(field for field in fields if field.kw_only))
         names = tuple(field.name for field in ordered)
-        new, build = _makers(cls, ordered, frozen=settings["frozen"])
-        type.__setattr__(cls, "__new__", new)
-        cls.__struct__ = Shape(ordered, names, settings, _getter(names), build)
+        if not all(name.isidentifier() and not name.startswith("_") and not name.endswith("_") for name in names):
+            raise TypeError(f"{cls.__name__}: the stand-in for msgspec takes plain names of fields only")
+        cls.__struct__ = Shape(ordered, names, settings, _getter(names), builder(cls, names, {}))
+        new = _compiled(cls, names, f"def make_({_parameters(ordered)}):", [], {})
+        type.__setattr__(cls, "__new__", staticmethod(new))
 
 
 def _is_class_variable(kind: Any) -> bool:
@@ -91,25 +93,40 @@ def _getter(names: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:
     return lambda struct: tuple(getattr(struct, name) for name in names)
 
 
-def _makers(cls: StructMeta, fields: Sequence[Field], *, frozen: bool) -> tuple[Any, Callable[[Iterable[Any]], Any]]:
-    """``__new__`` and ``build``, as code for each class: a loop over the fields takes four times as long."""
-    names = [field.name for field in fields]
-    if not all(name.isidentifier() and not name.startswith("_") for name in names):
-        raise TypeError(f"{cls.__name__}: the stand-in for msgspec takes plain names of fields only")
+def builder(
+    cls: StructMeta, names: Sequence[str], converted: Mapping[str, Callable[[Any], Any]]
+) -> Callable[[Iterable[Any]], Any]:
+    """What makes an instance of the values of all fields in order; some of them are converted on the way."""
+    unpacked = [f"{', '.join(names)}, = values_"] if names else []
+    made: Callable[[Iterable[Any]], Any] = _compiled(cls, names, "def make_(values_):", unpacked, converted)
+    return made
+
+
+def _compiled(
+    cls: StructMeta, names: Sequence[str], head: str, lines: Sequence[str], converted: Mapping[str, Any]
+) -> Any:
+    """A function that makes an instance, as code of its own: a loop over the fields takes four times as long.
+
+    Names of its own end with ``_``, which no field's does.
+    """
+    lines = [*lines, "made_ = new_(open_)"]
+    lines += [f"made_.{name} = {f'to_{name}_({name})' if name in converted else name}" for name in names]
+    opened = cls
+    if cls.__dict__["__setattr__"] is _refuse_change:
+        # So an instance is filled as one of a class with the same slots that refuses nothing, and becomes what it is
+        # when it is complete.
+        opened = type.__new__(type(cls), cls.__name__, (cls,), dict(_OPEN))
+        lines.append("made_.__class__ = cls_")
+    known: dict[str, Any] = {f"to_{name}_": convert for name, convert in converted.items()}
+    known |= {"new_": object.__new__, "open_": opened, "cls_": cls}
+    exec("\n    ".join([head, *lines, "return made_"]), known)
+    return known["make_"]
+
+
+def _parameters(fields: Sequence[Field]) -> str:
     at_place = [_parameter(field) for field in fields if not field.kw_only]
     by_name = [_parameter(field) for field in fields if field.kw_only]
-    parameters = ["__cls", *at_place, *(["*", *by_name] if by_name else [])]
-    # A frozen class refuses every change. So an instance is filled as one of a class with the same slots that does
-    # not, and becomes what it is when it is complete.
-    filling = type.__new__(type(cls), cls.__name__, (cls,), dict(_OPEN)) if frozen else cls
-    filled = ["__made = __create(__filling)", *(f"__made.{name} = {name}" for name in names)]
-    filled += ["__made.__class__ = __final", "return __made"] if frozen else ["return __made"]
-    unpacked = [f"{', '.join(names)}, = __values"] if names else []
-    code = "\n    ".join([f"def new({', '.join(parameters)}):", *filled])
-    code += "\n" + "\n    ".join(["def build(__values):", *unpacked, *filled])
-    made: dict[str, Any] = {"__create": object.__new__, "__filling": filling, "__final": cls}
-    exec(code, made)
-    return staticmethod(made["new"]), made["build"]
+    return ", ".join(["class_", *at_place, *(["*", *by_name] if by_name else [])])
 
 
 def _parameter(field: Field) -> str:

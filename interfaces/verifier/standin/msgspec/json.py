@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import json
 from _json import make_scanner
-from collections.abc import Callable
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from functools import cached_property, lru_cache
 from json.encoder import encode_basestring
+from operator import add, itemgetter
+from types import NoneType
 from typing import Any
 
 from ._errors import DecodeError, ValidationError
@@ -106,26 +108,47 @@ def encode(obj: Any, *, order: str | None = None) -> bytes:
     return _text(obj, ordered=order is not None).encode()
 
 
+_SIMPLE: dict[type, Callable[[Any], str]] = {
+    str: encode_basestring,
+    int: int.__repr__,
+    bool: {True: "true", False: "false"}.__getitem__,
+    NoneType: {None: "null"}.__getitem__,
+}
+
+
 def _text(value: Any, *, ordered: bool) -> str:
-    if isinstance(value, str):
-        return encode_basestring(value)
-    if value is None or isinstance(value, bool):
-        return "null" if value is None else "true" if value else "false"
-    if isinstance(value, int):
-        return str(int(value))
-    if isinstance(type(value), StructMeta):
-        shape = type(value).__struct__
+    kind = type(value)
+    simple = _SIMPLE.get(kind)
+    if simple is not None:
+        return simple(value)
+    if isinstance(kind, StructMeta):
+        shape = kind.__struct__
         if not shape.options["array_like"]:
-            return _object(zip(shape.names, shape.values(value), strict=True), ordered=ordered)
-        value = shape.values(value)
+            if not ordered:
+                return _object(_keys(shape.names), shape.values(value), ordered=False)
+            value = dict(zip(shape.names, shape.values(value), strict=True))
+        else:
+            value = shape.values(value)
     if isinstance(value, list | tuple):
-        return f"[{','.join(_text(each, ordered=ordered) for each in value)}]"
+        return f"[{','.join(_texts(value, ordered=ordered))}]"
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        return _object(value.items(), ordered=ordered)
-    raise TypeError(f"the stand-in for msgspec does not write {type(value).__name__}")
+        if ordered:
+            value = dict(sorted(value.items(), key=itemgetter(0)))
+        return _object(_keys(tuple(value)), tuple(value.values()), ordered=ordered)
+    raise TypeError(f"the stand-in for msgspec does not write {kind.__name__}")
 
 
-def _object(pairs: Any, *, ordered: bool) -> str:
-    if ordered:
-        pairs = sorted(pairs, key=lambda pair: pair[0])
-    return f"{{{','.join(f'{encode_basestring(key)}:{_text(each, ordered=ordered)}' for key, each in pairs)}}}"
+def _texts(values: Sequence[Any], *, ordered: bool) -> list[str]:
+    get = _SIMPLE.get
+    return [
+        simple(each) if (simple := get(type(each))) is not None else _text(each, ordered=ordered) for each in values
+    ]
+
+
+def _object(keys: Sequence[str], values: Sequence[Any], *, ordered: bool) -> str:
+    return f"{{{','.join(map(add, keys, _texts(values, ordered=ordered)))}}}"
+
+
+@lru_cache(maxsize=1024)
+def _keys(names: tuple[str, ...]) -> list[str]:
+    return [f"{encode_basestring(name)}:" for name in names]
