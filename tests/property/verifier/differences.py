@@ -45,7 +45,7 @@ def _different(kind: Any) -> Iterator[bytes]:
     if get_origin(kind) is tuple:
         element = get_args(kind)[0]
         one, two = _samples(element)
-        yield from (b"[%b,%b,%b]" % (one, two, one), b"[%b,]" % one, b"[,%b]" % one, b"[%b %b]" % (one, two))
+        yield from (b"[%b,%b,%b]" % (one, two, one), b"[%b,]" % one, b"[,%b]" % one, b"[%b%b]" % (one, two))
         yield from (b"[%b,%b]" % (one, each) for each in _different(element))
     elif isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         as_array = kind.__struct_config__.array_like

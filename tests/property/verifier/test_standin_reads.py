@@ -126,6 +126,40 @@ def test_pieces_of_json_in_any_order_are_judged_alike(kind: Any) -> None:
     holds()
 
 
+class Open(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What may be null, of types that no event leaves open today."""
+
+    n: int | None
+    b: bool | None
+    more: tuple[int | None, ...]
+
+
+class OpenAgain(standin.Struct, frozen=True, forbid_unknown_fields=True):
+    """The same."""
+
+    n: int | None
+    b: bool | None
+    more: tuple[int | None, ...]
+
+
+@pytest.mark.parametrize("number", [b"null", b"0", b"-7", b"07", b"true", b'"7"'])
+@pytest.mark.parametrize("truth", [b"null", b"true", b"false", b"0"])
+@pytest.mark.parametrize("array", [b"[]", b"[null]", b"[null,3,null]", b"[3,]", b"[3 4]", b"[3null]", b"[,3]", b"null"])
+def test_null_is_told_from_nothing_and_from_zero_also_on_the_short_way(
+    number: bytes, truth: bytes, array: bytes
+) -> None:
+    decoder = standin.json.Decoder(OpenAgain)
+    content = b'{"n":%b,"b":%b,"more":%b}' % (number, truth, array)
+    ours = outcome(decoder.decode, standin.json.encode, content)
+    theirs = outcome(msgspec.json.Decoder(Open).decode, msgspec.json.encode, content)
+    if ours == REFUSED or theirs == REFUSED:
+        assert ours == theirs
+    else:
+        assert (ours[0][1], ours[1]) == (theirs[0][1], theirs[1])
+        assert decoder._spelled is not None
+        assert decoder._spelled(content.decode()) is not None
+
+
 @given(rubble | rubble.map(lambda inner: b'{"a":"x"' + inner + b"}"))
 @settings(max_examples=EXAMPLES * 10)
 def test_pieces_of_json_around_fields_are_judged_alike(content: bytes) -> None:
