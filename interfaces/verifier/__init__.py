@@ -1,1 +1,1 @@
-"""The offline verifier: one file for an auditor, who needs nothing but Python (ADR 0019)."""
+"""The offline verifier: one file for an auditor, who needs nothing but Python (ADR 0020)."""

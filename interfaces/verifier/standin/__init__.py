@@ -1,4 +1,4 @@
-"""Packages that the offline verifier carries under the names of packages written in C (ADR 0019).
+"""Packages that the offline verifier carries under the names of packages written in C (ADR 0020).
 
 Inside the verifier's file they stand at the top: ``standin/msgspec`` is ``msgspec`` there. Nothing else imports them.
 """

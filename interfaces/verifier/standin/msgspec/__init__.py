@@ -1,4 +1,4 @@
-"""A stand-in for the package ``msgspec``, for the offline verifier, which carries no C (ADR 0019).
+"""A stand-in for the package ``msgspec``, for the offline verifier, which carries no C (ADR 0020).
 
 Keeps: what the ledger uses of msgspec, and nothing else, behaves as there: the same bytes are accepted and refused,
 with the same values, and the same bytes are written (``tests/property/verifier``). What is not here is an error where

@@ -1,4 +1,4 @@
-"""From parsed JSON to values, held to a type as strictly as msgspec does (ADR 0019).
+"""From parsed JSON to values, held to a type as strictly as msgspec does (ADR 0020).
 
 Keeps: nothing is converted: no number from text, no integer from ``1.0``, no 1 for true; an object has every required
 field and no other; of a field given twice each is held to the type, and the last one stands. JSON objects come as

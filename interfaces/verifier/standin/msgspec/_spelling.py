@@ -1,4 +1,4 @@
-"""Structs as our own encoder spells them, recognized by one pattern for each class (ADR 0019).
+"""Structs as our own encoder spells them, recognized by one pattern for each class (ADR 0020).
 
 Keeps: a pattern matches only what the strict reader accepts, with the same value: all fields in their order, without
 spaces, escapes and long numbers. That takes half the time; whatever is spelled differently is left to that reader.

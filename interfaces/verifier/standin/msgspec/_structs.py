@@ -1,4 +1,4 @@
-"""``Struct``: classes of named fields, in which the ledger's events are written down (ADR 0019).
+"""``Struct``: classes of named fields, in which the ledger's events are written down (ADR 0020).
 
 Keeps: what ``msgspec.Struct`` does with the options in use: ``frozen``, ``kw_only``, ``array_like``,
 ``forbid_unknown_fields``; ``gc`` is taken and means nothing here. Whatever the ledger does not use is refused when the

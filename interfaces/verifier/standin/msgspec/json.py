@@ -1,4 +1,4 @@
-"""JSON as msgspec reads and writes it (ADR 0019).
+"""JSON as msgspec reads and writes it (ADR 0020).
 
 Keeps: strict UTF-8; no byte order mark, no comments, nothing behind the document but white space; no half of a
 surrogate pair; no number of more than 4,300 characters. Whatever is refused there is refused here, with a DecodeError

@@ -1,4 +1,4 @@
-"""SM3 in the shape that ``domain.digest`` asks ``cryptography`` for, computed by ``gmssl`` (ADR 0019)."""
+"""SM3 in the shape that ``domain.digest`` asks ``cryptography`` for, computed by ``gmssl`` (ADR 0020)."""
 
 from __future__ import annotations
 
