@@ -16,7 +16,7 @@ ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
 .PHONY: $(STAMP)
 endif
 
-.PHONY: help setup check test test-long demo bench docs lock clean
+.PHONY: help setup check test test-long demo verifier bench docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -46,6 +46,9 @@ test-long: setup $(VENV)/.spark ## All tests with big numbers: millions of rows,
 
 demo: setup ## The whole story on a generated town: credits, a revision, a replay
 	@$(BIN)/carbon-ledger demo $(ARGS)
+
+verifier: setup ## Build dist/carbon-ledger-verify.pyz: the offline verifier in one file, for a Python alone
+	@$(BIN)/python -m interfaces.verifier.build
 
 bench: setup $(VENV)/.bench $(VENV)/.spark ## Measure against COPY and rival stores; writes docs/BENCHMARKS.md
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -20,6 +20,7 @@ from uuid import UUID
 from application.book_mapping import entry_of, prefix_of
 from application.checkpoints import Auditing, sign
 from application.ports.audit_log import Logged
+from application.projections.entries import statement_rows
 from application.proofs import nodes_of
 from application.tree_walk import recorded_of
 from domain.audit import bundle
@@ -55,12 +56,14 @@ class Selection(NamedTuple):
 
 
 class Exported(NamedTuple):
-    """What was written. ``events``: of all members."""
+    """What was written. ``events``: of all members; ``balances``: mg by behavior of the accounts shown, as booked."""
 
     checkpoint: Checkpoint
     accounts: int
     events: int
     samples: int
+    credits: int
+    balances: dict[str, int]
 
 
 def export_bundle(
@@ -106,7 +109,8 @@ class _Export:
         self, auditing: Auditing, archive: zipfile.ZipFile, sample_seed: str, progress: Callable[[int], None]
     ) -> None:
         self._auditing, self._zip, self._seed, self._tell = auditing, archive, sample_seed, progress
-        self._accounts = self._events = 0
+        self._accounts = self._events = self._credits = 0
+        self._balances: dict[str, int] = {}
         # What is shown, to tell what is not: 8 bytes each, and none where all is shown.
         self._positions = array("q")
         self._drawn: list[tuple[bytes, bytes, int]] = []
@@ -153,7 +157,14 @@ class _Export:
             sample_seed=self._seed,
         )
         self.put(bundle.ABOUT, bundle.about_text(about))
-        return Exported(self._checkpoint, self._accounts, self._events, len(samples))
+        return Exported(
+            self._checkpoint,
+            self._accounts,
+            self._events,
+            len(samples),
+            self._credits,
+            dict(sorted(self._balances.items())),
+        )
 
     def _chosen(self, selection: Selection) -> list[UUID]:
         """The accounts selected, by id. Raises Rejected ``nothing_selected``."""
@@ -252,11 +263,18 @@ class _Export:
                     if self._seed and each.topic == BehaviorCredited.TOPIC:
                         drawn = bundle.draw(self._seed, each.stream.bytes, each.version)
                         self._drawn.append((drawn, each.stream.bytes, each.version))
+                if name == bundle.ACCOUNTS:
+                    self._sum(page)
                 if shown is not None:
                     self._positions.extend(each.position for each in page)
                 self._drawn = sorted(self._drawn)[: bundle.SAMPLES_DRAWN]
                 self._events += len(page)
                 self._tell(self._events)
+
+    def _sum(self, page: Sequence[Logged]) -> None:
+        for row in statement_rows(map(recorded_of, page)):
+            self._credits += row.kind == "credited"
+            self._balances[row.behavior] = self._balances.get(row.behavior, 0) + row.change_mg
 
     @contextmanager
     def _member(self, name: str) -> Iterator[IO[bytes]]:

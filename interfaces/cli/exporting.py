@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
@@ -10,11 +11,14 @@ import typer
 
 from application import exporting
 from application.accounts import account_id
-from application.exporting import Selection
+from application.exporting import Exported, Selection
+from domain.audit.bundle import REPORT, VERIFIER
 from domain.errors import Rejected
 from interfaces.cli.command import Cli, command, group
 from interfaces.cli.options import before_day
 from interfaces.cli.output import Answer, count_text, facts, heading
+from interfaces.reports.bundle_page import bundle_page
+from interfaces.verifier import build
 
 if TYPE_CHECKING:
     from interfaces.bootstrap import Ledger
@@ -80,8 +84,21 @@ def bundle(
                 signature_to_der,
                 redacted=redacted,
                 sample_seed=sample_seed,
+                extras=_extras(redacted=redacted, sample_seed=sample_seed),
                 progress=tell,
             )
+    return _told(cli, out, done, redacted=redacted)
+
+
+def _extras(*, redacted: bool, sample_seed: str) -> dict[str, Callable[[Exported], bytes]]:
+    """What is put into a bundle for people: a page to read, and the verifier as one file, to compare with their own."""
+    return {
+        REPORT: lambda done: bundle_page(done, redacted=redacted, sample_seed=sample_seed).encode(),
+        VERIFIER: lambda _: build.archive(build.contents()),
+    }
+
+
+def _told(cli: Cli, out: Path, done: Exported, *, redacted: bool) -> Answer:
     payload: dict[str, Any] = {
         "file": str(out),
         "size_bytes": out.stat().st_size,

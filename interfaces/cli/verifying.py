@@ -12,14 +12,24 @@ from application.verification.bundle import Verified, verify_bundle
 from application.verification.bundle_reader import is_zip
 from application.verification.findings import printable
 from application.verification.notes import Trusted
-from application.verification.proof_files import Shown, check_proof
-from domain.audit.proofs import MAX_PROOF_BYTES, EventProof
+from application.verification.proof_files import check_proof
+from application.verification.telling import (
+    Pairs,
+    bundle_json,
+    bundle_pairs,
+    bundle_said,
+    proof_json,
+    proof_pairs,
+    proof_said,
+)
+from domain.audit.proofs import MAX_PROOF_BYTES
 from domain.errors import LedgerError, Rejected
 from interfaces.cli.command import Cli, command
 from interfaces.cli.output import Answer, count_text, facts, heading, table
 
 VERIFICATION_FAILED = 3
 _SHOWN_FINDINGS = 20
+_CHARACTERS_SHOWN = 10_000
 _MAX_KEY_BYTES = 10_000
 
 File = Annotated[
@@ -72,9 +82,8 @@ def verify(cli: Cli, file: File, key: Key, witness: Witness = (), need: Need = 0
     if is_zip(file):
         with cli.progress.naming("verifying") as tell:
             verified = verify_bundle(file, trusted, verifier().verify, lambda step, _: tell(step))
-        return Answer(
-            _bundle_json(verified), _bundle_shown(verified), VERIFICATION_FAILED if verified.findings.total else 0
-        )
+        failed = VERIFICATION_FAILED if verified.findings.total else 0
+        return Answer(bundle_json(verified), _bundle_shown(verified), failed)
     try:
         with file.open("rb") as proof:
             text = proof.read(MAX_PROOF_BYTES + 1)
@@ -83,45 +92,17 @@ def verify(cli: Cli, file: File, key: Key, witness: Witness = (), need: Need = 0
         message = printable(error.message)
         payload = {"ok": False, "code": error.code, "message": message}
         return Answer(payload, [heading("NOT PROVEN"), facts([(error.code, message)])], VERIFICATION_FAILED)
-    return Answer(_json(shown), _shown(shown))
-
-
-def _bundle_json(verified: Verified) -> dict[str, Any]:
-    attested, findings = verified.attested, verified.findings
-    return {
-        "ok": findings.total == 0,
-        "origin": None if attested is None else attested.checkpoint.origin,
-        "size": None if attested is None else attested.checkpoint.size,
-        "signed_by": None if attested is None else attested.signed_by.hex(),
-        "witnesses": [] if attested is None else attested.witnesses,
-        "complete": verified.complete,
-        "events": verified.events,
-        "accounts": verified.accounts,
-        "credits": verified.credits,
-        "by_behavior": {behavior: str(mg) for behavior, mg in sorted(verified.balances.items())},
-        "digest": verified.digest,
-        "sample_seed": verified.sample_seed,
-        "steps": [vars(step) for step in findings.steps],
-        "count": findings.total,
-        "findings": [each._asdict() for each in findings.kept],
-    }
+    return Answer(proof_json(shown), [heading(proof_said(shown)), _facts(proof_pairs(shown))])
 
 
 def _bundle_shown(verified: Verified) -> list[Any]:
     findings = verified.findings
-    said = "verified: everything holds" if not findings.total else f"{count_text(findings.total)} FINDINGS"
-    pairs = [
-        ("accounts", count_text(verified.accounts)),
-        ("credits", count_text(verified.credits)),
-        ("covers", "the whole log" if verified.complete else "the accounts shown"),
-        ("digest", verified.digest),
-        ("samples drawn by", printable(verified.sample_seed) or "no seed"),
-    ]
-    if verified.attested is not None:
-        pairs.insert(0, ("log", f"{verified.attested.checkpoint.origin}, {verified.attested.checkpoint.size:,} events"))
-        pairs.append(("witnesses", ", ".join(verified.attested.witnesses) or "none"))
     steps = [(step.name, count_text(step.checked), count_text(step.wrong)) for step in findings.steps]
-    human: list[Any] = [heading(said), facts(pairs), table(("step", "checked>", "findings>"), steps)]
+    human: list[Any] = [
+        heading(bundle_said(verified)),
+        _facts(bundle_pairs(verified)),
+        table(("step", "checked>", "findings>"), steps),
+    ]
     if findings.kept:
         human.append(table(("step", "code", "place", "what"), findings.kept[:_SHOWN_FINDINGS]))
         if findings.total > _SHOWN_FINDINGS:
@@ -129,38 +110,11 @@ def _bundle_shown(verified: Verified) -> list[Any]:
     return human
 
 
+def _facts(pairs: Pairs) -> Any:
+    return facts([(label, printable(value, _CHARACTERS_SHOWN)) for label, value in pairs])
+
+
 def _text(path: Path) -> str:
     if path.stat().st_size > _MAX_KEY_BYTES:
         raise Rejected("public_key_malformed", "too long for a key", field=str(path), remedy="name a PEM file")
     return path.read_text(encoding="ascii", errors="replace")
-
-
-def _json(shown: Shown) -> dict[str, Any]:
-    checkpoint, proof = shown.attested.checkpoint, shown.proof
-    told: dict[str, Any] = {
-        "ok": True,
-        "origin": checkpoint.origin,
-        "size": checkpoint.size,
-        "signed_by": shown.attested.signed_by.hex(),
-        "witnesses": shown.attested.witnesses,
-    }
-    if isinstance(proof, EventProof):
-        event = proof.event
-        return told | {"position": event.position, "topic": event.topic, "facts": event.facts}
-    balances = {behavior: str(mg) for behavior, mg in proof.balances.items()}
-    return told | {"stream": str(proof.stream), "events": proof.version, "by_behavior": balances}
-
-
-def _shown(shown: Shown) -> list[Any]:
-    checkpoint, proof = shown.attested.checkpoint, shown.proof
-    pairs = [("log", checkpoint.origin), ("log size", count_text(checkpoint.size))]
-    pairs.append(("witnesses", ", ".join(shown.attested.witnesses) or "none asked for"))
-    if isinstance(proof, EventProof):
-        event = proof.event
-        said = f"proven: this event is at position {event.position} of the log"
-        return [
-            heading(said),
-            facts([*pairs, ("event", printable(event.topic)), ("facts", printable(event.facts, len(event.facts)))]),
-        ]
-    said = f"proven: account {proof.stream} holds this by all of its {proof.version} events"
-    return [heading(said), facts([*pairs, *((behavior, f"{mg} mg") for behavior, mg in proof.balances.items())])]

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from domain.digest import sm3_hex
 from tests.e2e.cli_tools import METRO, CommandLine
 
 ROWS = (
@@ -181,3 +182,28 @@ def test_a_bundle_of_another_key_is_refused(lived: CommandLine) -> None:
     found = verified(lived, path, code=3)
     assert [each["code"] for each in found["findings"]] == ["key_unknown"]
     assert verified(lived, export(lived, "new.zip", "--redacted"))["ok"]
+
+
+def test_the_verifier_in_the_bundle_needs_nothing_but_python_and_says_the_same(lived: CommandLine) -> None:
+    path = export(lived, "all.zip", "--redacted", "--sample-seed", "s")
+    with zipfile.ZipFile(path) as bundle:
+        bundle.extract("carbon-ledger-verify.pyz", lived.folder)
+        page = bundle.read("report.html").decode()
+    key, alone = str(lived.folder / "log.pem"), str(lived.folder / "carbon-ledger-verify.pyz")
+
+    def run(file: Path, code: int) -> dict[str, Any]:
+        command = [sys.executable, "-I", "-S", alone, "verify", str(file), "--key", key, "--json"]
+        ran = subprocess.run(command, capture_output=True, text=True, check=False, env={}, cwd="/", timeout=120)
+        assert (ran.returncode, ran.stderr) == (code, "")
+        told: dict[str, Any] = json.loads(ran.stdout)
+        assert told.pop("verifier_sm3") == sm3_hex(Path(alone).read_bytes())
+        return told
+
+    assert run(path, 0) == verified(lived, path)
+    changed = rewritten(path, lambda name, content: content.replace(b'"quantity":"12350"', b'"quantity":"12351"'))
+    assert run(changed, 3) == verified(lived, changed, code=3)
+    proof = lived.folder / "balance.json"
+    lived("prove", "balance", "ann", "--out", str(proof))
+    assert run(proof, 0) == lived("verify", str(proof), "--key", key)
+    assert "How to check it" in page
+    assert f"{sum(int(mg) for mg in verified(lived, path)['by_behavior'].values()):,}" in page

@@ -1,0 +1,72 @@
+"""``verify``: a bundle or a proof, as a ledger has written it (docs/spec/bundle.md, docs/spec/proofs.md)."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from application.ports.verifier import Verifier
+from application.verification.bundle import verify_bundle
+from application.verification.bundle_reader import is_zip
+from application.verification.findings import printable
+from application.verification.proof_files import check_proof
+from application.verification.telling import (
+    bundle_json,
+    bundle_pairs,
+    bundle_said,
+    proof_json,
+    proof_pairs,
+    proof_said,
+)
+from domain.audit.proofs import MAX_PROOF_BYTES
+from domain.digest import new_sm3
+from interfaces.verifier import keys
+from interfaces.verifier.answers import DONE, FAILED, Answer, WrongUsage
+
+ABOUT = "Check a bundle or a proof: signatures, every leaf from its values, every credit computed again."
+_SHOWN_FINDINGS = 20
+_CHARACTERS_SHOWN = 10_000
+_BLOCK = 1 << 20
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The options of the command."""
+    parser.add_argument("file", type=Path, metavar="FILE", help="the bundle or proof")
+    keys.add_arguments(parser)
+
+
+def run(arguments: Namespace, verifier: Verifier) -> Answer:
+    """Verify one file. Raises WrongUsage, and as ``check_proof`` whatever is wrong with a proof."""
+    trusted = keys.trusted(arguments)
+    if not arguments.file.is_file():
+        raise WrongUsage(f"{arguments.file}: there is no such file", "FILE", "check the name")
+    own = [("verifier", f"SM3 {digest}")] if (digest := own_digest()) else []
+    if not is_zip(arguments.file):
+        shown = check_proof(keys.read(arguments.file, MAX_PROOF_BYTES, "FILE"), trusted, verifier.verify)
+        human = [("result", proof_said(shown)), *_printable(proof_pairs(shown)), *own]
+        return Answer(proof_json(shown) | {"verifier_sm3": digest}, human)
+    verified = verify_bundle(arguments.file, trusted, verifier.verify)
+    findings = verified.findings
+    steps = [(f"step {step.name}", f"{step.checked:,} checked, {step.wrong:,} findings") for step in findings.steps]
+    found = [(each.code, f"{each.place}: {each.message}") for each in findings.kept[:_SHOWN_FINDINGS]]
+    if findings.total > _SHOWN_FINDINGS:
+        found.append(("and more", f"{findings.total - _SHOWN_FINDINGS:,}; --json lists the first 1,000"))
+    human = [("result", bundle_said(verified)), *_printable([*bundle_pairs(verified), *steps, *found]), *own]
+    return Answer(bundle_json(verified) | {"verifier_sm3": digest}, human, FAILED if findings.total else DONE)
+
+
+def own_digest() -> str:
+    """SM3 of the file that this verifier is; empty where it is not one file."""
+    own = Path(sys.argv[0] if sys.argv else "")
+    if own.suffix != ".pyz" or not own.is_file():
+        return ""
+    state = new_sm3()
+    with own.open("rb") as file:
+        while block := file.read(_BLOCK):
+            state.update(block)
+    return state.hexdigest()
+
+
+def _printable(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    return [(label, printable(value, _CHARACTERS_SHOWN)) for label, value in pairs]

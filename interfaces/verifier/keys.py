@@ -1,0 +1,61 @@
+"""Whom the auditor trusts: public keys in files, from elsewhere and never from what is to be verified."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from application.verification.notes import Trusted
+from domain.errors import Rejected
+from infrastructure.gm.sm2_format import public_key_from_pem
+from interfaces.verifier.answers import WrongUsage
+
+_MAX_KEY_BYTES = 10_000
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The options that name keys."""
+    parser.add_argument(
+        "--key", type=Path, action="append", required=True, metavar="PUB",
+        help="the log's public key as PEM; may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
+        "--witness", type=Path, action="append", default=[], metavar="PUB",
+        help="the public key of a witness; may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
+        "--need", type=count, default=0, metavar="K", help="how many of these witnesses must have signed"
+    )
+
+
+def count(text: str) -> int:
+    """Digits of a number that is not negative."""
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError(text)
+    return int(text)
+
+
+def trusted(arguments: Namespace) -> Trusted:
+    """The keys named. Raises WrongUsage."""
+    return Trusted(
+        [_key(path, "--key") for path in arguments.key],
+        [_key(path, "--witness") for path in arguments.witness],
+        arguments.need,
+    )
+
+
+def _key(path: Path, option: str) -> bytes:
+    content = read(path, _MAX_KEY_BYTES, option)
+    try:
+        return public_key_from_pem(content.decode("ascii", "replace"))
+    except Rejected as error:
+        raise WrongUsage(f"{path}: {error.message}", option, error.remedy) from error
+
+
+def read(path: Path, most: int, field: str) -> bytes:
+    """A file, or as much of it as shows that it has more than ``most`` bytes. Raises WrongUsage."""
+    try:
+        with path.open("rb") as file:
+            return file.read(most + 1)
+    except (OSError, ValueError) as error:
+        raise WrongUsage(f"{path}: {error}", field, "check the name and the permissions") from error
