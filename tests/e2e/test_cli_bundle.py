@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -72,7 +74,7 @@ def test_the_whole_book_is_verified_to_the_digest_that_the_ledger_tells(
 
 def test_nothing_personal_is_in_a_redacted_bundle(lived: CommandLine) -> None:
     with zipfile.ZipFile(export(lived, "redacted.zip", "--redacted")) as bundle:
-        content = b"".join(bundle.read(name) for name in bundle.namelist())
+        content = b"".join(bundle.read(name) for name in bundle.namelist() if not name.endswith(".pyz"))
         assert "personal.jsonl" not in bundle.namelist()
     for personal in (b'"t1"', b'"c1"', b'"cat"', b"08:15:00", b"09:15:00", b"wrong train"):
         assert personal not in content
