@@ -270,8 +270,9 @@ class MemoryJournal:
             self._refs.update((ref, first + index) for ref, index in batch.refs)
             self._account_keys.update(batch.openings)
             self._account_ids.update(account_id for _, account_id in batch.openings)
-            self._erased.update(batch.erasures)
-            self._account_keys = {key: i for key, i in self._account_keys.items() if i not in self._erased}
+            if batch.erasures:
+                self._erased.update(batch.erasures)
+                self._account_keys = {key: i for key, i in self._account_keys.items() if i not in self._erased}
             self._snapshots.update(snapshots)
             self._commit_positions.append(head.size)
             self._commit_instants.append(head.recorded_us)

@@ -18,7 +18,7 @@ import pytest
 
 from application import initializing
 from application.book import Book
-from application.ports.archive import CREDITED, FROZEN, LINE, REVERSED, REVISED, row_values
+from application.ports.archive import CREDITED, ERASED, FROZEN, LINE, REVERSED, REVISED, row_values
 from domain.errors import Corrupt
 from domain.events.base import Event, Recorded
 from domain.events.registry import encode, encode_part
@@ -33,7 +33,7 @@ from tests.simulation.race_book import RaceBook
 from tests.simulation.small_worlds import set_limits, small_world
 from tests.simulation.world import World
 
-SEEDS = (56, 42)
+SEEDS = (29, 54)
 LONG = os.environ.get("CARBON_LEDGER_LONG") == "1"
 KILLS, WORLDS = (200, 500) if LONG else (25, 25)
 
@@ -107,7 +107,7 @@ class TestOverPostgres(ArchiveLossesContract):
 def test_the_worlds_hold_every_kind_of_row() -> None:
     """A comparison of poor books would prove little."""
     seen = {int(kind) for seed in SEEDS for kind in rows_in(world_in_memory(seed).journal).kind}
-    assert seen >= {CREDITED, REVERSED, LINE, REVISED, FROZEN}
+    assert seen >= {CREDITED, REVERSED, LINE, REVISED, FROZEN, ERASED}
 
 
 def test_archive_and_log_agree_in_many_random_worlds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
