@@ -119,6 +119,8 @@ def test_the_verifier_of_the_auditor_needs_gmssl_and_python_alone() -> None:
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.split() == [
         "domain",
+        "domain.audit",
+        "domain.audit.note",
         "domain.digest",
         "domain.errors",
         "infrastructure",
