@@ -127,9 +127,7 @@ class PostgresAuditLog:
         )
 
     def subtrees(self, level: int, first: int, count: int) -> list[bytes]:
-        query = (
-            "SELECT index, root FROM views.tree_nodes WHERE level = %s AND index >= %s AND index < %s ORDER BY index"
-        )
+        query = "SELECT number, root FROM views.tree_nodes WHERE level = %s AND number >= %s AND number < %s ORDER BY number"
         found = []
         for place, (number, root) in enumerate(self._fetch(query, (level, first, first + count))):
             if number != first + place:
