@@ -127,7 +127,10 @@ class PostgresAuditLog:
         )
 
     def subtrees(self, level: int, first: int, count: int) -> list[bytes]:
-        query = "SELECT number, root FROM views.tree_nodes WHERE level = %s AND number >= %s AND number < %s ORDER BY number"
+        query = (
+            "SELECT number, root FROM views.tree_nodes WHERE level = %s AND number >= %s AND number < %s"
+            " ORDER BY number"
+        )
         found = []
         for place, (number, root) in enumerate(self._fetch(query, (level, first, first + count))):
             if number != first + place:

@@ -10,10 +10,12 @@ import typer
 from rich.text import Text
 
 from application.verification.bundle import Verified, verify_bundle
-from application.verification.notes import Trusted
+from application.verification.notes import Attested, trusted_by
 from application.verification.proof_files import Shown, check_proof
-from domain.audit.proofs import EventProof
+from domain.audit.checkpoint import Checkpoint
+from domain.audit.proofs import BalanceProof, EventProof
 from domain.errors import LedgerError, Rejected
+from domain.instants import instant_text
 from interfaces.cli.command import Cli, command
 from interfaces.cli.output import Answer, count_text, facts, heading, table
 
@@ -53,7 +55,15 @@ Witness = Annotated[
         show_default=False,
     ),
 ]
-Need = Annotated[int, typer.Option("--need", metavar="K", min=0, help="How many of these witnesses must have signed.")]
+Need = Annotated[
+    str | None,
+    typer.Option(
+        "--need",
+        metavar="K",
+        help="How many of these witnesses must have signed, as K or as 'K of N': more than half, which is the default.",
+        show_default=False,
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -61,13 +71,15 @@ def register(app: typer.Typer) -> None:
     command(app, "verify", example="verify for-the-exchange.zip --key log.pem", panel="Audit")(verify)
 
 
-def verify(cli: Cli, file: File, key: Key, witness: Witness = (), need: Need = 0) -> Answer:  # type: ignore[assignment]
+def verify(cli: Cli, file: File, key: Key, witness: Witness = (), need: Need = None) -> Answer:  # type: ignore[assignment]
     """Check a bundle or a proof with a public key; no ledger and no home is needed. 3 if it does not hold."""
     from interfaces.bootstrap import public_key_of, verifier
 
-    trusted = Trusted(
-        [public_key_of(_text(path)) for path in key], [public_key_of(_text(path)) for path in witness], need
-    )
+    keys, witnesses = ([public_key_of(key_text(path)) for path in paths] for paths in (key, witness))
+    try:
+        trusted = trusted_by(keys, witnesses, need)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="'--need'") from error
     if zipfile.is_zipfile(file):
         with cli.progress.naming("verifying") as tell:
             verified = verify_bundle(file, trusted, verifier().verify, lambda step, _: tell(step))
@@ -89,7 +101,7 @@ def _bundle_json(verified: Verified) -> dict[str, Any]:
         "origin": None if attested is None else attested.checkpoint.origin,
         "size": None if attested is None else attested.checkpoint.size,
         "signed_by": None if attested is None else attested.signed_by.hex(),
-        "witnesses": [] if attested is None else attested.witnesses,
+        "witnesses": [] if attested is None else _witnesses(attested),
         "complete": verified.complete,
         "events": verified.events,
         "accounts": verified.accounts,
@@ -113,7 +125,7 @@ def _bundle_shown(verified: Verified) -> list[Any]:
     ]
     if verified.attested is not None:
         pairs.insert(0, ("log", f"{verified.attested.checkpoint.origin}, {verified.attested.checkpoint.size:,} events"))
-        pairs.append(("witnesses", ", ".join(verified.attested.witnesses) or "none"))
+        pairs.append(("witnesses", _witnesses_text(verified.attested)))
     steps = [(step.name, count_text(step.checked), count_text(step.wrong)) for step in findings.steps]
     human: list[Any] = [heading(said), facts(pairs), table(("step", "checked>", "findings>"), steps)]
     if findings.kept:
@@ -123,7 +135,7 @@ def _bundle_shown(verified: Verified) -> list[Any]:
     return human
 
 
-def _text(path: Path) -> str:
+def key_text(path: Path) -> str:
     if path.stat().st_size > _MAX_KEY_BYTES:
         raise Rejected("public_key_malformed", "too long for a key", field=str(path), remedy="name a PEM file")
     return path.read_text(encoding="ascii", errors="replace")
@@ -136,11 +148,13 @@ def _json(shown: Shown) -> dict[str, Any]:
         "origin": checkpoint.origin,
         "size": checkpoint.size,
         "signed_by": shown.attested.signed_by.hex(),
-        "witnesses": shown.attested.witnesses,
+        "witnesses": _witnesses(shown.attested),
     }
     if isinstance(proof, EventProof):
         event = proof.event
         return told | {"position": event.position, "topic": event.topic, "facts": event.facts}
+    if not isinstance(proof, BalanceProof):
+        return told | {"root": checkpoint.root.hex(), "old_size": _old(shown).size, "old_root": _old(shown).root.hex()}
     balances = {behavior: str(mg) for behavior, mg in proof.balances.items()}
     return told | {"stream": str(proof.stream), "events": proof.version, "by_behavior": balances}
 
@@ -148,10 +162,30 @@ def _json(shown: Shown) -> dict[str, Any]:
 def _shown(shown: Shown) -> list[Any]:
     checkpoint, proof = shown.attested.checkpoint, shown.proof
     pairs = [("log", checkpoint.origin), ("log size", count_text(checkpoint.size))]
-    pairs.append(("witnesses", ", ".join(shown.attested.witnesses) or "none asked for"))
+    pairs.append(("witnesses", _witnesses_text(shown.attested)))
     if isinstance(proof, EventProof):
         event = proof.event
         said = f"proven: this event is at position {event.position} of the log"
         return [heading(said), facts([*pairs, ("event", event.topic), ("facts", event.facts)])]
+    if not isinstance(proof, BalanceProof):
+        said = f"proven: the first {_old(shown).size:,} events of the log are the same ever since"
+        return [heading(said), facts([*pairs, ("older root", _old(shown).root.hex()), ("root", checkpoint.root.hex())])]
     said = f"proven: account {proof.stream} holds this by all of its {proof.version} events"
     return [heading(said), facts([*pairs, *((behavior, f"{mg} mg") for behavior, mg in proof.balances.items())])]
+
+
+def _old(shown: Shown) -> Checkpoint:
+    assert shown.old is not None
+    return shown.old
+
+
+def _witnesses(attested: Attested) -> list[dict[str, str]]:
+    return [
+        {"name": each.name, "public_key": each.key.hex(), "signed_at": instant_text(each.signed_s * 1_000_000)}
+        for each in attested.witnesses
+    ]
+
+
+def _witnesses_text(attested: Attested) -> str:
+    told = [f"{each['name']} at {each['signed_at']}" for each in _witnesses(attested)]
+    return ", ".join(told) or "none asked for"
