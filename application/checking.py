@@ -14,7 +14,8 @@ from itertools import islice
 from typing import NamedTuple
 
 from application.book_mapping import PREFIX_BITS, map_states, part_of, prefix_of, stored_root
-from application.checkpoints import Auditing, checked
+from application.checkpoints import Auditing, Signed, checked
+from application.cosignatures import cosigned_note
 from application.ports.archive import Archive
 from application.ports.audit_log import Kept, StreamState
 from application.ports.views import Views
@@ -168,6 +169,7 @@ def _check_kept(
     """One checkpoint; returns the size of the last good one."""
     try:
         checkpoint = checked(auditing.verifier, book, kept, keys)
+        cosigned_note(auditing, Signed(checkpoint, kept.note, is_new=False))
     except LedgerError as error:
         found.add(error.code, error.field, error.message, error.remedy)
         return good

@@ -12,7 +12,15 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from domain.audit.checkpoint import Checkpoint, parse_body
-from domain.audit.note import NoteSignature, cosigned_message, cosigner_hash_of, key_hash_of, parse_note, signed_message
+from domain.audit.note import (
+    Cosignature,
+    NoteSignature,
+    cosigned_message,
+    cosigner_hash_of,
+    key_hash_of,
+    parse_note,
+    signed_message,
+)
 from domain.errors import Rejected
 from domain.signing_keys import Verify
 
@@ -28,20 +36,12 @@ class Trusted(NamedTuple):
     need: int = 0
 
 
-class Witnessed(NamedTuple):
-    """A witness's word on a checkpoint: its name there, its key, and when it signed (seconds since 1970)."""
-
-    name: str
-    key: bytes
-    signed_s: int
-
-
 class Attested(NamedTuple):
     """A checkpoint that the log signed. ``signed_by``: the log's key; ``witnesses``: those known who signed it too."""
 
     checkpoint: Checkpoint
     signed_by: bytes
-    witnesses: list[Witnessed]
+    witnesses: list[Cosignature]
 
 
 def trusted_by(log_keys: Sequence[bytes], witness_keys: Sequence[bytes] = (), need: str | None = None) -> Trusted:
@@ -88,9 +88,9 @@ def attested(note: bytes, trusted: Trusted, verify: Verify) -> Attested:
 
 def cosigned(
     body: bytes, signatures: Sequence[NoteSignature], witness_keys: Sequence[bytes], verify: Verify
-) -> list[Witnessed]:
+) -> list[Cosignature]:
     """The witnesses known that signed a text, each key once. Raises Rejected ``signature_wrong``."""
-    found: dict[bytes, Witnessed] = {}
+    found: dict[bytes, Cosignature] = {}
     for each in signatures:
         if each.signed_s is None:
             continue
@@ -98,7 +98,7 @@ def cosigned(
             if each.key_hash == cosigner_hash_of(each.name, UNCOMPRESSED + key):
                 if not verify(key, cosigned_message(body, each.signed_s), each.signature):
                     raise _refused("signature_wrong", f"the cosignature of {each.name} is not over this checkpoint")
-                found.setdefault(key, Witnessed(each.name, key, each.signed_s))
+                found.setdefault(key, Cosignature(each, key))
     return list(found.values())
 
 

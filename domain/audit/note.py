@@ -48,6 +48,13 @@ class NoteSignature(NamedTuple):
     signed_s: int | None = None
 
 
+class Cosignature(NamedTuple):
+    """What a witness gave: its line, whose ``signed_s`` is its time, and the key (64 bytes) under which it is good."""
+
+    line: NoteSignature
+    public_key: bytes
+
+
 def is_name(text: str) -> bool:
     """Whether it may name a signer or a log: 1 to 100 printable ASCII characters without space and plus."""
     return _NAME.fullmatch(text) is not None

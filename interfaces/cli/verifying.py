@@ -181,8 +181,12 @@ def _old(shown: Shown) -> Checkpoint:
 
 def _witnesses(attested: Attested) -> list[dict[str, str]]:
     return [
-        {"name": each.name, "public_key": each.key.hex(), "signed_at": instant_text(each.signed_s * 1_000_000)}
-        for each in attested.witnesses
+        {
+            "name": line.name,
+            "public_key": key.hex(),
+            "signed_at": instant_text((line.signed_s or 0) * 1_000_000),
+        }
+        for line, key in attested.witnesses
     ]
 
 

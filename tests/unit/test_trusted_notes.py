@@ -34,10 +34,10 @@ def by(key: bytes, name: str, signed_s: int = TIME) -> NoteSignature:
     return NoteSignature(name, cosigner_hash_of(name, UNCOMPRESSED + key), signature, signed_s)
 
 
-def witnesses(*signatures: NoteSignature, trusted: Trusted) -> list[tuple[str, int]]:
+def witnesses(*signatures: NoteSignature, trusted: Trusted) -> list[tuple[str, int | None]]:
     found = attested(note_of(BODY, [by_log(), *signatures]), trusted, verify)
     assert (found.checkpoint, found.signed_by) == (CHECKPOINT, LOG)
-    return [(each.name, each.signed_s) for each in found.witnesses]
+    return [(each.line.name, each.line.signed_s) for each in found.witnesses]
 
 
 def refused(*signatures: NoteSignature, trusted: Trusted) -> str:
