@@ -187,7 +187,7 @@ class Answering:
         return stands.checkpoint
 
     def step(self) -> Cosigned | Refused | None:
-        """Answer what is asked; None if nothing new is. What was refused is tried again: a key may be trusted by now."""
+        """Answer what is asked; None if nothing new is. What was refused is tried again: keys change."""
         request = self._folder.request()
         if request is None or (request, "") == self._last:
             return None

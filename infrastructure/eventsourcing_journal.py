@@ -16,7 +16,7 @@ from uuid import UUID
 
 from eventsourcing.persistence import JSONTranscoder, Mapper, StoredEvent
 from eventsourcing.postgres import PostgresDatastore
-from psycopg import OperationalError, ServerCursor
+from psycopg import DataError, OperationalError, ServerCursor
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import tuple_row
 
@@ -24,6 +24,7 @@ from application.ports.journal import Append, Appended, Head
 from domain.account import Account
 from domain.audit.leaves import FACTS_FROM
 from domain.crediting import Known
+from domain.errors import Corrupt
 from domain.events.base import Recorded
 from domain.events.registry import ACCOUNT_TOPICS
 from infrastructure.gm.sm4 import SM4Key
@@ -190,7 +191,16 @@ class EventsourcingJournal:
     def rulebook_events(self, after: int, upto: int) -> list[Recorded]:
         if upto <= after:
             return []
-        return self.stored.recorded(self._fetch(_RULEBOOK, {"after": after, "upto": upto}), personal=False)
+        try:
+            rows = self._fetch(_RULEBOOK, {"after": after, "upto": upto})
+        except DataError as error:
+            raise Corrupt(
+                "undecodable_event",
+                "the facts of a rulebook event are no JSON: the chain cannot be followed",
+                field=f"rulebook positions {after + 1} to {upto}",
+                remedy="restore the rulebook events from a backup",
+            ) from error
+        return self.stored.recorded(rows, personal=False)
 
     def accounts(self, ids: Sequence[UUID]) -> dict[UUID, Account]:
         if not ids:

@@ -97,11 +97,14 @@ def wrapped(kek: SM4Key, account: UUID, key: SM4Key) -> bytes:
 def unwrapped(kek: SM4Key, account: UUID, sealed: bytes) -> SM4Key:
     """The key again. Raises Unavailable ``keys_moved`` (wrapped under another epoch), Corrupt."""
     try:
-        if key_version(sealed) != kek.version:
+        found = key_version(sealed)
+        if found != kek.version:
             raise Unavailable(
                 "keys_moved",
-                f"account keys are wrapped under epoch {key_version(sealed)}, the key store is at {kek.version}",
-                remedy="run it again; if it stays, put back the newest key store of this book",
+                f"account keys are wrapped under epoch {found}, the key store is at {kek.version}",
+                remedy="run `carbon-ledger keys rewrap`: one was interrupted, or another process does it now"
+                if found > kek.version
+                else "the database is older than the key store, which has destroyed its epoch: restore a newer one",
             )
         plain = open_sealed(kek, sealed, _aad(account))
     except Corrupt as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from eventsourcing.postgres import PostgresDatastore
@@ -22,8 +22,9 @@ from domain.audit.leaves import unpack
 from domain.audit.merkle import HASH_BYTES, Subtree
 from domain.audit.note import Cosignature, NoteSignature
 from domain.errors import Corrupt, LedgerError
+from infrastructure.gm.sm4 import key_version
+from infrastructure.postgres.account_keys import AccountKeys
 from infrastructure.postgres.connecting import connection
-from infrastructure.stored_events import StoredEvents
 
 PAGE = 5_000
 PREFIX_BITS = 16
@@ -36,6 +37,7 @@ SELECT {_EVENT}, (
     SELECT recorded_us FROM journal.log_commits WHERE last_position >= e.notification_id ORDER BY last_position LIMIT 1)
 FROM journal.ledger_events AS e WHERE {{}} ORDER BY originator_id, originator_version
 """
+_REWRAP = "run `carbon-ledger keys rewrap`: it writes every key and the epoch anew"
 _KEPT = "size, map_position, frontier, note"
 _COSIGNATURES = """
 SELECT name, key_hash, signature, signed_s, public_key FROM journal.cosignatures
@@ -54,11 +56,20 @@ ON CONFLICT (prefix) DO UPDATE SET root = EXCLUDED.root, key = EXCLUDED.key, val
 """
 
 
+class Opening(Protocol):
+    """What opens personal parts (``infrastructure.stored_events``)."""
+
+    @property
+    def keys(self) -> AccountKeys: ...
+
+    def unopened(self, rows: Sequence[tuple[UUID, int, str, bytes]]) -> list[tuple[int, Corrupt]]:
+        """Which of these rows do not open, and why."""
+
+
 class PostgresAuditLog:
     """Ports ``AuditLog`` and ``MapStore``."""
 
-    def __init__(self, datastore: PostgresDatastore, stored: StoredEvents) -> None:
-        """``stored``: opens personal parts, to see whether they open."""
+    def __init__(self, datastore: PostgresDatastore, stored: Opening) -> None:
         self._datastore = datastore
         self._stored = stored
         self._signing = threading.local()
@@ -147,8 +158,8 @@ class PostgresAuditLog:
 
     def subtrees(self, level: int, first: int, count: int) -> list[bytes]:
         query = (
-            "SELECT number, root FROM views.tree_nodes WHERE level = %s AND number >= %s AND number < %s"
-            " ORDER BY number"
+            "SELECT number, root FROM views.tree_nodes"
+            " WHERE level = %s AND number >= %s AND number < %s ORDER BY number"
         )
         found = []
         for place, (number, root) in enumerate(self._fetch(query, (level, first, first + count))):
@@ -177,12 +188,24 @@ class PostgresAuditLog:
 
     def wrong_account_keys(self) -> list[Wrong]:
         found: list[Wrong] = []
-        with self._reading() as conn, _scan(conn, "SELECT account_id, wrapped FROM journal.account_keys", ()) as rows:
-            for account, wrapped in rows:
+        keys = self._stored.keys
+        ((epoch, book_epoch),) = self._fetch(
+            "SELECT max(epoch), (SELECT key_epoch FROM journal.log_head) FROM journal.account_keys", ()
+        )
+        if (epoch or 0) != book_epoch:
+            found.append(
+                ("epoch_differs", "journal.log_head", f"epoch {book_epoch}, keys are of {epoch or 0}", _REWRAP)
+            )
+        query = "SELECT account_id, epoch, wrapped FROM journal.account_keys"
+        with self._reading() as conn, _scan(conn, query, ()) as rows:
+            for account, epoch, wrapped in rows:
+                place = f"journal.account_keys {account}"
                 try:
-                    self._stored.keys.opened(account, bytes(wrapped))
+                    keys.opened(account, bytes(wrapped))
+                    if epoch != key_version(bytes(wrapped)):
+                        found.append(("epoch_differs", place, f"epoch {epoch} beside a key of another", _REWRAP))
                 except LedgerError as error:
-                    found.append((error.code, f"journal.account_keys {account}", error.message, error.remedy))
+                    found.append((error.code, place, error.message, error.remedy))
         return found
 
     def forget(self) -> None:

@@ -216,7 +216,7 @@ def _epoch(stored: int, account_keys: Sequence[NewKey]) -> int:
         raise Unavailable(
             "keys_moved",
             f"the keys of this book are at epoch {stored}, this process still had an older or another key store",
-            remedy="start the process again, with the newest key store of this book",
+            remedy="start the process again; if it stays, `carbon-ledger keys rewrap` finishes an interrupted one",
         )
     return max(epochs, default=0)
 

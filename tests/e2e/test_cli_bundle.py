@@ -91,6 +91,10 @@ def test_a_selection_is_verified_as_fully(lived: CommandLine, options: tuple[str
 def test_a_selection_of_nobody_is_refused_and_leaves_no_file(lived: CommandLine) -> None:
     assert lived.refused("export", "bundle", str(lived.folder / "x.zip"), "--from", "2027-01-01") == "nothing_selected"
     assert not (lived.folder / "x.zip").exists()
+    for content, code in ((b"\xff\xfe", "file_not_text"), (b"nobody\n", "account_unknown")):
+        refs = lived.bytes(content, name="refs.txt")
+        assert lived.refused("export", "bundle", str(lived.folder / "x.zip"), "--accounts", refs) == code
+        assert not (lived.folder / "x.zip").exists()
     path = export(lived, "all.zip", "--redacted")
     before = path.read_bytes()
     assert lived.refused("export", "bundle", str(path)) == "bundle_exists"

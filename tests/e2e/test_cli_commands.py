@@ -93,6 +93,21 @@ def tell_a_story_with_every_command(cli: CommandLine) -> None:
     cli("keys", "rewrap")
     for act in ("build", "status", "verify", "rebuild"):
         cli("archive", act)
+    hand_out_what_an_auditor_checks(cli)
+
+
+def hand_out_what_an_auditor_checks(cli: CommandLine) -> None:
+    cli("checkpoint", "sign", "--with-map")
+    for act in ("show", "list", "rebuild"):
+        cli("checkpoint", act)
+    cli("check")
+    key = cli.bytes(cli("keys", "show")["public_pem"].encode(), name="log.pem")
+    event, balance, bundle = (str(cli.folder / name) for name in ("event.json", "balance.json", "bundle.zip"))
+    cli("prove", "event", "1", "--out", event)
+    cli("prove", "balance", "ann", "--out", balance)
+    cli("export", "bundle", bundle)
+    for file in (event, balance, bundle):
+        cli("verify", file, "--key", key)
 
 
 def factor_release() -> dict[str, object]:
@@ -122,7 +137,7 @@ def test_every_command_answers_with_exactly_the_documented_keys(cli: CommandLine
 
 def test_the_lists_in_answers_hold_exactly_the_documented_keys(cli: CommandLine) -> None:
     tell_a_story_with_every_command(cli)
-    questions = {
+    questions: dict[str, tuple[str, ...]] = {
         "methodologies": ("methodology", "list"),
         "releases": ("factors", "list"),
         "signing": ("keys", "show"),
@@ -131,6 +146,8 @@ def test_the_lists_in_answers_hold_exactly_the_documented_keys(cli: CommandLine)
         "consents": ("account", "show", "ann"),
         "entries": ("account", "statement", "ann"),
         "valuations": ("account", "explain", "ann", "b1"),
+        "checkpoints": ("checkpoint", "list"),
+        "steps": ("verify", str(cli.folder / "bundle.zip"), "--key", str(cli.folder / "log.pem")),
     }
     assert {name: set(cli(*question)[name][0]) for name, question in questions.items()} == documented_lists()
 
