@@ -194,7 +194,7 @@ class Answering:
         try:
             result = self._witness.cosign(request)
         except Rejected as error:
-            result = Refused(error.code, error.message, self._witness.newest().checkpoint, "")
+            result = Refused(error.code, error.message, self._witness.stands(), "")
         if isinstance(result, Cosigned):
             self._folder.answer(result.note)
             self._last = (request, "")

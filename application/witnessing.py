@@ -67,8 +67,13 @@ class Witness:
     verifier: Verifier
     now_s: Callable[[], int]
 
+    def stands(self) -> Checkpoint:
+        """The newest checkpoint that was accepted."""
+        with self.home.exclusive():
+            return self._seen(self.home.known())
+
     def newest(self) -> Cosigned:
-        """The newest checkpoint that was accepted, signed with the time of now."""
+        """The same, signed with the time of now."""
         with self.home.exclusive():
             known = self.home.known()
             return Cosigned(self._seen(known), self._cosigned(known.name, known.note), is_new=False)

@@ -12,6 +12,7 @@ from application.cosignatures import cosigned_note
 from domain.audit.note import parse_note
 from domain.errors import Rejected
 from domain.instants import instant_text
+from interfaces.cli import background
 from interfaces.cli.command import Cli, command, group
 from interfaces.cli.files import write_new
 from interfaces.cli.output import Answer, count_text, facts, heading, table
@@ -70,6 +71,9 @@ def list_(cli: Cli) -> Answer:
     ]
     payload = {"checkpoints": [_checkpoint(each) for each in found]}
     return Answer(payload, [table(("log size>", "map as of>", "time", "root"), rows)])
+
+
+background.register(app)
 
 
 @command(app, "rebuild", example="checkpoint rebuild")
