@@ -73,9 +73,9 @@ def _exchanged(auditing: Auditing, folder: LogSide, witness_keys: Sequence[bytes
         return Exchanged(folder.place, FAILED, 0, error.code, text)
     now = wanted.checkpoint if at.size <= wanted.checkpoint.size else sign(auditing).checkpoint
     _check_leads_on(auditing, at, now, folder.place)
-    collected = collect(auditing, answer, witness_keys)
-    stands = Exchanged(folder.place, COSIGNED, at.size, new=collected.new)
-    if not collected.known:
+    known, new = _collected(auditing, answer, witness_keys)
+    stands = Exchanged(folder.place, COSIGNED, at.size, new=new)
+    if not known:
         text = "its cosignature is by none of the witness keys that were given"
         return stands._replace(state=FAILED, code="witness_unknown", message=text)
     there, to = (at.size, at.map_position), (wanted.checkpoint.size, wanted.checkpoint.map_position)
@@ -90,6 +90,17 @@ def _exchanged(auditing: Auditing, folder: LogSide, witness_keys: Sequence[bytes
     if code in ("", STALE):
         return stands._replace(state=ASKED)
     return stands._replace(state=REFUSED, code=code, message=message)
+
+
+def _collected(auditing: Auditing, answer: bytes, witness_keys: Sequence[bytes]) -> tuple[bool, int]:
+    """Whether a known witness signed it, and how many cosignatures were new."""
+    try:
+        collected = collect(auditing, answer, witness_keys)
+    except Rejected as error:
+        if error.code != "no_checkpoint":
+            raise
+        return True, 0  # it was signed, and lost before it was kept: the next one is asked for all the same
+    return bool(collected.known), collected.new
 
 
 def _check_leads_on(auditing: Auditing, at: Checkpoint, now: Checkpoint, place: str) -> None:

@@ -111,7 +111,12 @@ class Witness:
         with self.home.exclusive():
             known = self.home.known()
             if recorded.stream != SIGNING_KEYS or not isinstance(recorded.event, SigningKeyRotated):
-                raise Rejected("not_a_rotation", "the event does not rotate the log's signing key", field="proof")
+                raise Rejected(
+                    "not_a_rotation",
+                    "the event does not rotate the log's signing key",
+                    field="proof",
+                    remedy="ask for `prove event` of the first log size that `keys show` tells of the new key",
+                )
             if recorded.event.key == known.keys[-1].key:
                 return known.keys[-1]
             keys = continued(str(UUID(bytes=book_of(known.origin))), list(known.keys), recorded, self.verifier.verify)

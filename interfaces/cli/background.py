@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 PATIENCE_S = 5
 _MAX_NOTE_BYTES = 64 * 1024
 _LONGEST_PAUSE_S = 10
-_WORTH_TRYING = frozenset(
-    "server_lost server_stopped server_not_ready server_busy server_read_only ledger_busy disk_full"
-    " keys_moved key_missing signing_key_missing".split()
-)
+_WORTH_TRYING = {
+    *("server_lost", "server_stopped", "server_not_ready", "server_busy", "server_read_only"),
+    *("ledger_busy", "disk_full", "keys_moved", "key_missing", "signing_key_missing"),
+}
 """What may be over in a while: a restart, a failover, a key that another process is just writing."""
 
 Every = Annotated[float, typer.Option("--every", metavar="SECONDS", min=0.05, help="How often it looks for news.")]
@@ -92,7 +92,7 @@ def run(
     A database that is lost is waited for. A log that is not what was signed, or what a witness signed, ends it with 3.
     """
     running = _Running(
-        BackgroundSigner(map_every, time.monotonic), witness_folder, _keys(witness, witness_folder), every
+        BackgroundSigner(map_every, time.monotonic), witness_folder, witness_keys(witness, witness_folder), every
     )
     with stoppable() as stop:
         _tell("signing in the background; SIGTERM or Ctrl-C ends it")
@@ -181,11 +181,11 @@ def collect(
     """
     if not note and not witness_folder:
         raise typer.BadParameter("name a note or a --witness-folder", param_hint="'[NOTE]...'")
-    keys = _keys(witness, ["a note"])
+    keys = witness_keys(witness, ["a note"])
     with cli.ledger() as ledger:
         new = sum(_collect_note(ledger, path, keys) for path in note or ())
         signed = checkpoints.sign(ledger.auditing)
-        found = waited_for(_rounds(ledger, witness_folder, keys, 0), signed, wait)
+        found = asked(ledger, witness_folder, keys, signed, wait)
         new += sum(each.new for each in found)
         text = cosignatures.cosigned_note(ledger.auditing, signed).decode()
     payload: dict[str, Any] = {
@@ -204,8 +204,11 @@ def collect(
     return Answer(payload, human, VERIFICATION_FAILED if any(each.state == REFUSED for each in found) else 0)
 
 
-def waited_for(rounds: Rounds, signed: checkpoints.Signed, wait_s: float) -> list[Exchanged]:
+def asked(
+    ledger: Ledger, folders: Sequence[Path], keys: list[bytes], signed: checkpoints.Signed, wait_s: float
+) -> list[Exchanged]:
     """Ask for a checkpoint until all witnesses have answered, or time is up."""
+    rounds = _rounds(ledger, folders, keys, 0)
     until, new = time.monotonic() + wait_s, dict[str, int]()
     while True:
         found = rounds.step(signed)
@@ -235,7 +238,8 @@ def _rounds(ledger: Ledger, folders: Sequence[Path], keys: list[bytes], every_s:
     return Rounds(ledger.auditing, [folder_of_log(folder) for folder in folders], keys, patience)
 
 
-def _keys(paths: Sequence[Path], folders: Sequence[object]) -> list[bytes]:
+def witness_keys(paths: Sequence[Path], folders: Sequence[object]) -> list[bytes]:
+    """The keys whose cosignatures are kept."""
     from interfaces.bootstrap import public_key_of
 
     if folders and not paths:
