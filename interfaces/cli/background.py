@@ -70,7 +70,10 @@ Notes = Annotated[
     ),
 ]
 Wait = Annotated[
-    float, typer.Option("--wait", metavar="SECONDS", min=0, help="How long to wait for the witnesses of the folders.")
+    float,
+    typer.Option(
+        "--wait", metavar="SECONDS", min=0, max=240, help="How long to wait for the witnesses of the folders."
+    ),
 ]
 
 
