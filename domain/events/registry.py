@@ -46,6 +46,8 @@ EVENTS: Final[tuple[type[Event], ...]] = (
     account.AccountFrozen,
     account.AccountUnfrozen,
     account.AccountClosed,
+    account.ErasureRequested,
+    account.PersonalDataErased,
 )
 
 TOPICS: Final[Mapping[str, type[Event]]] = {cls.TOPIC: cls for cls in EVENTS}

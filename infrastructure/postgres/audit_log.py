@@ -22,8 +22,9 @@ from domain.audit.leaves import unpack
 from domain.audit.merkle import HASH_BYTES, Subtree
 from domain.audit.note import Cosignature, NoteSignature
 from domain.errors import Corrupt, LedgerError
+from domain.events.account import PersonalDataErased
 from infrastructure.gm.sm4 import key_version
-from infrastructure.postgres.account_keys import AccountKeys
+from infrastructure.postgres.account_keys import AccountKeys, KeyMissing
 from infrastructure.postgres.connecting import connection
 
 PAGE = 5_000
@@ -37,7 +38,8 @@ SELECT {_EVENT}, (
     SELECT recorded_us FROM journal.log_commits WHERE last_position >= e.notification_id ORDER BY last_position LIMIT 1)
 FROM journal.ledger_events AS e WHERE {{}} ORDER BY originator_id, originator_version
 """
-_REWRAP = "run `carbon-ledger keys rewrap`: it writes every key and the epoch anew"
+_ERASED = "SELECT originator_id FROM journal.ledger_events WHERE originator_id = ANY(%s) AND topic = %s"
+_REWRAP = "run `carbon-ledger keys rewrap`: it writes the epoch anew"
 _KEPT = "size, map_position, frontier, note"
 _COSIGNATURES = """
 SELECT name, key_hash, signature, signed_s, public_key FROM journal.cosignatures
@@ -180,32 +182,31 @@ class PostgresAuditLog:
 
     def unopened(self, page: Sequence[Logged]) -> list[Wrong]:
         sealed = [each for each in page if unpack(each.state).sealed]
-        found: list[Wrong] = []
-        for each, error in self._stored.unopened([(e.stream, e.version, e.topic, e.state) for e in sealed]):
-            place = f"{sealed[each].stream}@{sealed[each].version} position {sealed[each].position}"
-            found.append((error.code, place, error.message, error.remedy))
-        return found
+        wrong = self._stored.unopened([(e.stream, e.version, e.topic, e.state) for e in sealed])
+        missing = {sealed[place].stream for place, error in wrong if isinstance(error, KeyMissing)}
+        erased = (
+            {row[0] for row in self._fetch(_ERASED, (list(missing), PersonalDataErased.TOPIC))} if missing else set()
+        )
+        return [
+            (error.code, f"{at.stream}@{at.version} position {at.position}", error.message, error.remedy)
+            for at, error in ((sealed[place], error) for place, error in wrong)
+            if not (isinstance(error, KeyMissing) and at.stream in erased)
+        ]
 
     def wrong_account_keys(self) -> list[Wrong]:
         found: list[Wrong] = []
-        keys = self._stored.keys
-        ((epoch, book_epoch),) = self._fetch(
-            "SELECT max(epoch), (SELECT key_epoch FROM journal.log_head) FROM journal.account_keys", ()
-        )
-        if (epoch or 0) != book_epoch:
-            found.append(
-                ("epoch_differs", "journal.log_head", f"epoch {book_epoch}, keys are of {epoch or 0}", _REWRAP)
-            )
-        query = "SELECT account_id, epoch, wrapped FROM journal.account_keys"
+        epochs = set[int]()
+        query = "SELECT account_id, wrapped FROM journal.account_keys"
         with self._reading() as conn, _scan(conn, query, ()) as rows:
-            for account, epoch, wrapped in rows:
-                place = f"journal.account_keys {account}"
+            for account, wrapped in rows:
                 try:
-                    keys.opened(account, bytes(wrapped))
-                    if epoch != key_version(bytes(wrapped)):
-                        found.append(("epoch_differs", place, f"epoch {epoch} beside a key of another", _REWRAP))
+                    self._stored.keys.opened(account, bytes(wrapped))
+                    epochs.add(key_version(bytes(wrapped)))
                 except LedgerError as error:
-                    found.append((error.code, place, error.message, error.remedy))
+                    found.append((error.code, f"journal.account_keys {account}", error.message, error.remedy))
+        ((told,),) = self._fetch("SELECT key_epoch FROM journal.log_head", ())
+        if epochs - {told}:
+            found.append(("epoch_differs", "journal.log_head", f"{told}; keys are of {max(epochs)}", _REWRAP))
         return found
 
     def forget(self) -> None:

@@ -72,7 +72,7 @@ def test_nothing_personal_is_in_a_redacted_bundle(lived: CommandLine) -> None:
     with zipfile.ZipFile(export(lived, "redacted.zip", "--redacted")) as bundle:
         content = b"".join(bundle.read(name) for name in bundle.namelist())
         assert "personal.jsonl" not in bundle.namelist()
-    for personal in (b'"t1"', b'"c1"', b'"cat"', b"08:15:00", b"09:15:00"):
+    for personal in (b'"t1"', b'"c1"', b'"cat"', b"08:15:00", b"09:15:00", b"wrong train"):
         assert personal not in content
     with zipfile.ZipFile(export(lived, "clear.zip")) as bundle:
         told = [json.loads(line) for line in bundle.read("personal.jsonl").splitlines()]

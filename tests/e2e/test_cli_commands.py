@@ -21,6 +21,8 @@ DESIGN_KEYS = {
     "applicability approve": "decision_id position",
     "account open": "account_id position",
     "account freeze": "account_id position",
+    "account erase": "account_id position",
+    "account approve-erasure": "account_id position",
     "consent grant": "account_id position",
     "behaviors import": "intake_id read credited duplicates rejected rejected_by_code credited_mg accounts_opened "
     "position seconds",
@@ -86,6 +88,8 @@ def tell_a_story_with_every_command(cli: CommandLine) -> None:
         cli(listing, "list")
     cli("methodology", "show", name)
     cli("account", "close", "zoe", "--by", "alice", "--reason", "left")
+    cli("account", "erase", "zoe", "--by", "alice", "--reason", "a letter")
+    cli("account", "approve-erasure", "zoe", "--by", "bob")
     for audit in (("totals",), ("replay",), ("views", "rebuild"), ("views", "check")):
         cli(*audit)
     cli("keys", "show")
@@ -257,6 +261,8 @@ def test_json_and_home_are_understood_before_and_after_the_command(cli: CommandL
         ("revision", "apply", ""),
         ("revision", "status", "r1"),
         ("account", "open", "new", "--kind", "robot"),
+        ("account", "erase", "ann", "--by", "x", "--reason", "y", "--ground", "whim"),
+        ("init", "--retention-days", "-1"),
         ("views", "rebuild", "nonsense"),
         ("methodology",),
         (),
@@ -284,6 +290,9 @@ REFUSED = [
     (("account", "explain", "ann", "t9"), "credit_unknown"),
     (("account", "unfreeze", "ann", "--by", "x", "--reason", "y"), "account_not_frozen"),
     (("consent", "withdraw", "ann", "--by", "x", "--reason", "y", "--consent", "77"), "consent_unknown"),
+    (("account", "erase", "nobody", "--by", "x", "--reason", "y"), "account_unknown"),
+    (("account", "approve-erasure", "ann", "--by", "x"), "erasure_not_requested"),
+    (("init", "--retention-days", "7"), "retention_recorded"),
     (("consent", "grant", "ann", "--terms", "1", "--evidence", "no.pdf", "--by", "x"), "evidence_not_found"),
     (("totals", "--at-position", "999999"), "position_unknown"),
     (("replay", "--until", "999999"), "position_unknown"),

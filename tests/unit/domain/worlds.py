@@ -14,7 +14,7 @@ from uuid import UUID
 import msgspec
 
 from domain import account as account_rules
-from domain import decisions, factors, methodology
+from domain import decisions, erasure, factors, methodology
 from domain import revision as revisions
 from domain.account import Account
 from domain.applicability import ChangeOfHand
@@ -22,7 +22,7 @@ from domain.behavior import Behavior, Refusal, columns_of, parse_behavior
 from domain.crediting import Batch, Credited, Intake, Known, Outcome, Row
 from domain.digest import MerkleRoot, new_sm3, sm3_hex
 from domain.events import account as events
-from domain.events.base import Event, NewEvent, Recorded, RulebookEvent
+from domain.events.base import Event, NewEvent, Personal, Recorded, RulebookEvent
 from domain.events.intake import IntakeClosed, IntakeOpened
 from domain.events.registry import encode, recorded
 from domain.events.rulebook import BookOpened, RevisionCompleted
@@ -105,7 +105,7 @@ class World:
         self.rulebook = Rulebook()
         self.account_ids: dict[bytes, UUID] = {}
         self.refs: dict[bytes, Known] = {}
-        genesis = BookOpened(previous=0, book="town", clock="simulated", pepper_check="00")
+        genesis = BookOpened(previous=0, book="town", clock="simulated", pepper_check="00", retention_days=0)
         self.append(self.rulebook.record("book", "book", genesis))
 
     def tell(self, now: str) -> None:
@@ -203,7 +203,7 @@ class World:
 
     def account_streams(self) -> list[UUID]:
         """Every account, by id."""
-        return sorted(self.account_ids.values())
+        return sorted(stream for stream, held in self.streams.items() if held[0].event.STREAM == "account")
 
     def head(self, account_ref: str = "ann") -> Account:
         return self.head_of(self.account_id(account_ref))
@@ -222,12 +222,23 @@ class World:
         self.append(NewEvent(account_id, 1, *account_rules.open_account(kind, account_ref)))
         self.account_ids[key_of("account", account_ref)] = account_id
 
-    def on_account(self, event: Event, account_ref: str = "ann") -> int:
-        """Record one decided event of an account; returns its version."""
+    def on_account(self, act: Event | tuple[Event, Personal], account_ref: str = "ann") -> int:
+        """Record one decided event of an account, with its personal part if it has one; returns its version."""
         stream = self.account_id(account_ref)
         version = len(self.streams[stream]) + 1
-        self.append(NewEvent(stream, version, event))
+        self.append(NewEvent(stream, version, *(act if isinstance(act, tuple) else (act,))))
         return version
+
+    def erase(self, account_ref: str = "ann", ground: str = "consent-withdrawn") -> UUID:
+        """Ask for it and approve it; afterwards nobody finds the account by its reference."""
+        self.on_account(erasure.request(self.head(account_ref), "olga", ground, "as the letter says"), account_ref)
+        self.on_account(erasure.erase(self.head(account_ref), "otto", 1), account_ref)
+        account_id = self.account_ids.pop(key_of("account", account_ref))
+        self.streams[account_id] = [each._replace(personal=None) for each in self.streams[account_id]]
+        self.refs.update(
+            (ref, known._replace(personal=None)) for ref, known in self.refs.items() if known.account == account_id
+        )
+        return account_id
 
     def grant(
         self,
@@ -244,9 +255,9 @@ class World:
             valid_from=start,
             valid_to=end,
             evidence=sm3_hex(b"signed form"),
-            asserter=account_ref,
+            asserter=None,
         )
-        return self.on_account(granted, account_ref)
+        return self.on_account((granted, events.ConsentGrantedPersonal(asserter=account_ref)), account_ref)
 
     def intake(self, partner: str = PARTNER, *, opens: bool = True, content: str = "") -> Intake:
         """Open an intake. ``content`` stands for the bytes received."""
@@ -323,10 +334,10 @@ class World:
             behavior=known.facts.behavior,
             day=known.facts.day,
             reversed_mg=str(worth),
-            reason="sent by mistake",
             by="olga",
         )
-        self.append(NewEvent(known.account, len(self.streams[known.account]) + 1, reversed_))
+        why = account_rules.because("sent by mistake")
+        self.append(NewEvent(known.account, len(self.streams[known.account]) + 1, reversed_, why))
         return worth
 
     # -- revisions ---------------------------------------------------------------------------------------------
