@@ -156,6 +156,8 @@ def _check_log(auditing: Auditing, keys: list[SigningKey], found: _Findings) -> 
             found.area = "checkpoints"
             good = _check_kept(auditing, head.book, grown.kept, keys, root_of(grown.frontier), good, found)
             found.area = "log"
+    for size in log.loose_cosignatures():
+        found.add("cosignature_forged", f"journal.cosignatures {size}", "nothing like it was signed", _ASK_AGAIN)
 
 
 def _check_kept(
@@ -224,4 +226,5 @@ def _stream_text(was: StreamState | None, state: StreamState) -> str:
     return f"version {was.version} with {was.balances!r}; the log says {state.version} with {state.balances!r}"
 
 
+_ASK_AGAIN = "keep the database as evidence, and ask the witness for its cosignature again"
 _REBUILD = "run `checkpoint rebuild`"

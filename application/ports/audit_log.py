@@ -90,6 +90,9 @@ class AuditLog(Protocol):
     def cosignatures(self, checkpoint: Kept) -> list[Cosignature]:
         """What witnesses gave to a checkpoint, by their names."""
 
+    def loose_cosignatures(self) -> list[int]:
+        """Sizes of those that are kept beside no checkpoint."""
+
     def keep_cosignature(self, checkpoint: Kept, cosignature: Cosignature) -> bool:
         """False where this name and key cosigned it before: the first one stays."""
 

@@ -151,6 +151,13 @@ class PostgresAuditLog:
             for name, key_hash, signature, signed_s, public_key in rows
         ]
 
+    def loose_cosignatures(self) -> list[int]:
+        query = (
+            "SELECT size FROM journal.cosignatures EXCEPT ALL"
+            " SELECT size FROM journal.cosignatures JOIN journal.checkpoints USING (size, map_position)"
+        )
+        return [row[0] for row in self._fetch(query, ())]
+
     def keep_cosignature(self, checkpoint: Kept, cosignature: Cosignature) -> bool:
         values = (checkpoint.size, checkpoint.map_position, *cosignature.line, cosignature.public_key)
         kept = self._held.execute(
