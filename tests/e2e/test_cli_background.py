@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.cli_tools import METRO, CommandLine
+from tests.e2e.test_cli_commands import documented_keys
 from tests.e2e.test_cli_process import PROGRAM, book_environment, environment
 from tests.e2e.witness_tools import WitnessLine
 
@@ -100,6 +101,7 @@ def test_the_signer_signs_news_and_maps_survives_a_lost_database_and_ends_when_a
             until(lambda: newest(cli)["size"] == size)  # noqa: B023  # asked at once
         answer = running.ended()
     assert running.code == 0, running.stderr
+    assert set(answer) == documented_keys()["checkpoint run"]
     assert answer["size"] == size
     assert answer["signed"] >= 4
     assert answer["with_map"] >= 2
@@ -196,6 +198,7 @@ def test_a_rotated_key_is_refused_until_it_is_trusted_and_then_signed_without_a_
         witness("trust-key", rotation)
         until(lambda: [e["state"] for e in cli("checkpoint", "collect", *options[:4])["witnesses"]] == ["cosigned"])
         answer = running.ended()
+    assert set(answer) == documented_keys()["witness run"]
     assert (running.code, answer["refused"], answer["signed"]) == (3, 1, 1)
     assert "refused: key_unknown" in running.stderr
 

@@ -172,9 +172,22 @@ def test_a_kept_cosignature_that_was_edited_is_found(cli: CommandLine, witness: 
     cli("checkpoint", "collect", note, "--witness", witness.pem)
     assert cli("check")["ok"]
     with cli.sql() as conn:
-        conn.execute("UPDATE journal.cosignatures SET signed_s = signed_s + 1")
-    assert [each["code"] for each in cli("check", code=3)["findings"]] == ["cosignature_forged"]
-    assert cli.refused("checkpoint", "show", code=3) == "cosignature_forged"
+        conn.execute("CREATE TEMP TABLE saved AS SELECT * FROM journal.cosignatures")
+        for column, value in (
+            ("size", "size - 1"),
+            ("map_position", "map_position - 1"),
+            ("name", "name || 'x'"),
+            ("key_hash", "set_byte(key_hash, 0, get_byte(key_hash, 0) # 1)"),
+            ("signature", "set_byte(signature, 40, get_byte(signature, 40) # 1)"),
+            ("signed_s", "signed_s + 1"),
+            ("public_key", "set_byte(public_key, 40, get_byte(public_key, 40) # 1)"),
+        ):
+            conn.execute(f"UPDATE journal.cosignatures SET {column} = {value}".encode())
+            assert [each["code"] for each in cli("check", code=3)["findings"]] == ["cosignature_forged"]
+            if column not in ("size", "map_position"):
+                assert cli.refused("checkpoint", "show", code=3) == "cosignature_forged"
+            conn.execute("DELETE FROM journal.cosignatures; INSERT INTO journal.cosignatures SELECT * FROM saved")
+    assert cli("check")["ok"]
 
 
 def test_requests_that_are_none_are_refused_without_a_word_of_blame(cli: CommandLine, witness: WitnessLine) -> None:
