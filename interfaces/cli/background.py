@@ -132,7 +132,7 @@ class _Running:
             signed = self._signer.step(auditing)
             self._began = True
             if self._failing:
-                _tell("the database answers again")
+                _tell("signing again")
             self._failing, self._failures, self._size = "", 0, signed.checkpoint.size
             self._counts["signed"] += signed.is_new
             self._counts["with_map"] += signed.is_new and signed.checkpoint.map_position > 0
@@ -195,7 +195,7 @@ def collect(
         "size": signed.checkpoint.size,
         "new": new,
         "note": text,
-        "witnesses": [{key: value for key, value in each._asdict().items() if key != "new"} for each in found],
+        "witnesses": told(found),
     }
     rows = [(each.place, each.state, count_text(each.size), each.code, each.message) for each in found]
     human: list[Any] = [
@@ -204,7 +204,17 @@ def collect(
     ]
     if rows:
         human.append(table(("folder", "state", "signed up to>", "code", "what"), rows))
-    return Answer(payload, human, VERIFICATION_FAILED if any(each.state == REFUSED for each in found) else 0)
+    return Answer(payload, human, exit_code_of(found))
+
+
+def told(found: Sequence[Exchanged]) -> list[dict[str, Any]]:
+    """How witnesses stand, for machines."""
+    return [{key: value for key, value in each._asdict().items() if key != "new"} for each in found]
+
+
+def exit_code_of(found: Sequence[Exchanged]) -> int:
+    """3 if a witness refused."""
+    return VERIFICATION_FAILED if any(each.state == REFUSED for each in found) else 0
 
 
 def asked(

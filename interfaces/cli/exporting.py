@@ -13,7 +13,7 @@ from application.accounts import account_id
 from application.exporting import Exported, Selection
 from application.witness_exchange import Exchanged
 from domain.errors import Rejected
-from interfaces.cli.background import Wait, WitnessFolders, WitnessKeys, asked, witness_keys
+from interfaces.cli.background import Wait, WitnessFolders, WitnessKeys, asked, exit_code_of, told, witness_keys
 from interfaces.cli.command import Cli, command, group
 from interfaces.cli.options import before_day
 from interfaces.cli.output import Answer, count_text, facts, heading
@@ -103,6 +103,7 @@ def _answer(cli: Cli, out: Path, done: Exported, stands: list[Exchanged], *, red
         "events": done.events,
         "samples": done.samples,
         "redacted": redacted,
+        "witnesses": told(stands),
     }
     pairs = [
         ("file", str(out)),
@@ -112,9 +113,8 @@ def _answer(cli: Cli, out: Path, done: Exported, stands: list[Exchanged], *, red
         ("personal facts", "left out" if redacted else "in clear, in personal.jsonl"),
         *((each.place, f"{each.state} {each.code}".rstrip()) for each in stands),
     ]
-    return Answer(
-        payload, [heading("the bundle is written"), facts(pairs), cli.following(f"verify {out} --key log.pem")]
-    )
+    human: list[Any] = [heading("the bundle is written"), facts(pairs), cli.following(f"verify {out} --key log.pem")]
+    return Answer(payload, human, exit_code_of(stands))
 
 
 def _ids(ledger: Ledger, file: Path) -> list[UUID]:
