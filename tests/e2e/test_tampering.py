@@ -35,6 +35,7 @@ FLIPS_OF_BUNDLES = 3_000 if LONG else 250
 
 MEANINGLESS = {
     ("journal.ledger_snapshots", "topic"): "nobody reads it; the library's table has it",
+    ("views.progress", "position"): "a lower one matters only if it leaves out what the views show: tried on its own",
 }
 
 
@@ -177,6 +178,18 @@ def test_a_bit_flipped_in_any_column_of_any_table_is_found_and_named(lived: Comm
 def _again(ledger: Ledger) -> Ledger:
     """The same ledger as a process that has just started sees it."""
     return replace(ledger, book=Book(ledger.book.journal, ledger.book.keys))
+
+
+def test_a_position_of_the_views_that_shows_too_little_or_too_much_is_found(lived: CommandLine) -> None:
+    with open_ledger(lived.settings) as ledger, lived.sql() as conn:
+        size = ledger.book.journal.head().size
+        for position in (0, 60, size + 1, 1 << 40):
+            conn.execute("UPDATE views.progress SET position = %s", (position,))
+            found = found_by_check(ledger)
+            assert isinstance(found, Checked)
+            assert {each.code for each in found.findings} == {"view_differs"}, position
+    lived("views", "rebuild")
+    assert lived("check")["ok"]
 
 
 def test_a_bit_flipped_in_any_member_of_a_bundle_is_found_and_named(lived: CommandLine) -> None:
