@@ -14,7 +14,8 @@ from itertools import islice
 from typing import NamedTuple
 
 from application.book_mapping import PREFIX_BITS, map_states, part_of, prefix_of, stored_root
-from application.checkpoints import Auditing, checked
+from application.checkpoints import Auditing, Signed, checked
+from application.cosignatures import cosigned_note
 from application.ports.archive import Archive
 from application.ports.audit_log import Kept, StreamState
 from application.ports.views import Views
@@ -155,6 +156,8 @@ def _check_log(auditing: Auditing, keys: list[SigningKey], found: _Findings) -> 
             found.area = "checkpoints"
             good = _check_kept(auditing, head.book, grown.kept, keys, root_of(grown.frontier), good, found)
             found.area = "log"
+    for size in log.loose_cosignatures():
+        found.add("cosignature_forged", f"journal.cosignatures {size}", "nothing like it was signed", _ASK_AGAIN)
 
 
 def _check_kept(
@@ -169,6 +172,7 @@ def _check_kept(
     """One checkpoint; returns the size of the last good one."""
     try:
         checkpoint = checked(auditing.verifier, book, kept, keys)
+        cosigned_note(auditing, Signed(checkpoint, kept.note, is_new=False))
     except LedgerError as error:
         found.add(error.code, error.field, error.message, error.remedy)
         return good
@@ -222,4 +226,5 @@ def _stream_text(was: StreamState | None, state: StreamState) -> str:
     return f"version {was.version} with {was.balances!r}; the log says {state.version} with {state.balances!r}"
 
 
+_ASK_AGAIN = "keep the database as evidence, and ask the witness for its cosignature again"
 _REBUILD = "run `checkpoint rebuild`"

@@ -18,7 +18,8 @@ from typing import IO, NamedTuple
 from uuid import UUID
 
 from application.book_mapping import entry_of, prefix_of
-from application.checkpoints import Auditing, sign
+from application.checkpoints import Auditing, Signed, sign
+from application.cosignatures import cosigned_note
 from application.ports.audit_log import Logged
 from application.projections.entries import statement_rows
 from application.proofs import nodes_of
@@ -75,16 +76,19 @@ def export_bundle(
     redacted: bool = False,
     sample_seed: str = "",
     extras: Mapping[str, Callable[[Exported], bytes]] | None = None,
+    ask_witnesses: Callable[[Signed], object] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Exported:
     """Write a new bundle. ``extras``: further members, made when the others are written.
+
+    ``ask_witnesses``: has the checkpoint cosigned, while nobody else signs a newer one.
 
     Raises Rejected ``bundle_exists``, ``nothing_selected``; Corrupt as ``sign``.
     """
     try:
         with path.open("xb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
             export = _Export(auditing, archive, sample_seed, progress or (lambda _: None))
-            exported = export.run(selection, der, redacted=redacted)
+            exported = export.run(selection, der, ask_witnesses or (lambda _: None), redacted=redacted)
             for name, made in (extras or {}).items():
                 export.put(name, made(exported))
     except FileExistsError as error:
@@ -119,7 +123,9 @@ class _Export:
         """A small member."""
         self._zip.writestr(name, content)
 
-    def run(self, selection: Selection, der: Der, *, redacted: bool) -> Exported:
+    def run(
+        self, selection: Selection, der: Der, ask_witnesses: Callable[[Signed], object], *, redacted: bool
+    ) -> Exported:
         """All members of the format."""
         chosen = None if selection.is_all else self._chosen(selection)
         # The map moves with the next checkpoint that names one: until it is written nobody else signs.
@@ -129,9 +135,11 @@ class _Export:
             shown = None if chosen is None else _Shown(chosen, self._intakes_of(chosen))
             rulebook = {each.stream for each in self._rulebook_events()}
             self._write_map(shown, rulebook)
-        body, (own, *_) = parse_note(signed.note)
+            ask_witnesses(signed)
+            note = cosigned_note(self._auditing, signed)
+        body, (own, *_) = parse_note(note)
         for name, content in (
-            (bundle.CHECKPOINT, signed.note),
+            (bundle.CHECKPOINT, note),
             (bundle.BODY, body),
             (bundle.SIGNATURE, der(own.signature)),
         ):

@@ -1,4 +1,5 @@
-"""Proofs for whoever holds a checkpoint: an event of the log, an account's balances with the events behind them.
+"""Proofs for whoever holds a checkpoint: an event of the log, an account's balances with the events behind them, and
+that the log of an older checkpoint was only added to.
 
 Keeps: a proof is checked before it is given, against a checkpoint whose signature is checked, so that a damaged subtree
 or map gives an error and never a wrong proof.
@@ -10,12 +11,21 @@ from collections.abc import Callable, Iterable
 from uuid import UUID
 
 from application.book_mapping import balances_of, changed, entry_of, prefix_of
-from application.checkpoints import Auditing, Signed, sign
+from application.checkpoints import Auditing, Signed, checked, sign
 from application.ports.audit_log import AuditLog, Logged, MapStore
 from domain.audit.book_map import Item, map_key, map_paths
+from domain.audit.checkpoint import Checkpoint
 from domain.audit.leaves import leaf_of, sealed_hash, unpack
-from domain.audit.merkle import KEPT_LEVELS, Node, extend, inclusion_path, subtree_root
-from domain.audit.proofs import BalanceProof, EventProof, ShownEvent, check_balance, check_event
+from domain.audit.merkle import KEPT_LEVELS, Node, consistency_path, extend, inclusion_path, root_at, subtree_root
+from domain.audit.proofs import (
+    BalanceProof,
+    ConsistencyProof,
+    EventProof,
+    ShownEvent,
+    check_balance,
+    check_consistency,
+    check_event,
+)
 from domain.errors import Corrupt, LedgerError, Rejected
 
 
@@ -54,6 +64,49 @@ def prove_balance(auditing: Auditing, account: UUID) -> tuple[BalanceProof, Sign
     proof = BalanceProof(account, state.version, balances_of(state.balances), place, events)
     _made_right(lambda: check_balance(proof, checkpoint))
     return proof, signed
+
+
+def prove_consistency(auditing: Auditing, old: int, new: int | None = None) -> tuple[ConsistencyProof, Signed, Signed]:
+    """That the log of one checkpoint begins with that of an older one; ``new`` None: by the checkpoint of now.
+
+    The proof, the newer checkpoint, and the older one. Raises Rejected ``no_checkpoint``.
+    """
+    newer = sign(auditing)
+    if new is not None:
+        newer = _signed_at(auditing, new)
+    older = _signed_at(auditing, old)
+    if older.checkpoint.size > newer.checkpoint.size:
+        raise Rejected("sizes_reversed", "the older size is the greater one", field="size", remedy="swap the two sizes")
+    proof = ConsistencyProof(older.note, path_between(auditing, older.checkpoint.size, newer.checkpoint))
+    _made_right(lambda: check_consistency(proof, older.checkpoint, newer.checkpoint))
+    return proof, newer, older
+
+
+def path_between(auditing: Auditing, old: int, new: Checkpoint) -> list[bytes]:
+    """What leads from a size to a checkpoint in the log as it stands. Raises Corrupt ``proof_not_made``.
+
+    Whoever holds another root for the old size, and is shown this, holds another log.
+    """
+    node = nodes_of(auditing)
+    path = consistency_path(old, new.size, node)
+    began = new._replace(size=old, root=root_at(old, node), rulebook_position=0, recorded_us=0, map_position=0)
+    if old < new.size:
+        _made_right(lambda: check_consistency(ConsistencyProof(b"", path), began, new))
+    return path
+
+
+def _signed_at(auditing: Auditing, size: int) -> Signed:
+    """The checkpoint of a size, the one with a map if there are two."""
+    log = auditing.log
+    found = list(log.checkpoints(size - 1, size))
+    if not found:
+        raise Rejected(
+            "no_checkpoint",
+            f"nothing was signed at the size {size}",
+            field="size",
+            remedy="give a size that `checkpoint list` shows",
+        )
+    return Signed(checked(auditing.verifier, log.head().book, found[-1], auditing.keys()), found[-1].note, is_new=False)
 
 
 def shown(logged: Logged) -> ShownEvent:

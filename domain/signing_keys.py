@@ -44,16 +44,12 @@ def signing_keys(book: str, events: Iterable[Recorded], verify: Verify) -> list[
     """All keys of the log in order, with every signature checked. Raises Corrupt ``signing_key_forged``."""
     keys: list[SigningKey] = []
     for recorded in events:
-        keys = _with(book, keys, recorded, verify)
+        keys = continued(book, keys, recorded, verify)
     return keys
 
 
-def key_at(keys: Iterable[SigningKey], size: int) -> SigningKey | None:
-    """The key that signs a log of this size; None before the first."""
-    return next((k for k in keys if k.first_size <= size and (k.last_size is None or size <= k.last_size)), None)
-
-
-def _with(book: str, keys: list[SigningKey], recorded: Recorded, verify: Verify) -> list[SigningKey]:
+def continued(book: str, keys: list[SigningKey], recorded: Recorded, verify: Verify) -> list[SigningKey]:
+    """The keys after one more change, its signatures checked. Raises Corrupt ``signing_key_forged``."""
     event = recorded.event
     try:
         public_key = bytes.fromhex(event.public_key)
@@ -73,6 +69,11 @@ def _with(book: str, keys: list[SigningKey], recorded: Recorded, verify: Verify)
         raise _forged(recorded)
     closed = [] if replaced is None else [*keys[:-1], replaced._replace(last_size=event.first_size - 1)]
     return [*closed, SigningKey(event.key, public_key, event.first_size, None)]
+
+
+def key_at(keys: Iterable[SigningKey], size: int) -> SigningKey | None:
+    """The key that signs a log of this size; None before the first."""
+    return next((k for k in keys if k.first_size <= size and (k.last_size is None or size <= k.last_size)), None)
 
 
 def _forged(recorded: Recorded) -> Corrupt:

@@ -16,10 +16,13 @@ from application.checkpoints import Auditing
 from application.ports.behavior_source import BehaviorSource
 from application.ports.verifier import Verifier
 from application.ports.views import Views
+from application.ports.witness_folder import LogSide, WitnessSide
+from application.ports.witness_home import Known
+from application.witnessing import Witness
 from domain.errors import Unavailable
 from infrastructure import catalogue
 from infrastructure.behavior_files import open_behavior_file
-from infrastructure.clock import SimulatedClock
+from infrastructure.clock import SimulatedClock, system_seconds
 from infrastructure.embedded_postgres import EmbeddedPostgres, explain
 from infrastructure.eventsourcing_journal import EventsourcingJournal, open_datastore
 from infrastructure.gm.key_store import KeyStore
@@ -33,6 +36,7 @@ from infrastructure.postgres.opening import checked_dsn, explained, prepare_data
 from infrastructure.postgres.views import PostgresViews
 from infrastructure.rejects_file import RejectsFile
 from infrastructure.settings import Settings
+from infrastructure.witness_files import FolderOfLog, FolderOfWitness, WitnessFiles
 
 if TYPE_CHECKING:
     from application.ports.engine import Engine
@@ -45,8 +49,12 @@ __all__ = [
     "Settings",
     "behavior_file",
     "create_keys",
+    "create_witness",
+    "folder_of_log",
+    "folder_of_witness",
     "initialize",
     "open_ledger",
+    "open_witness",
     "public_key_of",
     "public_pem",
     "signature_to_der",
@@ -184,6 +192,47 @@ def behavior_file(path: Path) -> BehaviorSource:
 def create_keys(settings: Settings) -> KeyStore:
     """The keys of a home that has none yet. Raises Unavailable ``key_store_exists``."""
     return KeyStore.create(_folder(settings), _root(settings))
+
+
+def create_witness(settings: Settings, known: Known) -> Witness:
+    """A new witness with a key of its own. Raises Rejected ``witness_exists``, Unavailable ``home_taken``."""
+    if KeyStore.exists(_folder(settings)):
+        raise Unavailable(
+            "home_taken",
+            f"there is a ledger in {settings.home}",
+            remedy="give the witness a home of its own, on a machine of its own",
+        )
+    folder = settings.home / "witness"
+    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    home = WitnessFiles(folder)
+    if not home.exists and not KeyStore.exists(folder / "keys"):
+        KeyStore.create(folder / "keys", _root(settings))
+    home.create(known)
+    return open_witness(settings)
+
+
+def open_witness(settings: Settings) -> Witness:
+    """The witness of a home. Raises Unavailable ``not_initialized`` and as ``KeyStore``."""
+    folder = settings.home / "witness"
+    home = WitnessFiles(folder)
+    if not home.exists:
+        raise Unavailable(
+            "not_initialized",
+            f"there is no witness in {settings.home}",
+            remedy="run `carbon-ledger witness init` with this home first",
+        )
+    keys = KeyStore(folder / "keys", _root(settings))
+    return Witness(home, keys.signer(keys.signing_ids[0]), PyxVerifier(), system_seconds)
+
+
+def folder_of_log(path: Path) -> LogSide:
+    """The log's end of an exchange with a witness."""
+    return FolderOfLog(path)
+
+
+def folder_of_witness(inbox: Path, outbox: Path) -> WitnessSide:
+    """The witness's end of it."""
+    return FolderOfWitness(inbox, outbox)
 
 
 def _folder(settings: Settings) -> Path:

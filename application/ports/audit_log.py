@@ -13,6 +13,7 @@ from uuid import UUID
 
 from domain.audit.book_map import Item
 from domain.audit.merkle import Subtree
+from domain.audit.note import Cosignature
 
 
 class TreeHead(NamedTuple):
@@ -78,13 +79,22 @@ class AuditLog(Protocol):
     def newest(self, *, with_map: bool = False) -> Kept | None:
         """The checkpoint of the greatest size; ``with_map``: of those that name a map."""
 
-    def checkpoints(self, after: int = 0) -> Iterator[Kept]:
-        """Those of greater sizes, by size."""
+    def checkpoints(self, after: int = 0, upto: int = (1 << 63) - 1) -> Iterator[Kept]:
+        """Those of sizes in (after, upto], by size, of one size the one with a map last."""
 
     def last_checkpoints(self, count: int) -> list[Kept]:
         """The last ones, newest first."""
 
     def keep(self, checkpoint: Kept) -> None: ...
+
+    def cosignatures(self, checkpoint: Kept) -> list[Cosignature]:
+        """What witnesses gave to a checkpoint, by their names."""
+
+    def loose_cosignatures(self) -> list[int]:
+        """Sizes of those that are kept beside no checkpoint."""
+
+    def keep_cosignature(self, checkpoint: Kept, cosignature: Cosignature) -> bool:
+        """False where this name and key cosigned it before: the first one stays."""
 
     def subtrees(self, level: int, first: int, count: int) -> list[bytes]:
         """Roots of kept subtrees of one level from an index on; fewer where fewer are kept."""

@@ -1,20 +1,31 @@
 """Whose word a checkpoint is: the log's, by a key that the auditor brought along, and that of witnesses.
 
-Keeps: a key named in the note is nothing; only keys that were handed in count, and each counts once, under however many
-names it signed. A wrong signature under a known name and key is a failure, not an unknown key.
+Keeps: a key named in the note is nothing; only keys that were handed in count. A wrong signature under a known name and
+key is a failure, not an unknown key. A witness is its key, whatever names it signs under, and never the log itself;
+more than half of the witnesses must be asked for, or two histories could each find enough of them.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from domain.audit.checkpoint import Checkpoint, parse_body
-from domain.audit.note import key_hash_of, parse_note, signed_message
+from domain.audit.note import (
+    Cosignature,
+    NoteSignature,
+    cosigned_message,
+    cosigner_hash_of,
+    key_hash_of,
+    parse_note,
+    signed_message,
+)
 from domain.errors import Rejected
 from domain.signing_keys import Verify
 
 UNCOMPRESSED = b"\x04"
+_NEED = re.compile(r"(0|[1-9][0-9]?)(?: of (0|[1-9][0-9]?))?")
 
 
 class Trusted(NamedTuple):
@@ -26,12 +37,31 @@ class Trusted(NamedTuple):
 
 
 class Attested(NamedTuple):
-    """A checkpoint that the log signed. ``signed_by``: the log's key; ``witnesses``: those who signed it too."""
+    """A checkpoint that the log signed. ``signed_by``: the log's key; ``witnesses``: those known who signed it too."""
 
     checkpoint: Checkpoint
     signed_by: bytes
     signature: bytes
-    witnesses: list[str]
+    witnesses: list[Cosignature]
+
+
+def trusted_by(log_keys: Sequence[bytes], witness_keys: Sequence[bytes] = (), need: str | None = None) -> Trusted:
+    """What an auditor trusts. ``need``: ``K`` or ``K of N``; without it, more than half. Raises ValueError."""
+    witnesses = list(dict.fromkeys(witness_keys))
+    if set(witnesses) & set(log_keys):
+        raise ValueError("a key of the log cannot be its own witness")
+    count = len(witnesses)
+    if need is None:
+        return Trusted(log_keys, witnesses, count // 2 + 1 if count else 0)
+    found = _NEED.fullmatch(need)
+    if found is None:
+        raise ValueError(f"{need!r} is not a number of witnesses, such as 2 or '2 of 3'")
+    if found[2] is not None and int(found[2]) != count:
+        raise ValueError(f"{need!r} speaks of {found[2]} witnesses; the keys of {count} are given")
+    least = int(found[1])
+    if least > count or (count and 2 * least <= count):
+        raise ValueError(f"of {count} witnesses more than half must be needed, and not more than all, not {least}")
+    return Trusted(log_keys, witnesses, least)
 
 
 def attested(note: bytes, trusted: Trusted, verify: Verify) -> Attested:
@@ -41,24 +71,36 @@ def attested(note: bytes, trusted: Trusted, verify: Verify) -> Attested:
     ``witnesses_missing``.
     """
     body, signatures = parse_note(note)
-    checkpoint, message = parse_body(body), signed_message(body)
-    signed_by, signature, witnesses = b"", b"", dict[bytes, str]()
+    checkpoint, signed_by, signature = parse_body(body), b"", b""
     for each in signatures:
-        is_log = each.name == checkpoint.origin
-        for key in trusted.log_keys if is_log else trusted.witness_keys:
-            if each.key_hash != key_hash_of(each.name, UNCOMPRESSED + key):
-                continue
-            if not verify(key, message, each.signature):
-                raise _refused("signature_wrong", f"the signature of {each.name} is not over this checkpoint")
-            if is_log:
-                signed_by, signature = key, each.signature
-            else:
-                witnesses.setdefault(key, each.name)
+        if each.signed_s is None and each.name == checkpoint.origin:
+            for key in trusted.log_keys:
+                if each.key_hash == key_hash_of(each.name, UNCOMPRESSED + key):
+                    if not verify(key, signed_message(body), each.signature):
+                        raise _refused("signature_wrong", f"the signature of {each.name} is not over this checkpoint")
+                    signed_by, signature = key, each.signature
     if not signed_by:
         raise _refused("key_unknown", f"none of the keys given has signed the checkpoint of {checkpoint.origin}")
+    witnesses = cosigned(body, signatures, trusted.witness_keys, verify)
     if len(witnesses) < trusted.need:
         raise _refused("witnesses_missing", f"{len(witnesses)} of the witnesses known have signed, {trusted.need} must")
-    return Attested(checkpoint, signed_by, signature, list(witnesses.values()))
+    return Attested(checkpoint, signed_by, signature, witnesses)
+
+
+def cosigned(
+    body: bytes, signatures: Sequence[NoteSignature], witness_keys: Sequence[bytes], verify: Verify
+) -> list[Cosignature]:
+    """The witnesses known that signed a text, each key once. Raises Rejected ``signature_wrong``."""
+    found: dict[bytes, Cosignature] = {}
+    for each in signatures:
+        if each.signed_s is None:
+            continue
+        for key in witness_keys:
+            if each.key_hash == cosigner_hash_of(each.name, UNCOMPRESSED + key):
+                if not verify(key, cosigned_message(body, each.signed_s), each.signature):
+                    raise _refused("signature_wrong", f"the cosignature of {each.name} is not over this checkpoint")
+                found.setdefault(key, Cosignature(each, key))
+    return list(found.values())
 
 
 def _refused(code: str, message: str) -> Rejected:

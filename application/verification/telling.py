@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from application.verification.bundle import Verified
+from application.verification.notes import Attested
 from application.verification.proof_files import Shown
-from domain.audit.proofs import EventProof
+from domain.audit.checkpoint import Checkpoint
+from domain.audit.proofs import BalanceProof, EventProof
+from domain.instants import instant_text
 
 Pairs = list[tuple[str, str]]
 """Labels and values, for people."""
@@ -20,7 +23,7 @@ def bundle_json(verified: Verified) -> dict[str, Any]:
         "origin": None if attested is None else attested.checkpoint.origin,
         "size": None if attested is None else attested.checkpoint.size,
         "signed_by": None if attested is None else attested.signed_by.hex(),
-        "witnesses": [] if attested is None else attested.witnesses,
+        "witnesses": [] if attested is None else witnesses_json(attested),
         "complete": verified.complete,
         "events": verified.events,
         "accounts": verified.accounts,
@@ -51,7 +54,7 @@ def bundle_pairs(verified: Verified) -> Pairs:
         ("covers", "the whole log" if verified.complete else "the accounts shown"),
         ("digest", verified.digest),
         ("samples drawn by", verified.sample_seed or "no seed"),
-        ("witnesses", "none" if attested is None else ", ".join(attested.witnesses) or "none"),
+        ("witnesses", "none" if attested is None else witnesses_text(attested)),
     ]
 
 
@@ -63,11 +66,13 @@ def proof_json(shown: Shown) -> dict[str, Any]:
         "origin": checkpoint.origin,
         "size": checkpoint.size,
         "signed_by": shown.attested.signed_by.hex(),
-        "witnesses": shown.attested.witnesses,
+        "witnesses": witnesses_json(shown.attested),
     }
     if isinstance(proof, EventProof):
         event = proof.event
         return told | {"position": event.position, "topic": event.topic, "facts": event.facts}
+    if not isinstance(proof, BalanceProof):
+        return told | {"root": checkpoint.root.hex(), "old_size": _old(shown).size, "old_root": _old(shown).root.hex()}
     balances = {behavior: str(mg) for behavior, mg in proof.balances.items()}
     return told | {"stream": str(proof.stream), "events": proof.version, "by_behavior": balances}
 
@@ -77,6 +82,8 @@ def proof_said(shown: Shown) -> str:
     proof = shown.proof
     if isinstance(proof, EventProof):
         return f"proven: this event is at position {proof.event.position} of the log"
+    if not isinstance(proof, BalanceProof):
+        return f"proven: the first {_old(shown).size:,} events of the log are the same ever since"
     return f"proven: account {proof.stream} holds this by all of its {proof.version} events"
 
 
@@ -86,8 +93,33 @@ def proof_pairs(shown: Shown) -> Pairs:
     pairs = [
         ("log", checkpoint.origin),
         ("log size", f"{checkpoint.size:,}"),
-        ("witnesses", ", ".join(shown.attested.witnesses) or "none asked for"),
+        ("witnesses", witnesses_text(shown.attested)),
     ]
     if isinstance(proof, EventProof):
         return [*pairs, ("event", proof.event.topic), ("facts", proof.event.facts)]
+    if not isinstance(proof, BalanceProof):
+        return [*pairs, ("older root", _old(shown).root.hex()), ("root", checkpoint.root.hex())]
     return [*pairs, *((behavior, f"{mg} mg") for behavior, mg in proof.balances.items())]
+
+
+def witnesses_json(attested: Attested) -> list[dict[str, str]]:
+    """Who signed too, and when by his own clock, for machines."""
+    return [
+        {
+            "name": line.name,
+            "public_key": key.hex(),
+            "signed_at": instant_text((line.signed_s or 0) * 1_000_000),
+        }
+        for line, key in attested.witnesses
+    ]
+
+
+def witnesses_text(attested: Attested) -> str:
+    """The same for people."""
+    told = [f"{each['name']} at {each['signed_at']}" for each in witnesses_json(attested)]
+    return ", ".join(told) or "none asked for"
+
+
+def _old(shown: Shown) -> Checkpoint:
+    assert shown.old is not None
+    return shown.old

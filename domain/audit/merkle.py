@@ -169,6 +169,11 @@ def consistent(old: int, new: int, old_root: bytes, new_root: bytes, path: Seque
     return last == 0 and first == old_root and second == new_root
 
 
+def root_at(size: int, node: Node) -> bytes:
+    """The root of the first ``size`` leaves, one or more, from complete subtrees."""
+    return _root(0, size, node)
+
+
 def subtrees_without(size: int, indexes: Iterable[int]) -> Iterator[tuple[int, int]]:
     """Level and index of the largest subtrees that hold none of these leaves (ascending), from the left.
 

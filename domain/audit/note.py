@@ -1,8 +1,8 @@
 """The signed note: a text, an empty line, and one line for each signature (C2SP signed-note, with SM2 and SM3).
 
-Keeps: one spelling of every note; what is signed is the text itself, so that ``openssl`` alone can check a signature
-over a file of it; a key stands once, so that nobody is counted twice. A name is ASCII, so that no reader depends on the
-Unicode tables it was built with.
+Keeps: one spelling of every note; the log signs the text itself, so that ``openssl`` alone can check a signature over a
+file of it; a witness signs the text behind two lines with its time, which no checkpoint begins with; a name and key
+stand once. A name is ASCII, so that no reader depends on the Unicode tables it was built with.
 Leaves to the caller: which keys are trusted, whether a signature is good, and what the text says.
 The bytes are specified in ``docs/spec/log.md``.
 """
@@ -14,6 +14,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from domain.behavior import LAST_INSTANT_US
 from domain.digest import new_sm3
 from domain.errors import Corrupt
 
@@ -24,19 +25,34 @@ KEY_HASH_BYTES = 4
 SIGNATURE_BYTES = 64
 PUBLIC_KEY_BYTES = 65
 
+TIME_BYTES = 8
+LAST_SECOND = LAST_INSTANT_US // 1_000_000
+
 _ALGORITHM = b"\xffcarbon-ledger/sm2-sm3/1"
+_COSIGNING = b"\xffcarbon-ledger/cosignature-sm2-sm3/1"
 _NAME = re.compile(rf"[!-*,-~]{{1,{MAX_NAME_CHARACTERS}}}")
-_LINE = re.compile(rf"\u2014 ({_NAME.pattern}) ([A-Za-z0-9+/]{{91}}=)")
+_LINE = re.compile(rf"\u2014 ({_NAME.pattern}) ([A-Za-z0-9+/]{{91}}=|[A-Za-z0-9+/]{{102}}==)")
 _CONTROL = re.compile(rb"[\0-\x09\x0b-\x1f\x7f]")
 _REMEDY = "fetch the note again; if it stays so, keep it as evidence and ask its signer"
 
 
 class NoteSignature(NamedTuple):
-    """One signature: the signer's name, the first bytes of a hash that names the key, and r ‖ s."""
+    """One signature: the signer's name, the first bytes of a hash that names the key, and r ‖ s.
+
+    ``signed_s``: when a witness signed, in seconds since 1970; None for a signature over the text alone.
+    """
 
     name: str
     key_hash: bytes
     signature: bytes
+    signed_s: int | None = None
+
+
+class Cosignature(NamedTuple):
+    """What a witness gave: its line, whose ``signed_s`` is its time, and the key (64 bytes) under which it is good."""
+
+    line: NoteSignature
+    public_key: bytes
 
 
 def is_name(text: str) -> bool:
@@ -46,11 +62,20 @@ def is_name(text: str) -> bool:
 
 def key_hash_of(name: str, public_key: bytes) -> bytes:
     """Four bytes that tell a verifier which key to try; they prove nothing."""
+    return _key_hash(name, _ALGORITHM, public_key)
+
+
+def cosigner_hash_of(name: str, public_key: bytes) -> bytes:
+    """The same of a key that cosigns."""
+    return _key_hash(name, _COSIGNING, public_key)
+
+
+def _key_hash(name: str, algorithm: bytes, public_key: bytes) -> bytes:
     if not is_name(name):
         raise _malformed("a signer's name is 1 to 100 printable ASCII characters without space and plus", "name")
     if len(public_key) != PUBLIC_KEY_BYTES or public_key[0] != 4:
         raise _malformed(f"a public key has {PUBLIC_KEY_BYTES} bytes and begins with 4 (uncompressed)", "public_key")
-    return new_sm3(name.encode("ascii") + b"\n" + _ALGORITHM + public_key).digest()[:KEY_HASH_BYTES]
+    return new_sm3(name.encode("ascii") + b"\n" + algorithm + public_key).digest()[:KEY_HASH_BYTES]
 
 
 def signed_message(body: bytes) -> bytes:
@@ -59,12 +84,19 @@ def signed_message(body: bytes) -> bytes:
     return body
 
 
-def note_of(body: bytes, signatures: Iterable[tuple[str, bytes, bytes]]) -> bytes:
+def cosigned_message(body: bytes, signed_s: int) -> bytes:
+    """What a witness signs: its time, and the text. As C2SP tlog-cosignature has it, so no text of a checkpoint."""
+    _check_body(body)
+    _check_second(signed_s)
+    return b"cosignature/v1\ntime %d\n" % signed_s + body
+
+
+def note_of(body: bytes, signatures: Iterable[NoteSignature | tuple[str, bytes, bytes]]) -> bytes:
     """The note: text, empty line, signatures in the order given. Raises Corrupt ``note_malformed``."""
     _check_body(body)
-    signed = [NoteSignature(*each) for each in signatures]
+    signed = [each if isinstance(each, NoteSignature) else NoteSignature(*each) for each in signatures]
     _check_signatures(signed)
-    lines = [f"\u2014 {name} {b64encode(key_hash + pair).decode('ascii')}\n" for name, key_hash, pair in signed]
+    lines = [f"\u2014 {each.name} {b64encode(_value(each)).decode('ascii')}\n" for each in signed]
     note = body + b"\n" + "".join(lines).encode()
     if len(note) > MAX_NOTE_BYTES:
         raise _malformed(f"a note has at most {MAX_NOTE_BYTES} bytes, not {len(note)}", "note")
@@ -98,9 +130,15 @@ def parse_note(note: bytes) -> tuple[bytes, list[NoteSignature]]:
 def _signature(line: bytes) -> NoteSignature:
     found = _LINE.fullmatch(line.decode("utf-8", "replace"))
     if found is None:
-        raise _malformed("a signature line is a dash, a name and the base64 of 68 bytes", "signature")
+        raise _malformed("a signature line is a dash, a name and the base64 of 68 or 76 bytes", "signature")
     value = b64decode(found[2])
-    return NoteSignature(found[1], value[:KEY_HASH_BYTES], value[KEY_HASH_BYTES:])
+    key_hash, time, signature = value[:KEY_HASH_BYTES], value[KEY_HASH_BYTES:-SIGNATURE_BYTES], value[-SIGNATURE_BYTES:]
+    return NoteSignature(found[1], key_hash, signature, int.from_bytes(time, "big") if time else None)
+
+
+def _value(each: NoteSignature) -> bytes:
+    time = b"" if each.signed_s is None else each.signed_s.to_bytes(TIME_BYTES, "big")
+    return each.key_hash + time + each.signature
 
 
 def _der_integer(number: int) -> bytes:
@@ -130,8 +168,15 @@ def _check_signatures(signatures: list[NoteSignature]) -> None:
             raise _malformed("a signer's name is 1 to 100 printable ASCII characters without space and plus", "name")
         if len(each.key_hash) != KEY_HASH_BYTES or len(each.signature) != SIGNATURE_BYTES:
             raise _malformed(f"a key hash has {KEY_HASH_BYTES} bytes, a signature {SIGNATURE_BYTES}", "signature")
+        if each.signed_s is not None:
+            _check_second(each.signed_s)
     if len({(each.name, each.key_hash) for each in signatures}) < len(signatures):
         raise _malformed("a key signs a note once", "signature")
+
+
+def _check_second(signed_s: int) -> None:
+    if not 0 < signed_s <= LAST_SECOND:
+        raise _malformed("a witness signs within 1970 to 9999", "time")
 
 
 def _malformed(message: str, field: str) -> Corrupt:

@@ -1,4 +1,4 @@
-"""Proofs as files: an event, or an account's balances, against a signed checkpoint (DESIGN 2.8).
+"""Proofs as files: an event, or an account's balances, against a signed checkpoint; a checkpoint against an older one.
 
 Keeps: a proof holds values, never only hashes of them; whoever checks it computes every hash again, so that a proof
 says what it shows or is refused. The personal part of an event stays out: its hash is enough.
@@ -17,6 +17,7 @@ from domain.audit.book_map import MapProof, map_key, map_value, root_from_path
 from domain.audit.checkpoint import Checkpoint
 from domain.audit.leaves import facts_hash, header, leaf
 from domain.audit.merkle import root_from_inclusion
+from domain.audit.witnessing import contradiction
 from domain.errors import Corrupt, Rejected
 from domain.events.base import Recorded
 from domain.events.registry import TOPICS, decode_shown
@@ -24,6 +25,7 @@ from domain.history import AccountHistory
 
 EVENT_FORMAT = "carbon-ledger/event-proof/1"
 BALANCE_FORMAT = "carbon-ledger/balance-proof/1"
+CONSISTENCY_FORMAT = "carbon-ledger/consistency-proof/1"
 MAX_PROOF_BYTES = 64 * 1024 * 1024
 
 
@@ -65,6 +67,16 @@ class BalanceProof(NamedTuple):
     balances: Mapping[str, int]
     place: MapProof
     events: Sequence[EventProof]
+
+
+class ConsistencyProof(NamedTuple):
+    """That a checkpoint is of the log of an older one, grown. ``old``: the older one's note."""
+
+    old: bytes
+    path: Sequence[bytes]
+
+
+Proof = EventProof | BalanceProof | ConsistencyProof
 
 
 def book_of(origin: str) -> bytes:
@@ -123,6 +135,13 @@ def check_balance(proof: BalanceProof, checkpoint: Checkpoint) -> None:
         raise _refused("balances_differ", "the account's events add up to other balances")
 
 
+def check_consistency(proof: ConsistencyProof, old: Checkpoint, checkpoint: Checkpoint) -> None:
+    """Raises Rejected with the codes of ``witnessing.contradiction``. ``old``: what the note in the proof says."""
+    found = contradiction(old, checkpoint, proof.path)
+    if found is not None:
+        raise _refused(found.code, found.message)
+
+
 def event_proof_text(proof: EventProof, note: bytes) -> str:
     """The file of an event proof."""
     return _text({"format": EVENT_FORMAT, "checkpoint": note.decode(), **_event(proof)})
@@ -143,7 +162,15 @@ def balance_proof_text(proof: BalanceProof, note: bytes) -> str:
     )
 
 
-def parse_proof(text: bytes) -> tuple[EventProof | BalanceProof, bytes]:
+def consistency_proof_text(proof: ConsistencyProof, note: bytes) -> str:
+    """The file of a consistency proof; ``note``: of the newer checkpoint."""
+    path = [each.hex() for each in proof.path]
+    return _text(
+        {"format": CONSISTENCY_FORMAT, "checkpoint": note.decode(), "old_checkpoint": proof.old.decode(), "path": path}
+    )
+
+
+def parse_proof(text: bytes) -> tuple[Proof, bytes]:
     """A proof and the note of its checkpoint. Raises Rejected ``proof_malformed``."""
     if len(text) > MAX_PROOF_BYTES:
         raise _refused("proof_malformed", f"a proof has at most {MAX_PROOF_BYTES} bytes")
@@ -158,6 +185,9 @@ def parse_proof(text: bytes) -> tuple[EventProof | BalanceProof, bytes]:
         if form == BALANCE_FORMAT:
             _exactly(content, "format", "checkpoint", "stream", "version", "balances", "siblings", "events")
             return _balance_from(content), note
+        if form == CONSISTENCY_FORMAT:
+            _exactly(content, "format", "checkpoint", "old_checkpoint", "path")
+            return ConsistencyProof(_string(content, "old_checkpoint").encode(), _path(content)), note
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise _refused("proof_malformed", f"not a proof of this format: {error}") from error
     raise _refused("proof_malformed", f"no proof has the format {form!r}"[:200])
@@ -199,7 +229,11 @@ def _event(proof: EventProof) -> dict[str, Any]:
 
 
 def _event_from(content: Mapping[str, Any]) -> EventProof:
-    return EventProof(shown_from(content), [_bytes(each, 32) for each in _list(content, "path")])
+    return EventProof(shown_from(content), _path(content))
+
+
+def _path(content: Mapping[str, Any]) -> list[bytes]:
+    return [_bytes(each, 32) for each in _list(content, "path")]
 
 
 def _balance_from(content: Mapping[str, Any]) -> BalanceProof:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shlex
 import stat
 from pathlib import Path
 
 from domain.errors import Unavailable
+from infrastructure.whole_files import write_whole
 
 
 def read_private(path: Path) -> bytes:
@@ -32,19 +32,4 @@ def read_private(path: Path) -> bytes:
 def write_private(path: Path, content: bytes) -> None:
     """Mode 0600, durable; who reads meanwhile sees the old content or the new."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    write_whole(path, content, 0o600)

@@ -20,6 +20,7 @@ from application.ports.audit_log import Kept, Logged, StreamState, TreeHead, Wro
 from domain.audit.book_map import Item, MapPart
 from domain.audit.leaves import unpack
 from domain.audit.merkle import HASH_BYTES, Subtree
+from domain.audit.note import Cosignature, NoteSignature
 from domain.errors import Corrupt, LedgerError
 from domain.events.account import PersonalDataErased
 from infrastructure.gm.sm4 import key_version
@@ -40,6 +41,10 @@ FROM journal.ledger_events AS e WHERE {{}} ORDER BY originator_id, originator_ve
 _ERASED = "SELECT originator_id FROM journal.ledger_events WHERE originator_id = ANY(%s) AND topic = %s"
 _REWRAP = "run `carbon-ledger keys rewrap`: it writes the epoch anew"
 _KEPT = "size, map_position, frontier, note"
+_COSIGNATURES = """
+SELECT name, key_hash, signature, signed_s, public_key FROM journal.cosignatures
+WHERE size = %s AND map_position = %s ORDER BY name COLLATE "C", key_hash
+"""
 _MAP_STREAMS = """
 SELECT key, stream, version, balances FROM views.map_streams WHERE prefix = ANY(%s) ORDER BY prefix, key
 """
@@ -128,9 +133,9 @@ class PostgresAuditLog:
         )
         return [_kept(row) for row in self._fetch(query, (least_map, count))]
 
-    def checkpoints(self, after: int = 0) -> Iterator[Kept]:
-        query = f"SELECT {_KEPT} FROM journal.checkpoints WHERE size > %s ORDER BY size, map_position"
-        with self._reading() as conn, _scan(conn, query, (after,)) as rows:
+    def checkpoints(self, after: int = 0, upto: int = (1 << 63) - 1) -> Iterator[Kept]:
+        query = f"SELECT {_KEPT} FROM journal.checkpoints WHERE size > %s AND size <= %s ORDER BY size, map_position"
+        with self._reading() as conn, _scan(conn, query, (after, upto)) as rows:
             yield from map(_kept, rows)
 
     def keep(self, checkpoint: Kept) -> None:
@@ -138,6 +143,27 @@ class PostgresAuditLog:
             "INSERT INTO journal.checkpoints VALUES (%s, %s, %s, %s)",
             (checkpoint.size, checkpoint.map_position, b"".join(checkpoint.frontier), checkpoint.note),
         )
+
+    def cosignatures(self, checkpoint: Kept) -> list[Cosignature]:
+        rows = self._fetch(_COSIGNATURES, (checkpoint.size, checkpoint.map_position))
+        return [
+            Cosignature(NoteSignature(name, bytes(key_hash), bytes(signature), signed_s), bytes(public_key))
+            for name, key_hash, signature, signed_s, public_key in rows
+        ]
+
+    def loose_cosignatures(self) -> list[int]:
+        query = (
+            "SELECT size FROM journal.cosignatures EXCEPT ALL"
+            " SELECT size FROM journal.cosignatures JOIN journal.checkpoints USING (size, map_position)"
+        )
+        return [row[0] for row in self._fetch(query, ())]
+
+    def keep_cosignature(self, checkpoint: Kept, cosignature: Cosignature) -> bool:
+        values = (checkpoint.size, checkpoint.map_position, *cosignature.line, cosignature.public_key)
+        kept = self._held.execute(
+            "INSERT INTO journal.cosignatures VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING", values
+        )
+        return kept.rowcount == 1
 
     def subtrees(self, level: int, first: int, count: int) -> list[bytes]:
         query = (

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from application import checkpoints
+from application.cosignatures import cosigned_note
 from domain.audit.note import parse_note
 from domain.errors import Rejected
 from domain.instants import instant_text
+from interfaces.cli import background
 from interfaces.cli.command import Cli, command, group
 from interfaces.cli.files import write_new
 from interfaces.cli.output import Answer, count_text, facts, heading, table
@@ -39,18 +41,20 @@ def sign(cli: Cli, with_map: WithMap = False, out: Out = None) -> Answer:
     """Sign the log as it stands: what was added since the last checkpoint is computed from the stored events."""
     with cli.ledger() as ledger:
         signed = checkpoints.sign(ledger.auditing, with_map=with_map)
+        signed = signed._replace(note=cosigned_note(ledger.auditing, signed))
     files = _write(out, signed.note)
     return Answer(_json(signed, files), _shown(signed, files))
 
 
 @command(app, "show", example="checkpoint show")
 def show(cli: Cli, out: Out = None) -> Answer:
-    """The newest checkpoint, its signature checked."""
+    """The newest checkpoint, its signature checked, with the cosignatures of its witnesses."""
     with cli.ledger() as ledger:
         auditing = ledger.auditing
         signed = checkpoints.newest_of(auditing, auditing.log.head(), auditing.keys())
-    if signed is None:
-        raise Rejected("no_checkpoint", "nothing was signed yet", remedy="run `carbon-ledger checkpoint sign`")
+        if signed is None:
+            raise Rejected("no_checkpoint", "nothing was signed yet", remedy="run `carbon-ledger checkpoint sign`")
+        signed = signed._replace(note=cosigned_note(auditing, signed))
     files = _write(out, signed.note)
     return Answer(_json(signed, files), _shown(signed, files))
 
@@ -67,6 +71,9 @@ def list_(cli: Cli) -> Answer:
     ]
     payload = {"checkpoints": [_checkpoint(each) for each in found]}
     return Answer(payload, [table(("log size>", "map as of>", "time", "root"), rows)])
+
+
+background.register(app)
 
 
 @command(app, "rebuild", example="checkpoint rebuild")

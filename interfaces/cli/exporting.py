@@ -12,8 +12,10 @@ import typer
 from application import exporting
 from application.accounts import account_id
 from application.exporting import Exported, Selection
+from application.witness_exchange import Exchanged
 from domain.audit.bundle import REPORT, VERIFIER
 from domain.errors import Rejected
+from interfaces.cli.background import Wait, WitnessFolders, WitnessKeys, asked, exit_code_of, told, witness_keys
 from interfaces.cli.command import Cli, command, group
 from interfaces.cli.options import before_day
 from interfaces.cli.output import Answer, count_text, facts, heading
@@ -64,15 +66,20 @@ def bundle(
     to: To = None,
     redacted: Redacted = False,
     sample_seed: Seed = "",
+    witness_folder: WitnessFolders = (),  # type: ignore[assignment]
+    witness: WitnessKeys = (),  # type: ignore[assignment]
+    wait: Wait = 30,
 ) -> Answer:
     """Everything to check accounts offline: whole streams, the whole rulebook, and the way to a signed checkpoint.
 
-    What is selected chooses which accounts are judged, never what is left out of them.
+    What is selected chooses which accounts are judged, never what is left out of them. With --witness-folder the
+    checkpoint is given to the witnesses, who are waited for; nothing else is signed meanwhile.
     """
     if len(sample_seed) > _MAX_SEED_CHARACTERS:
         raise typer.BadParameter(f"at most {_MAX_SEED_CHARACTERS} characters", param_hint="'--sample-seed'")
     from interfaces.bootstrap import signature_to_der
 
+    keys, stands = witness_keys(witness, witness_folder), list[Exchanged]()
     with cli.ledger() as ledger:
         ids = None if accounts is None else _ids(ledger, accounts)
         selection = Selection(ids, before_day(from_), before_day(to))
@@ -85,9 +92,10 @@ def bundle(
                 redacted=redacted,
                 sample_seed=sample_seed,
                 extras=_extras(redacted=redacted, sample_seed=sample_seed),
+                ask_witnesses=lambda signed: stands.extend(asked(ledger, witness_folder, keys, signed, wait)),
                 progress=tell,
             )
-    return _told(cli, out, done, redacted=redacted)
+    return _answer(cli, out, done, stands, redacted=redacted)
 
 
 def _extras(*, redacted: bool, sample_seed: str) -> dict[str, Callable[[Exported], bytes]]:
@@ -98,7 +106,7 @@ def _extras(*, redacted: bool, sample_seed: str) -> dict[str, Callable[[Exported
     }
 
 
-def _told(cli: Cli, out: Path, done: Exported, *, redacted: bool) -> Answer:
+def _answer(cli: Cli, out: Path, done: Exported, stands: list[Exchanged], *, redacted: bool) -> Answer:
     payload: dict[str, Any] = {
         "file": str(out),
         "size_bytes": out.stat().st_size,
@@ -108,6 +116,7 @@ def _told(cli: Cli, out: Path, done: Exported, *, redacted: bool) -> Answer:
         "events": done.events,
         "samples": done.samples,
         "redacted": redacted,
+        "witnesses": told(stands),
     }
     pairs = [
         ("file", str(out)),
@@ -115,10 +124,10 @@ def _told(cli: Cli, out: Path, done: Exported, *, redacted: bool) -> Answer:
         ("accounts", count_text(done.accounts)),
         ("events", f"{count_text(done.events)} of {count_text(done.checkpoint.size)}"),
         ("personal facts", "left out" if redacted else "in clear, in personal.jsonl"),
+        *((each.place, f"{each.state} {each.code}".rstrip()) for each in stands),
     ]
-    return Answer(
-        payload, [heading("the bundle is written"), facts(pairs), cli.following(f"verify {out} --key log.pem")]
-    )
+    human: list[Any] = [heading("the bundle is written"), facts(pairs), cli.following(f"verify {out} --key log.pem")]
+    return Answer(payload, human, exit_code_of(stands))
 
 
 def _ids(ledger: Ledger, file: Path) -> list[UUID]:

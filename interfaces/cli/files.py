@@ -54,6 +54,15 @@ def evidence_digest(text: str) -> str:
     return state.hexdigest()
 
 
+def read_small(path: Path, most: int) -> bytes:
+    """The content of a file that has at most so many bytes. Raises Rejected ``file_too_large``."""
+    with path.open("rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise Rejected("file_too_large", f"more than {most:,} bytes", field=str(path), remedy="check the name")
+    return content
+
+
 def write_new(path: Path, content: bytes) -> Path:
     """A new file with this content; its folder is made.
 

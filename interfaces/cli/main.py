@@ -35,6 +35,7 @@ from interfaces.cli import (
     proving,
     revisions,
     verifying,
+    witness,
 )
 from interfaces.cli.command import AsJson, Home
 from interfaces.cli.output import write_json
@@ -81,6 +82,7 @@ app.add_typer(checkpoints.app, name="checkpoint", rich_help_panel="Audit")
 app.add_typer(proving.app, name="prove", rich_help_panel="Audit")
 app.add_typer(exporting.app, name="export", rich_help_panel="Audit")
 app.add_typer(keys.app, name="keys", rich_help_panel="Audit")
+app.add_typer(witness.app, name="witness", rich_help_panel="Audit")
 app.add_typer(behaviors.app, name="behaviors", rich_help_panel="Accounts and behaviors")
 app.add_typer(accounts.app, name="account", rich_help_panel="Accounts and behaviors")
 app.add_typer(consents.app, name="consent", rich_help_panel="Accounts and behaviors")

@@ -9,7 +9,8 @@ import typer
 
 from application import proofs
 from application.accounts import account_id
-from domain.audit.proofs import balance_proof_text, event_proof_text
+from application.cosignatures import cosigned_note
+from domain.audit.proofs import balance_proof_text, consistency_proof_text, event_proof_text
 from interfaces.cli.command import Cli, command, group
 from interfaces.cli.files import write_new
 from interfaces.cli.options import AccountRef
@@ -23,6 +24,13 @@ app = group("Proofs: small files that anybody checks with `verify` and the log's
 Position = Annotated[
     int, typer.Argument(metavar="POSITION", min=1, help="Where in the log the event stands.", show_default=False)
 ]
+Old = Annotated[
+    int, typer.Argument(metavar="OLD", min=1, help="The log size of an older checkpoint.", show_default=False)
+]
+New = Annotated[
+    int | None,
+    typer.Argument(metavar="NEW", min=1, help="That of a newer one; now, without it.", show_default=False),
+]
 Out = Annotated[
     Path | None,
     typer.Option("--out", metavar="FILE", help="Write the proof into this new file.", show_default=False),
@@ -34,7 +42,8 @@ def event(cli: Cli, position: Position, out: Out = None) -> Answer:
     """That an event is in the log: its facts, and the way from them to the signed root. Nothing personal is shown."""
     with cli.ledger() as ledger:
         proof, signed = proofs.prove_event(ledger.auditing, position)
-    return _answer(event_proof_text(proof, signed.note), signed, out, f"the event at position {position} is in the log")
+        text = event_proof_text(proof, cosigned_note(ledger.auditing, signed))
+    return _answer(text, signed, out, f"the event at position {position} is in the log")
 
 
 @command(app, "balance", example="prove balance ann-01 --out ann-01.json")
@@ -42,8 +51,17 @@ def balance(cli: Cli, account: AccountRef, out: Out = None) -> Answer:
     """What an account holds: its place in the signed map of all accounts, and every event behind its balances."""
     with cli.ledger() as ledger:
         proof, signed = proofs.prove_balance(ledger.auditing, account_id(ledger.book, account))
-    total = sum(proof.balances.values())
-    return _answer(balance_proof_text(proof, signed.note), signed, out, f"the account holds {total} mg")
+        text = balance_proof_text(proof, cosigned_note(ledger.auditing, signed))
+    return _answer(text, signed, out, f"the account holds {sum(proof.balances.values())} mg")
+
+
+@command(app, "consistency", example="prove consistency 120 --out since-120.json")
+def consistency(cli: Cli, old: Old, new: New = None, out: Out = None) -> Answer:
+    """That the log of a checkpoint begins with that of an older one: nothing was taken out or changed in between."""
+    with cli.ledger() as ledger:
+        proof, newer, _ = proofs.prove_consistency(ledger.auditing, old, new)
+        text = consistency_proof_text(proof, cosigned_note(ledger.auditing, newer))
+    return _answer(text, newer, out, f"the log only grew since its size {old}")
 
 
 def _answer(text: str, signed: Signed, out: Path | None, said: str) -> Answer:

@@ -11,7 +11,7 @@ from rich.text import Text
 from application.verification.bundle import Verified, verify_bundle
 from application.verification.bundle_reader import is_zip
 from application.verification.findings import printable
-from application.verification.notes import Trusted
+from application.verification.notes import trusted_by
 from application.verification.proof_files import check_proof
 from application.verification.telling import (
     Pairs,
@@ -64,7 +64,15 @@ Witness = Annotated[
         show_default=False,
     ),
 ]
-Need = Annotated[int, typer.Option("--need", metavar="K", min=0, help="How many of these witnesses must have signed.")]
+Need = Annotated[
+    str | None,
+    typer.Option(
+        "--need",
+        metavar="K",
+        help="How many of these witnesses must have signed, as K or as 'K of N': more than half, which is the default.",
+        show_default=False,
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -72,13 +80,15 @@ def register(app: typer.Typer) -> None:
     command(app, "verify", example="verify for-the-exchange.zip --key log.pem", panel="Audit")(verify)
 
 
-def verify(cli: Cli, file: File, key: Key, witness: Witness = (), need: Need = 0) -> Answer:  # type: ignore[assignment]
+def verify(cli: Cli, file: File, key: Key, witness: Witness = (), need: Need = None) -> Answer:  # type: ignore[assignment]
     """Check a bundle or a proof with a public key; no ledger and no home is needed. 3 if it does not hold."""
     from interfaces.bootstrap import public_key_of, verifier
 
-    trusted = Trusted(
-        [public_key_of(_text(path)) for path in key], [public_key_of(_text(path)) for path in witness], need
-    )
+    keys, witnesses = ([public_key_of(key_text(path)) for path in paths] for paths in (key, witness))
+    try:
+        trusted = trusted_by(keys, witnesses, need)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="'--need'") from error
     if is_zip(file):
         with cli.progress.naming("verifying") as tell:
             verified = verify_bundle(file, trusted, verifier().verify, lambda step, _: tell(step))
@@ -114,7 +124,7 @@ def _facts(pairs: Pairs) -> Any:
     return facts([(label, printable(value, _CHARACTERS_SHOWN)) for label, value in pairs])
 
 
-def _text(path: Path) -> str:
+def key_text(path: Path) -> str:
     if path.stat().st_size > _MAX_KEY_BYTES:
         raise Rejected("public_key_malformed", "too long for a key", field=str(path), remedy="name a PEM file")
     return path.read_text(encoding="ascii", errors="replace")

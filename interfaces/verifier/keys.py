@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from application.verification.notes import Trusted
+from application.verification.notes import Trusted, trusted_by
 from domain.errors import Rejected
 from infrastructure.gm.sm2_format import public_key_from_pem
 from interfaces.verifier.answers import WrongUsage
@@ -24,24 +24,20 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="the public key of a witness; may be repeated",
     )  # fmt: skip
     parser.add_argument(
-        "--need", type=count, default=0, metavar="K", help="how many of these witnesses must have signed"
+        "--need",
+        metavar="K",
+        help="how many of these witnesses must have signed: 2, or '2 of 3'; more than half without it",
     )
-
-
-def count(text: str) -> int:
-    """Digits of a number that is not negative."""
-    if not (text.isascii() and text.isdigit()):
-        raise ValueError(text)
-    return int(text)
 
 
 def trusted(arguments: Namespace) -> Trusted:
     """The keys named. Raises WrongUsage."""
-    return Trusted(
-        [_key(path, "--key") for path in arguments.key],
-        [_key(path, "--witness") for path in arguments.witness],
-        arguments.need,
-    )
+    keys = [_key(path, "--key") for path in arguments.key]
+    witnesses = [_key(path, "--witness") for path in arguments.witness]
+    try:
+        return trusted_by(keys, witnesses, arguments.need)
+    except ValueError as error:
+        raise WrongUsage(str(error), "--need", "see --help") from error
 
 
 def _key(path: Path, option: str) -> bytes:

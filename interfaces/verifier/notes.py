@@ -11,6 +11,7 @@ from typing import Any
 
 from application.ports.verifier import Verifier
 from application.verification.notes import Attested, attested
+from application.verification.telling import witnesses_json, witnesses_text
 from domain.audit.note import MAX_NOTE_BYTES
 from domain.errors import Rejected
 from domain.instants import instant_text
@@ -50,12 +51,12 @@ def _answer(found: Attested) -> Answer:
         "map": None,
         "key": key,
         "signed_by": found.signed_by.hex(),
-        "witnesses": found.witnesses,
+        "witnesses": witnesses_json(found),
     }
     human = [
         ("log", checkpoint.origin),
         ("signed by", f"key {key}"),
-        ("witnesses", ", ".join(found.witnesses) or "none"),
+        ("witnesses", witnesses_text(found)),
         ("events", f"{checkpoint.size:,}, the last one recorded at {payload['recorded_at']}"),
         ("root", payload["root"]),
         ("rulebook", f"position {checkpoint.rulebook_position}"),

@@ -10,6 +10,7 @@ import pytest
 from domain.digest import sm3_hex
 from interfaces.bootstrap import Settings
 from tests.e2e.cli_tools import COMMANDS, METRO, CommandLine, methodology
+from tests.e2e.witness_tools import WitnessLine
 
 FORMATS = Path(__file__).resolve().parents[2] / "docs" / "formats.md"
 
@@ -41,8 +42,8 @@ DESIGN_KEYS = {
 }
 """What scripts may depend on, whatever else an answer says."""
 
-OWN_TESTS = {"init", "demo", "keys init"}
-"""These make books; test_cli_process, test_demo and test_cli_keys run them."""
+OWN_TESTS = {"init", "demo", "keys init", "checkpoint run", "witness run"}
+"""These make books, or run until they are ended: test_cli_process, test_demo, test_cli_keys, test_cli_background."""
 
 
 def documented_keys() -> dict[str, set[str]]:
@@ -98,6 +99,7 @@ def tell_a_story_with_every_command(cli: CommandLine) -> None:
     for act in ("build", "status", "verify", "rebuild"):
         cli("archive", act)
     hand_out_what_an_auditor_checks(cli)
+    have_it_witnessed(cli)
 
 
 def hand_out_what_an_auditor_checks(cli: CommandLine) -> None:
@@ -112,6 +114,21 @@ def hand_out_what_an_auditor_checks(cli: CommandLine) -> None:
     cli("export", "bundle", bundle)
     for file in (event, balance, bundle):
         cli("verify", file, "--key", key)
+
+
+def have_it_witnessed(cli: CommandLine) -> None:
+    cli("checkpoint", "sign", "--out", str(cli.folder / "given"))
+    witness = WitnessLine.made(cli, "w1", "exchange.example/w1")
+    size = witness.size
+    rotated, key = str(cli.folder / "rotated.json"), cli("keys", "rotate", "--by", "alice")
+    cli("prove", "event", str(key["first_size"]), "--out", rotated)
+    witness("trust-key", rotated)
+    grown, cosigned = str(cli.folder / "grown.json"), str(cli.folder / "cosigned")
+    cli("prove", "consistency", str(size), "--out", grown)
+    witness("cosign", grown, "--out", cosigned)
+    cli("checkpoint", "collect", cosigned, "--witness", witness.pem)
+    new = cli.bytes(cli("keys", "show")["public_pem"].encode(), name="new.pem")
+    cli("verify", grown, "--key", str(cli.folder / "log.pem"), "--key", new)
 
 
 def factor_release() -> dict[str, object]:

@@ -25,6 +25,7 @@ from domain.audit.bundle import OPTIONAL, REQUIRED
 from domain.errors import LedgerError
 from interfaces.bootstrap import Ledger, open_ledger, public_key_of, verifier
 from tests.e2e.cli_tools import METRO, CommandLine
+from tests.e2e.witness_tools import WitnessLine
 
 pytestmark = pytest.mark.xdist_group("tampering")
 
@@ -107,14 +108,18 @@ def write(conn: psycopg.Connection[Any], column: Column, row: str, value: Any) -
 
 @pytest.fixture
 def lived(cli: CommandLine) -> CommandLine:
-    """A small book in which everything happened once: credits, a revision, a reversal, a rotation, two checkpoints."""
+    """A small book in which everything happened once: credits, a revision, a reversal, a rotation, checkpoints."""
     rows = [METRO.replace("t1", f"t{number}").replace("-01T", f"-{number:02}T") for number in range(1, 8)]
     rides = [
         f"c{number},cat,cycling.shared_bike,2026-03-0{number}T09:15:00+08:00,3.{number},km,CN-440300"
         for number in range(1, 6)
     ]
     cli.credit(*rows, *rides, METRO.replace("t1", "b1").replace("ann", "bob"))
-    cli("checkpoint", "sign", "--with-map")
+    cli("checkpoint", "sign", "--with-map", "--out", str(cli.folder / "given"))
+    cli.bytes(cli("keys", "show")["public_pem"].encode(), name="log.pem")
+    witness = WitnessLine.made(cli, "w1", "exchange.example/w1")
+    cosigned = witness.cosign(cli("prove", "consistency", str(witness.size))["proof"])["note"]
+    cli("checkpoint", "collect", cli.bytes(cosigned.encode(), name="cosigned"), "--witness", witness.pem)
     days = ("--from", "2026-01-01", "--to", "2026-07-01")
     cli("revision", "plan", "CYCLING-SHARED@2", *days, "--by", "alice")
     cli("revision", "approve", "R1", "--by", "bob")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from domain.audit.note import key_hash_of, note_of, parse_note
+from domain.audit.note import NoteSignature, cosigned_message, cosigner_hash_of, note_of, parse_note
 from infrastructure.gm.sm2 import new_sm2_key
 from infrastructure.gm.sm2_format import public_key_to_pem
 from interfaces.verifier import build
@@ -106,12 +106,19 @@ def test_witnesses_are_counted_when_they_are_asked_for(auditor: Auditor) -> None
     witness = new_sm2_key()
     body, signatures = parse_note(auditor.note.read_bytes())
     uncompressed = b"\4" + witness.public_key
-    second = ("witness.example", key_hash_of("witness.example", uncompressed), witness.sign(body))
+    key_hash, time = cosigner_hash_of("witness.example", uncompressed), 1_772_323_200
+    second = NoteSignature("witness.example", key_hash, witness.sign(cosigned_message(body, time)), time)
     note = auditor.put("witnessed", note_of(body, [*signatures, second]))
     known = auditor.put("witness.pem", public_key_to_pem(witness.public_key).encode())
-    assert auditor.verify("--witness", known, "--need", 1, note=note)["witnesses"] == ["witness.example"]
-    assert auditor.verify("--witness", known, "--need", 2, note=note, code=3)["code"] == "witnesses_missing"
-    assert auditor.verify("--need", 1, note=note, code=3)["code"] == "witnesses_missing"
+    (found,) = auditor.verify("--witness", known, "--need", "1 of 1", note=note)["witnesses"]
+    assert found == {
+        "name": "witness.example",
+        "public_key": witness.public_key.hex(),
+        "signed_at": "2026-03-01T00:00:00Z",
+    }
+    assert auditor.verify("--witness", known, code=3)["code"] == "witnesses_missing"
+    for need in ("2", "1 of 2", "0", "one"):
+        assert auditor.run("note", note, "--key", auditor.key, "--witness", known, "--need", need).returncode == 2
 
 
 @pytest.mark.parametrize(

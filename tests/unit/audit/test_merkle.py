@@ -19,6 +19,7 @@ from domain.audit.merkle import (
     extend,
     grow,
     inclusion_path,
+    root_at,
     root_from_inclusion,
     root_of,
     subtree_root,
@@ -50,6 +51,11 @@ def some(count: int) -> list[bytes]:
 
 def nodes(leaves: Sequence[bytes]) -> Node:
     return lambda level, index: naive(leaves[index << level : (index + 1) << level])
+
+
+def test_the_root_of_each_size_is_that_of_its_leaves() -> None:
+    leaves = some(20)
+    assert [root_at(size, nodes(leaves)) for size in range(1, 21)] == [naive(leaves[:size]) for size in range(1, 21)]
 
 
 def test_known_trees_of_the_certificate_transparency_inputs() -> None:

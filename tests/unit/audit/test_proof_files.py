@@ -35,6 +35,7 @@ def code_of(text: bytes | dict[str, Any]) -> str:
         if isinstance(proof, EventProof):
             check_event(proof, checkpoint)
         else:
+            assert isinstance(proof, proofs.BalanceProof)
             proofs.check_balance(proof, checkpoint)
     except LedgerError as error:
         return error.code

@@ -1,7 +1,7 @@
 """The vectors of docs/spec/log.md and docs/spec/book-map.md, made by the code that the documents describe.
 
-Keeps: the one thing that is not computed here is the signature: SM2 draws a nonce, so one signature was made once, with
-the example key of GM/T 0003.5, and stands here.
+Keeps: what is not computed here are the signatures: SM2 draws a nonce, so each was made once and stands here, the log's
+with the example key of GM/T 0003.5, the witness's with a key that was thrown away.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from domain.audit.merkle import (
     subtree_root,
     subtrees_without,
 )
-from domain.audit.note import key_hash_of, note_of
+from domain.audit.note import NoteSignature, cosigned_message, cosigner_hash_of, key_hash_of, note_of
 from domain.digest import leaf_hash
 
 NAME = "ledger.example/book"
@@ -31,6 +31,16 @@ SIGNATURE = bytes.fromhex(
     "b70167f31010993be5a58836fd0cf7e6c9a1a1dd945595204ad2bd4692d6f87f"
     "23cdacf6825ebb8591d639fe0d9ca4138c0949a1341d0254831f75f4832d74f6"
 )
+WITNESS = "witness.example/1"
+WITNESS_KEY = bytes.fromhex(
+    "045a066c33f077f42a1110c74e92b1a25c46d9f3569e13f07fa01e71d637e8c67"
+    "0141c70e96c9aa586d9221dce7480588be0e5752b359dec933d706c6b2087a095"
+)
+COSIGNATURE = bytes.fromhex(
+    "02bc78d21737d52e2c963f3a67ea7a556dd22c975217a3f3b2ed8af99b440f28"
+    "056f0290ab9f9cc0f91cd088055e659211bdf7cc929448245e5350f44e7358c2"
+)
+COSIGNED_S = 1_772_323_260
 LEAVES = [leaf_hash(text.encode("ascii")) for text in ("first", "second", "third", "fourth", "fifth")]
 STREAMS = [bytes(15) + bytes([number]) for number in (1, 2, 3, 4)]
 BALANCES = [
@@ -56,6 +66,13 @@ CHECKPOINT = Checkpoint(NAME, 5, subtree_root(LEAVES), 2, 1_772_323_200_000_001,
 def note_text() -> str:
     """The signed note that docs/spec/log.md begins with."""
     return note_of(body_of(CHECKPOINT), [(NAME, key_hash_of(NAME, PUBLIC_KEY), SIGNATURE)]).decode()
+
+
+def cosigned_text() -> str:
+    """The same with a witness's line."""
+    log = NoteSignature(NAME, key_hash_of(NAME, PUBLIC_KEY), SIGNATURE)
+    witness = NoteSignature(WITNESS, cosigner_hash_of(WITNESS, WITNESS_KEY), COSIGNATURE, COSIGNED_S)
+    return note_of(body_of(CHECKPOINT), [log, witness]).decode()
 
 
 def log_vectors() -> str:
@@ -88,6 +105,14 @@ def log_vectors() -> str:
             "public_key": PUBLIC_KEY.hex(),
             "key_hash": key_hash_of(NAME, PUBLIC_KEY).hex(),
             "signature": SIGNATURE.hex(),
+            "cosignature": {
+                "name": WITNESS,
+                "public_key": WITNESS_KEY.hex(),
+                "key_hash": cosigner_hash_of(WITNESS, WITNESS_KEY).hex(),
+                "time": COSIGNED_S,
+                "message_hex": cosigned_message(body_of(CHECKPOINT), COSIGNED_S).hex(),
+                "signature": COSIGNATURE.hex(),
+            },
         }
     )
 

@@ -9,9 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.audit.checkpoint import parse_body
 from domain.audit.note import (
+    LAST_SECOND,
     MAX_NOTE_BYTES,
     NoteSignature,
+    cosigned_message,
+    cosigner_hash_of,
     is_name,
     key_hash_of,
     note_of,
@@ -26,10 +30,18 @@ HASH, PAIR = b"\1\2\3\4", bytes(range(64))
 SIGNED = [("bank.example", HASH, PAIR)]
 NOTE = note_of(BODY, SIGNED)
 KEY = b"\4" + bytes(range(64))
+COSIGNED = NoteSignature("witness.example", b"\5\6\7\10", PAIR, 1_772_323_260)
+WITNESSED = note_of(BODY, [*SIGNED, COSIGNED])
 
 names = st.text(st.sampled_from("".join(map(chr, range(33, 127))).replace("+", "")), min_size=1, max_size=100)
 signatures = st.lists(
-    st.tuples(names, st.binary(min_size=4, max_size=4), st.binary(min_size=64, max_size=64)),
+    st.builds(
+        NoteSignature,
+        names,
+        st.binary(min_size=4, max_size=4),
+        st.binary(min_size=64, max_size=64),
+        st.none() | st.integers(1, LAST_SECOND),
+    ),
     min_size=1,
     max_size=16,
     unique_by=lambda each: each[:2],
@@ -45,8 +57,8 @@ def fault(act: Callable[[], object]) -> str:
 
 
 @given(signatures)
-def test_a_note_comes_back_as_it_was_written(signed: list[tuple[str, bytes, bytes]]) -> None:
-    assert parse_note(note_of(BODY, signed)) == (BODY, [NoteSignature(*each) for each in signed])
+def test_a_note_comes_back_as_it_was_written(signed: list[NoteSignature]) -> None:
+    assert parse_note(note_of(BODY, signed)) == (BODY, signed)
 
 
 def test_a_note_is_the_text_an_empty_line_and_the_signatures() -> None:
@@ -64,10 +76,26 @@ def test_the_hash_of_a_key_is_bound_to_its_name_and_its_algorithm() -> None:
     assert fault(lambda: key_hash_of("a", b"\3" + KEY[1:])) == "public_key"
 
 
+def test_a_cosignature_tells_its_time_between_the_hash_of_the_key_and_the_signature() -> None:
+    time = (1_772_323_260).to_bytes(8, "big")
+    line = "— witness.example ".encode() + b64encode(b"\5\6\7\10" + time + PAIR) + b"\n"
+    assert NOTE + line == WITNESSED
+    message = cosigned_message(BODY, 1_772_323_260)
+    assert message == b"cosignature/v1\ntime 1772323260\n" + BODY
+    expected = sm3_hex(b"witness.example\n\xffcarbon-ledger/cosignature-sm2-sm3/1" + KEY)[:8]
+    assert cosigner_hash_of("witness.example", KEY).hex() == expected
+
+
+def test_what_a_witness_signs_is_no_text_that_a_log_could_have_signed() -> None:
+    with pytest.raises(Corrupt) as refused:
+        parse_body(cosigned_message(BODY, 5))
+    assert refused.value.code == "checkpoint_malformed"
+
+
 @given(st.data())
 def test_a_changed_byte_of_a_note_is_refused_or_read_as_what_it_then_says(data: st.DataObject) -> None:
-    altered = bytearray(NOTE)
-    altered[data.draw(st.integers(0, len(NOTE) - 1))] = data.draw(st.integers(0, 255))
+    altered = bytearray(WITNESSED)
+    altered[data.draw(st.integers(0, len(WITNESSED) - 1))] = data.draw(st.integers(0, 255))
     try:
         body, signed = parse_note(bytes(altered))
     except Corrupt:
@@ -103,6 +131,11 @@ def sixteen(count: int) -> bytes:
         (NOTE.replace(b"8=\n", b"9=\n"), "signature"),
         (NOTE + NOTE[NOTE.index(b"\n\n") + 2 :], "signature"),
         (sixteen(17), "signature"),
+        (WITNESSED.replace(b"==\n", b"=\n"), "signature"),
+        (WITNESSED.replace(b"w==\n", b"x==\n"), "signature"),
+        (WITNESSED + WITNESSED[WITNESSED.index(b"=\n") + 2 :], "signature"),
+        (NOTE + b"\xe2\x80\x94 w " + b64encode(HASH + bytes(8) + PAIR) + b"\n", "time"),
+        (NOTE + b"\xe2\x80\x94 w " + b64encode(HASH + b"\xff" * 8 + PAIR) + b"\n", "time"),
     ],
 )
 def test_a_note_in_any_other_spelling_is_refused(note: bytes, field: str) -> None:
@@ -124,6 +157,9 @@ def test_sixteen_signatures_are_read_and_more_are_not_written() -> None:
         (lambda: note_of(BODY, SIGNED * 2), "signature"),
         (lambda: note_of(b"a" * (MAX_NOTE_BYTES - 1) + b"\n", SIGNED), "note"),
         (lambda: note_of(b"a" * MAX_NOTE_BYTES + b"\n", SIGNED), "body"),
+        (lambda: note_of(BODY, [COSIGNED._replace(signed_s=0)]), "time"),
+        (lambda: cosigned_message(BODY, LAST_SECOND + 1), "time"),
+        (lambda: cosigned_message(b"no line end", 5), "body"),
         (lambda: signed_message(b"\n"), "body"),
         (lambda: signed_message(b"no line end"), "body"),
     ],

@@ -9,7 +9,7 @@ from typing import Any
 from domain.audit.book_map import Item, MapPart, MapProof, map_key, map_root, root_from_path
 from domain.audit.checkpoint import parse_body
 from domain.audit.merkle import Folding, Subtree, consistent, root_from_inclusion
-from domain.audit.note import NoteSignature, key_hash_of, parse_note, signed_message
+from domain.audit.note import NoteSignature, cosigned_message, cosigner_hash_of, key_hash_of, parse_note, signed_message
 from infrastructure.gm.hardened_gmssl import GmsslVerifier
 from infrastructure.gm.sm2 import PyxVerifier
 from tests.architecture.project import ROOT
@@ -30,14 +30,14 @@ def vectors(document: str) -> Any:
 
 
 def test_the_documents_show_what_the_code_makes() -> None:
-    assert blocks("log.md", "note") == [audit_vectors.note_text()]
+    assert blocks("log.md", "note") == [audit_vectors.note_text(), audit_vectors.cosigned_text()]
     assert blocks("log.md", "json") == [audit_vectors.log_vectors() + "\n"]
     assert blocks("book-map.md", "json") == [audit_vectors.map_vectors() + "\n"]
 
 
 def test_the_note_of_the_document_is_signed_by_the_key_of_the_document() -> None:
     known = vectors("log.md")
-    (text,) = blocks("log.md", "note")
+    text, _ = blocks("log.md", "note")
     body, signatures = parse_note(text.encode("utf-8"))
     assert body == signed_message(_hex(known["body_hex"]))
     key, name = _hex(known["public_key"]), audit_vectors.NAME
@@ -46,6 +46,19 @@ def test_the_note_of_the_document_is_signed_by_the_key_of_the_document() -> None
     for verifier in (PyxVerifier(), GmsslVerifier()):
         assert verifier.verify(key[1:], body, signatures[0].signature)
         assert not verifier.verify(key[1:], body[:-1], signatures[0].signature)
+
+
+def test_the_note_of_the_document_is_cosigned_by_the_witness_of_the_document() -> None:
+    known = vectors("log.md")["cosignature"]
+    _, text = blocks("log.md", "note")
+    body, (_, line) = parse_note(text.encode("utf-8"))
+    key, name = _hex(known["public_key"]), known["name"]
+    assert line == NoteSignature(name, _hex(known["key_hash"]), _hex(known["signature"]), known["time"])
+    assert cosigner_hash_of(name, key) == line.key_hash
+    assert cosigned_message(body, known["time"]) == _hex(known["message_hex"])
+    for verifier in (PyxVerifier(), GmsslVerifier()):
+        assert verifier.verify(key[1:], _hex(known["message_hex"]), line.signature)
+        assert not verifier.verify(key[1:], body, line.signature)
 
 
 def test_the_proofs_of_the_log_lead_to_the_root_of_the_note() -> None:

@@ -117,12 +117,7 @@ def test_the_verifier_of_the_auditor_needs_gmssl_and_python_alone() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert ran.returncode == 0, ran.stderr
-    assert ran.stdout.split() == [
-        "domain",
-        "domain.audit",
-        "domain.audit.note",
-        "domain.digest",
-        "domain.errors",
+    assert [name for name in ran.stdout.split() if not name.startswith("domain")] == [
         "infrastructure",
         "infrastructure.gm",
         "infrastructure.gm.hardened_gmssl",
