@@ -12,18 +12,26 @@ import typer
 
 from application import checkpoints, cosignatures
 from application.background_signing import BackgroundSigner
-from application.witness_exchange import COSIGNED, DONE, FAILED, REFUSED, Exchanged, Rounds
+from application.witness_exchange import COSIGNED, FAILED, REFUSED, Exchanged
 from domain.errors import Rejected, Unavailable
+from interfaces.cli.asking import (
+    Wait,
+    WitnessFolders,
+    WitnessKeys,
+    asked,
+    exit_code_of,
+    rounds_of,
+    told,
+    witness_keys,
+)
 from interfaces.cli.command import Cli, command
 from interfaces.cli.files import read_small
 from interfaces.cli.output import Answer, count_text, facts, heading, table
 from interfaces.cli.stopping import Stop, stoppable
-from interfaces.cli.verifying import VERIFICATION_FAILED, key_text
 
 if TYPE_CHECKING:
     from interfaces.bootstrap import Ledger
 
-PATIENCE_S = 5
 _MAX_NOTE_BYTES = 64 * 1024
 _LONGEST_PAUSE_S = 10
 _WORTH_TRYING = {
@@ -36,29 +44,6 @@ Every = Annotated[float, typer.Option("--every", metavar="SECONDS", min=0.05, he
 MapEvery = Annotated[
     float, typer.Option("--map-every", metavar="SECONDS", min=0.05, help="How often a checkpoint names a map.")
 ]
-WitnessFolders = Annotated[
-    list[Path],
-    typer.Option(
-        "--witness-folder",
-        metavar="DIR",
-        help="A folder that this ledger and one witness reach: inbox is for the witness, outbox is its answer; may be "
-        "repeated.",
-        exists=True,
-        file_okay=False,
-        show_default=False,
-    ),
-]
-WitnessKeys = Annotated[
-    list[Path],
-    typer.Option(
-        "--witness",
-        metavar="PUB",
-        help="The public key of a witness, as `witness show --public` prints it; may be repeated.",
-        exists=True,
-        dir_okay=False,
-        show_default=False,
-    ),
-]
 Notes = Annotated[
     list[Path] | None,
     typer.Argument(
@@ -67,12 +52,6 @@ Notes = Annotated[
         exists=True,
         dir_okay=False,
         show_default=False,
-    ),
-]
-Wait = Annotated[
-    float,
-    typer.Option(
-        "--wait", metavar="SECONDS", min=0, max=240, help="How long to wait for the witnesses of the folders."
     ),
 ]
 
@@ -127,7 +106,7 @@ class _Running:
 
     def steps(self, ledger: Ledger, stop: Stop) -> None:
         """Sign until asked to stop, or until something fails."""
-        auditing, rounds = ledger.auditing, _rounds(ledger, self._folders, self._keys, self._every)
+        auditing, rounds = ledger.auditing, rounds_of(ledger, self._folders, self._keys, self._every)
         while True:
             signed = self._signer.step(auditing)
             self._began = True
@@ -207,31 +186,6 @@ def collect(
     return Answer(payload, human, exit_code_of(found))
 
 
-def told(found: Sequence[Exchanged]) -> list[dict[str, Any]]:
-    """How witnesses stand, for machines."""
-    return [{key: value for key, value in each._asdict().items() if key != "new"} for each in found]
-
-
-def exit_code_of(found: Sequence[Exchanged]) -> int:
-    """3 if a witness refused."""
-    return VERIFICATION_FAILED if any(each.state == REFUSED for each in found) else 0
-
-
-def asked(
-    ledger: Ledger, folders: Sequence[Path], keys: list[bytes], signed: checkpoints.Signed, wait_s: float
-) -> list[Exchanged]:
-    """Ask for a checkpoint until all witnesses have answered, or time is up."""
-    rounds = _rounds(ledger, folders, keys, 0)
-    until, new = time.monotonic() + wait_s, dict[str, int]()
-    while True:
-        found = rounds.step(signed)
-        for each in found:
-            new[each.place] = new.get(each.place, 0) + each.new
-        if all(each.state in DONE for each in found) or time.monotonic() >= until:
-            return [each._replace(new=new[each.place]) for each in found]
-        time.sleep(0.1)
-
-
 def _collect_note(ledger: Ledger, path: Path, keys: list[bytes]) -> int:
     collected = cosignatures.collect(ledger.auditing, read_small(path, _MAX_NOTE_BYTES), keys)
     if not collected.known:
@@ -242,24 +196,6 @@ def _collect_note(ledger: Ledger, path: Path, keys: list[bytes]) -> int:
             remedy="give the witness's public key with --witness",
         )
     return collected.new
-
-
-def _rounds(ledger: Ledger, folders: Sequence[Path], keys: list[bytes], every_s: float) -> Rounds:
-    from interfaces.bootstrap import folder_of_log
-
-    patience = max(PATIENCE_S, round(PATIENCE_S / every_s)) if every_s else 0
-    return Rounds(ledger.auditing, [folder_of_log(folder) for folder in folders], keys, patience)
-
-
-def witness_keys(paths: Sequence[Path], folders: Sequence[object]) -> list[bytes]:
-    """The keys whose cosignatures are kept."""
-    from interfaces.bootstrap import public_key_of
-
-    if folders and not paths:
-        raise typer.BadParameter(
-            "whose signatures are to be kept? give the public key of each", param_hint="'--witness'"
-        )
-    return [public_key_of(key_text(path)) for path in paths]
 
 
 def _tell(text: str) -> None:

@@ -12,10 +12,9 @@ import typer
 from application import exporting
 from application.accounts import account_id
 from application.exporting import Exported, Selection
-from application.witness_exchange import Exchanged
 from domain.audit.bundle import REPORT, VERIFIER
 from domain.errors import Rejected
-from interfaces.cli.background import Wait, WitnessFolders, WitnessKeys, asked, exit_code_of, told, witness_keys
+from interfaces.cli.asking import Wait, Witnesses, WitnessFolders, WitnessKeys, exit_code_of, told, witness_keys
 from interfaces.cli.command import Cli, command, group
 from interfaces.cli.options import before_day
 from interfaces.cli.output import Answer, count_text, facts, heading
@@ -79,7 +78,7 @@ def bundle(
         raise typer.BadParameter(f"at most {_MAX_SEED_CHARACTERS} characters", param_hint="'--sample-seed'")
     from interfaces.bootstrap import signature_to_der
 
-    keys, stands = witness_keys(witness, witness_folder), list[Exchanged]()
+    witnesses = Witnesses(witness_folder, witness_keys(witness, witness_folder), wait)
     with cli.ledger() as ledger:
         ids = None if accounts is None else _ids(ledger, accounts)
         selection = Selection(ids, before_day(from_), before_day(to))
@@ -92,10 +91,10 @@ def bundle(
                 redacted=redacted,
                 sample_seed=sample_seed,
                 extras=_extras(redacted=redacted, sample_seed=sample_seed),
-                ask_witnesses=lambda signed: stands.extend(asked(ledger, witness_folder, keys, signed, wait)),
+                ask_witnesses=lambda signed: witnesses.ask(ledger, signed),
                 progress=tell,
             )
-    return _answer(cli, out, done, stands, redacted=redacted)
+    return _answer(cli, out, done, witnesses, redacted=redacted)
 
 
 def _extras(*, redacted: bool, sample_seed: str) -> dict[str, Callable[[Exported], bytes]]:
@@ -106,7 +105,7 @@ def _extras(*, redacted: bool, sample_seed: str) -> dict[str, Callable[[Exported
     }
 
 
-def _answer(cli: Cli, out: Path, done: Exported, stands: list[Exchanged], *, redacted: bool) -> Answer:
+def _answer(cli: Cli, out: Path, done: Exported, witnesses: Witnesses, *, redacted: bool) -> Answer:
     payload: dict[str, Any] = {
         "file": str(out),
         "size_bytes": out.stat().st_size,
@@ -116,7 +115,7 @@ def _answer(cli: Cli, out: Path, done: Exported, stands: list[Exchanged], *, red
         "events": done.events,
         "samples": done.samples,
         "redacted": redacted,
-        "witnesses": told(stands),
+        "witnesses": told(witnesses.found),
     }
     pairs = [
         ("file", str(out)),
@@ -124,10 +123,10 @@ def _answer(cli: Cli, out: Path, done: Exported, stands: list[Exchanged], *, red
         ("accounts", count_text(done.accounts)),
         ("events", f"{count_text(done.events)} of {count_text(done.checkpoint.size)}"),
         ("personal facts", "left out" if redacted else "in clear, in personal.jsonl"),
-        *((each.place, f"{each.state} {each.code}".rstrip()) for each in stands),
+        *witnesses.pairs,
     ]
     human: list[Any] = [heading("the bundle is written"), facts(pairs), cli.following(f"verify {out} --key log.pem")]
-    return Answer(payload, human, exit_code_of(stands))
+    return Answer(payload, human, exit_code_of(witnesses.found))
 
 
 def _ids(ledger: Ledger, file: Path) -> list[UUID]:

@@ -9,8 +9,16 @@ import typer
 
 from application import proofs
 from application.accounts import account_id
-from application.cosignatures import cosigned_note
 from domain.audit.proofs import balance_proof_text, consistency_proof_text, event_proof_text
+from interfaces.cli.asking import (
+    Wait,
+    Witnesses,
+    WitnessFolders,
+    WitnessKeys,
+    exit_code_of,
+    told,
+    witness_keys,
+)
 from interfaces.cli.command import Cli, command, group
 from interfaces.cli.files import write_new
 from interfaces.cli.options import AccountRef
@@ -38,40 +46,59 @@ Out = Annotated[
 
 
 @command(app, "event", example="prove event 12 --out event-12.json")
-def event(cli: Cli, position: Position, out: Out = None) -> Answer:
+def event(
+    cli: Cli,
+    position: Position,
+    out: Out = None,
+    witness_folder: WitnessFolders = (),  # type: ignore[assignment]
+    witness: WitnessKeys = (),  # type: ignore[assignment]
+    wait: Wait = 30,
+) -> Answer:
     """That an event is in the log: its facts, and the way from them to the signed root. Nothing personal is shown."""
-    with cli.ledger() as ledger:
+    witnesses = Witnesses(witness_folder, witness_keys(witness, witness_folder), wait)
+    with cli.ledger() as ledger, witnesses.waited_for(ledger):
         proof, signed = proofs.prove_event(ledger.auditing, position)
-        text = event_proof_text(proof, cosigned_note(ledger.auditing, signed))
-    return _answer(text, signed, out, f"the event at position {position} is in the log")
+        text = event_proof_text(proof, witnesses.note(ledger, signed))
+    return _answer(text, signed, out, f"the event at position {position} is in the log", witnesses)
 
 
 @command(app, "balance", example="prove balance ann-01 --out ann-01.json")
-def balance(cli: Cli, account: AccountRef, out: Out = None) -> Answer:
+def balance(
+    cli: Cli,
+    account: AccountRef,
+    out: Out = None,
+    witness_folder: WitnessFolders = (),  # type: ignore[assignment]
+    witness: WitnessKeys = (),  # type: ignore[assignment]
+    wait: Wait = 30,
+) -> Answer:
     """What an account holds: its place in the signed map of all accounts, and every event behind its balances."""
-    with cli.ledger() as ledger:
+    witnesses = Witnesses(witness_folder, witness_keys(witness, witness_folder), wait)
+    with cli.ledger() as ledger, witnesses.waited_for(ledger):
         proof, signed = proofs.prove_balance(ledger.auditing, account_id(ledger.book, account))
-        text = balance_proof_text(proof, cosigned_note(ledger.auditing, signed))
-    return _answer(text, signed, out, f"the account holds {sum(proof.balances.values())} mg")
+        text = balance_proof_text(proof, witnesses.note(ledger, signed))
+    return _answer(text, signed, out, f"the account holds {sum(proof.balances.values())} mg", witnesses)
 
 
 @command(app, "consistency", example="prove consistency 120 --out since-120.json")
 def consistency(cli: Cli, old: Old, new: New = None, out: Out = None) -> Answer:
     """That the log of a checkpoint begins with that of an older one: nothing was taken out or changed in between."""
+    nobody = Witnesses((), [], 0)
     with cli.ledger() as ledger:
         proof, newer, _ = proofs.prove_consistency(ledger.auditing, old, new)
-        text = consistency_proof_text(proof, cosigned_note(ledger.auditing, newer))
-    return _answer(text, newer, out, f"the log only grew since its size {old}")
+        text = consistency_proof_text(proof, nobody.note(ledger, newer))
+    return _answer(text, newer, out, f"the log only grew since its size {old}", nobody)
 
 
-def _answer(text: str, signed: Signed, out: Path | None, said: str) -> Answer:
+def _answer(text: str, signed: Signed, out: Path | None, said: str, witnesses: Witnesses) -> Answer:
     payload: dict[str, Any] = {
         "size": signed.checkpoint.size,
         "root": signed.checkpoint.root.hex(),
         "file": None if out is None else str(write_new(out, text.encode())),
         "proof": text if out is None else None,
+        "witnesses": told(witnesses.found),
     }
+    code = exit_code_of(witnesses.found)
     if out is None:
-        return Answer(payload, [text.rstrip("\n")])
+        return Answer(payload, [text.rstrip("\n")], code)
     pairs = [("checkpoint", f"log size {count_text(signed.checkpoint.size)}"), ("written", str(out))]
-    return Answer(payload, [heading(said), facts(pairs)])
+    return Answer(payload, [heading(said), facts([*pairs, *witnesses.pairs])], code)

@@ -14,6 +14,7 @@ from domain.audit.checkpoint import parse_body
 from domain.audit.note import parse_note
 from interfaces.bootstrap import public_key_of, verifier
 from tests.e2e.cli_tools import METRO, CommandLine, Ran
+from tests.e2e.test_cli_background import started
 from tests.e2e.witness_tools import WitnessLine
 from tests.fixtures.ledgers import Server
 from tests.fixtures.rewriting import make_everything_fit
@@ -126,6 +127,9 @@ def test_one_value_replaced_and_everything_signed_again_is_found_through_the_wit
 
     # The forger's own tool says so as soon as it sees what the witness holds.
     assert forged.refused(*scene.collect(forged), code=3) == "log_forked"
+    with started(forged, "checkpoint", "run", *scene.collect(forged)[2:]) as running:
+        error = running.answered()["error"]
+    assert (running.code, error["code"]) == (3, "log_forked")
 
     # The witness signs neither the old sizes told anew nor what follows, and keeps what convicts.
     size = scene.witness.size
