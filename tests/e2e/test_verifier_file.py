@@ -28,7 +28,7 @@ class Auditor:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.verifier = self.put("elsewhere/" + build.NAME, build.archive(build.contents(RULES)))
+        self.verifier = self.put("elsewhere/" + build.NAME, build.archive(build.contents()))
         self.note = self.put("checkpoint", example.note_text().encode())
         self.key = self.put("log.pem", public_key_to_pem(example.PUBLIC_KEY).encode())
 

@@ -12,7 +12,6 @@ import pytest
 from domain.digest import sm3_hex
 from interfaces.verifier import build
 
-RULES = ("domain.replay", "domain.signing_keys", "domain.audit.proofs", "application.verification.bundle")
 OURS = (
     "domain/",
     "application/",
@@ -39,14 +38,14 @@ def test_the_same_sources_give_the_same_bytes_wherever_and_whenever(monkeypatch:
 
 
 def test_every_entry_bears_the_same_date_and_nobodys_rights() -> None:
-    with zipfile.ZipFile(io.BytesIO(build.archive(build.contents(RULES)))) as opened:
+    with zipfile.ZipFile(io.BytesIO(build.archive(build.contents()))) as opened:
         for info in opened.infolist():
             assert info.date_time == (1980, 1, 1, 0, 0, 0)
             assert (info.create_system, info.external_attr, info.extra, info.comment) == (3, 0o100644 << 16, b"", b"")
 
 
 def test_nothing_is_in_the_file_but_the_rules_gmssl_stand_ins_and_licences() -> None:
-    files = build.contents(RULES)
+    files = build.contents()
     assert {path for path in files if not path.startswith(OURS)} == {
         "__main__.py", "interfaces/__init__.py", "LICENSE", "gmssl/__init__.py", "gmssl/func.py", "gmssl/sm2.py",
         "gmssl/sm3.py", "gmssl-3.2.2.dist-info/METADATA",
@@ -59,7 +58,7 @@ def test_nothing_is_in_the_file_but_the_rules_gmssl_stand_ins_and_licences() -> 
 
 
 def test_every_module_that_is_imported_is_in_the_file_with_its_packages() -> None:
-    files = build.contents(RULES)
+    files = build.contents()
     for name in ("domain/kernel/formula.py", "domain/kernel/__init__.py", "msgspec/json.py", "msgspec/structs.py"):
         assert name in files
     # Imported within a function, and of two modules that a third names in one line.
