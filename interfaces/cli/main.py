@@ -28,6 +28,7 @@ from interfaces.cli import (
     checking,
     checkpoints,
     consents,
+    evidence,
     exporting,
     factors,
     keys,
@@ -80,6 +81,7 @@ app.add_typer(archive.app, name="archive", rich_help_panel="Audit")
 app.add_typer(checkpoints.app, name="checkpoint", rich_help_panel="Audit")
 app.add_typer(proving.app, name="prove", rich_help_panel="Audit")
 app.add_typer(exporting.app, name="export", rich_help_panel="Audit")
+app.add_typer(evidence.app, name="evidence", rich_help_panel="Audit")
 app.add_typer(keys.app, name="keys", rich_help_panel="Audit")
 app.add_typer(behaviors.app, name="behaviors", rich_help_panel="Accounts and behaviors")
 app.add_typer(accounts.app, name="account", rich_help_panel="Accounts and behaviors")

@@ -191,6 +191,17 @@ ValidFrom = Annotated[
 ValidTo = Annotated[
     str | None, typer.Option("--to", metavar="T", help="Valid before this RFC 3339 time.", parser=_instant)
 ]
+ReceivedBefore = Annotated[
+    str,
+    typer.Option("--before", metavar="DATE", help="What was last received before this civil day.", parser=_day),
+]
+FirstDay = Annotated[
+    str | None, typer.Option("--from", metavar="DATE", help="First civil day.", parser=_day, show_default=False)
+]
+DayAfter = Annotated[
+    str | None,
+    typer.Option("--to", metavar="DATE", help="First civil day after the last.", parser=_day, show_default=False),
+]
 InputFile = Annotated[Path, typer.Argument(metavar="FILE", help="The file to read.", show_default=False)]
 
 
