@@ -29,6 +29,7 @@ from interfaces.cli import (
     checkpoints,
     consents,
     evidence,
+    examining,
     exporting,
     factors,
     keys,
@@ -77,6 +78,7 @@ def root_options(home: Home = None, as_json: AsJson = False, show_version: ShowV
 book.register(app)
 checking.register(app)
 verifying.register(app)
+examining.register(app)
 app.add_typer(archive.app, name="archive", rich_help_panel="Audit")
 app.add_typer(checkpoints.app, name="checkpoint", rich_help_panel="Audit")
 app.add_typer(proving.app, name="prove", rich_help_panel="Audit")

@@ -15,7 +15,7 @@ import typer
 from domain.actors import check_actor
 from domain.errors import Rejected
 from domain.instants import instant_of
-from domain.values import day_number
+from domain.values import AFTER_LAST_DAY, FIRST_DAY, Period, day_number
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})")
@@ -168,6 +168,9 @@ Partner = Annotated[
         parser=_partner,
     ),
 ]
+PartnerName = Annotated[
+    str, typer.Argument(metavar="PARTNER", help="Whose list it is.", parser=_partner, show_default=False)
+]
 Before = Annotated[
     str | None,
     typer.Option("--occurred-before", metavar="DATE", help="Only behaviors of civil days before this.", parser=_day),
@@ -208,6 +211,15 @@ InputFile = Annotated[Path, typer.Argument(metavar="FILE", help="The file to rea
 def wire_day(text: str) -> str | None:
     """A civil day of an option as events hold it; None for ``open``."""
     return None if text == OPEN else text
+
+
+def period_of(first: str | None, after: str | None) -> Period:
+    """The civil days of ``--from`` and ``--to``; an empty period is wrong usage."""
+    start = FIRST_DAY if first is None else day_number(first)
+    end = AFTER_LAST_DAY if after is None else day_number(after)
+    if start >= end:
+        raise typer.BadParameter("the period is empty: --to names the first day after the last", param_hint="'--to'")
+    return Period(start, end)
 
 
 def before_day(text: str | None) -> int | None:
