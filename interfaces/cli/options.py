@@ -168,6 +168,12 @@ Partner = Annotated[
         parser=_partner,
     ),
 ]
+OnlyPartner = Annotated[
+    str | None,
+    typer.Option(
+        "--partner", metavar="P", help="Only what involves this partner.", parser=_partner, show_default=False
+    ),
+]
 PartnerName = Annotated[
     str, typer.Argument(metavar="PARTNER", help="Whose list it is.", parser=_partner, show_default=False)
 ]

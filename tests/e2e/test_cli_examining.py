@@ -74,3 +74,48 @@ def test_reconciling_changes_nothing_and_the_original_file_always_agrees(cli: Co
     found = cli("reconcile", "metro", "original.csv", code=1)
     assert (found["matched"], found["refused"], found["missing_in_log"], found["missing_in_list"]) == (3, 1, 0, 0)
     assert cli("totals") == before
+
+
+BIKES = (
+    "b1,ann,cycling.shared_bike,2026-03-01T08:00:00+08:00,3.1,km,",
+    "b2,ann,cycling.shared_bike,2026-03-01T08:01:00+08:00,3.1,km,",
+    "b3,ann,cycling.shared_bike,2026-03-02T08:00:00+08:00,3.1,km,",
+    "b4,ann,cycling.shared_bike,2026-03-02T08:00:00+08:00,2.0,km,",
+    "b5,bob,cycling.shared_bike,2026-03-03T08:00:00+08:00,3.1,km,",
+    "b6,bob,cycling.shared_bike,2026-03-03T08:10:00+08:00,3.1,km,",
+)
+
+
+def test_anomalies_tell_what_is_odd_with_the_assumptions_and_always_exit_with_zero(cli: CommandLine) -> None:
+    cli.credit(*BIKES, METRO.replace("ann", "cat"))
+    before = cli("totals")
+    answer = cli("anomalies", "--out", "odd.csv")
+    assert answer["by_code"] == {"same_instant": 1, "impossible_speed": 1, "impossible_day": 0, "overlap": 1}
+    assert (answer["found"], answer["accounts"], answer["odd_accounts"], answer["rides"]) == (3, 3, 2, 7)
+    assert answer["assumed"]["travel.metro"]["stamped"] == "end"
+    rows = {row["code"]: row for row in report("odd.csv")}
+    assert sorted(rows) == ["impossible_speed", "overlap", "same_instant"]
+    assert (rows["impossible_speed"]["seconds"], rows["impossible_speed"]["needed_seconds"]) == ("60", "195")
+    assert {finding["code"] for finding in answer["findings"]} == set(rows)
+    text = Path("odd.csv").read_text("utf-8")
+    assert not [word for word in ("ann", "bob", "cat", "T08:00") if word in text]
+    assert stat.S_IMODE(Path("odd.csv").stat().st_mode) == 0o600
+    assert cli("totals") == before
+    ran = cli.run("anomalies")
+    assert (ran.code, "3 anomalies" in ran.stdout, "Capital Bikeshare" in ran.stdout) == (0, True, True)
+
+
+def test_other_speeds_and_a_period_change_what_is_odd(cli: CommandLine) -> None:
+    cli.credit(*BIKES)
+    assert cli("anomalies", "--speed", "cycling.shared_bike=25:300")["by_code"] == {
+        "same_instant": 1,
+        "impossible_speed": 0,
+        "impossible_day": 0,
+        "overlap": 1,
+    }
+    assert cli("anomalies", "--from", "2026-03-03", "--to", "2026-03-04")["found"] == 1
+    assert cli("anomalies", "--partner", "metro")["found"] == 0
+    nothing = cli.run("anomalies", "--partner", "metro")
+    assert "nothing odd" in nothing.stdout
+    for wrong in ("cycling.shared_bike", "x=0", "x=9:8", "x=1.5", "=5"):
+        assert cli.refused("anomalies", "--speed", wrong, code=2) == "usage"

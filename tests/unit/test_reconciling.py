@@ -188,12 +188,15 @@ def test_a_row_that_no_version_values_and_one_without_a_factor_are_refused(
     town: MemoryTown, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     town.receive(ride(1))
-    def emptied(*arguments: Any) -> Any:
-        first, second = screen(*arguments)
+
+    def emptied(rules: Any, rows: Any, now_us: int) -> Any:
+        if not rows:
+            return []
+        first, second = screen(rules, rows, now_us)
         first.decision, second.computed = None, None  # type: ignore[union-attr]
         return [first, second]
 
-    monkeypatch.setattr("application.reconciling.screen", lambda rules, rows, now: emptied(rules, rows, now) if rows else [])
+    monkeypatch.setattr("application.reconciling.screen", emptied)
     found, _ = compare(town, ride(2), ride(3))
     assert found.refused_by_code == {"no_applicable_methodology": 1, "no_factor_for_region": 1}
 
