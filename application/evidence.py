@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import NamedTuple
+from uuid import UUID
 
 from application.book import Book
 from application.ports.behavior_source import ParsedRow, RefusedRow
@@ -19,6 +20,7 @@ from domain.actors import check_actor, check_reason
 from domain.behavior import Behavior
 from domain.crediting import Known
 from domain.errors import LedgerError, Rejected, Unavailable
+from domain.events.account import BehaviorCredited, ConsentGranted
 from domain.events.intake import IntakeOpened
 from domain.events.registry import INTAKE_TOPICS
 from domain.evidence import CIVIL_OFFSET_MINUTES, KEPT, Evidence, Received, destroy, due, evidence_of, first_day
@@ -78,9 +80,15 @@ class ShownLine(NamedTuple):
     credit: Known | None
 
 
-def list_evidence(book: Book, store: EvidenceStore) -> list[Listed]:
-    """Every intake in log order."""
+def list_evidence(book: Book, store: EvidenceStore, account: UUID | None = None) -> list[Listed]:
+    """Every intake in log order. ``account``: only those that a credit or a consent of this account came with."""
     found = _evidence(book)
+    if account is not None:
+        events = [each.event for each in book.journal.stream(account)]
+        named = {event.intake for event in events if isinstance(event, BehaviorCredited)}
+        files = {event.evidence for event in events if isinstance(event, ConsentGranted)}
+        named_too = {each.digest for each in found.values() for intake in each.intakes if intake.position in named}
+        found = {digest: each for digest, each in found.items() if digest in files | named_too}
     days = _days(book, found.values())
     listed = [
         Listed(intake, store.holds(each.digest), day_text(first_day(days[each.last])))

@@ -9,6 +9,7 @@ import typer
 from rich.text import Text
 
 from application import evidence
+from application.accounts import account_id
 from application.evidence import Listed, ShownLine, Verified
 from application.ports.behavior_source import RefusedRow
 from domain.behavior import COLUMNS, columns_of
@@ -40,6 +41,12 @@ Out = Annotated[
         show_default=False,
     ),
 ]
+OfAccount = Annotated[
+    str | None,
+    typer.Option(
+        "--account", metavar="REF", help="Only files that this account was credited from.", show_default=False
+    ),
+]
 Line = Annotated[
     int | None,
     typer.Option("--line", metavar="N", min=1, help="Show the row on this line, and its credit.", show_default=False),
@@ -47,10 +54,14 @@ Line = Annotated[
 
 
 @command(app, "list", example="evidence list")
-def list_(cli: Cli) -> Answer:
-    """Every intake, where its file is, and from which day on that may be destroyed."""
+def list_(cli: Cli, account: OfAccount = None) -> Answer:
+    """Every intake, where its file is, and from which day on that may be destroyed.
+
+    With --account: the files that hold rows of one person, for the answer to a request for erasure.
+    """
     with cli.ledger() as ledger:
-        listed = evidence.list_evidence(ledger.book, ledger.evidence)
+        whose = None if account is None else account_id(ledger.book, account)
+        listed = evidence.list_evidence(ledger.book, ledger.evidence, whose)
         position = ledger.book.journal.head().size
     rows = [
         (

@@ -71,6 +71,15 @@ def test_a_verifier_walks_from_a_credit_to_its_line_and_back(cli: CommandLine) -
     assert cli.refused("evidence", "show", str(explained["intake"]), "--line", "9") == "line_unknown"
 
 
+def test_the_files_with_rows_of_one_person_are_listed_for_whoever_answers_a_request(cli: CommandLine) -> None:
+    first = cli.credit(METRO)
+    cli.credit(BUS, name="bob.csv")
+    (only,) = cli("evidence", "list", "--account", "ann")["intakes"]
+    assert only["intake_id"] == first["intake_id"]
+    assert len(cli("evidence", "list")["intakes"]) == 2
+    assert cli.refused("evidence", "list", "--account", "nobody") == "account_unknown"
+
+
 def test_without_evidence_the_log_says_that_it_is_elsewhere(cli: CommandLine) -> None:
     answer = cli.credit(*ROWS, options=("--open-accounts", "--no-evidence"))
     assert answer["evidence"] == "elsewhere"

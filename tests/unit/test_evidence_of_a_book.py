@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from application import evidence
+from application.accounts import account_id, open_account
 from application.importing import ImportResult
 from application.intakes import open_intake
 from application.ports.behavior_source import RefusedRow
@@ -112,6 +113,19 @@ def test_every_intake_is_listed_with_where_its_file_is_and_when_it_may_go(town: 
     ]
     assert {each.may_go_from for each in listed} == {"2031-06-02"}
     assert evidence.shown(town.book, town.store, kept.intake_id) == listed[0]
+
+
+def test_the_files_that_hold_rows_of_one_person_are_found_whoever_sent_them(town: MemoryTown) -> None:
+    first = town.receive(RIDE, BUS)
+    town.receive(BUS.replace("b1", "b2"), name="bob.csv")
+    again = town.receive(RIDE, BUS, partner="bikes")
+    ann = account_id(town.book, "ann")
+    listed = evidence.list_evidence(town.book, town.store, ann)
+    assert [each.intake.position for each in listed] == [first.intake_id, again.intake_id]
+    town.receive(RIDE.replace("r1", "r2"), kept=False, name="more.csv")
+    assert [each.stored for each in evidence.list_evidence(town.book, town.store, ann)] == [True, True, False]
+    opened = open_account(town.book, "new").account_id
+    assert evidence.list_evidence(town.book, town.store, opened) == []
 
 
 @pytest.mark.parametrize("position", [0, 1, 10_000, -3])
