@@ -7,24 +7,27 @@ records what a pending revision run owes the account, in the same append (DESIGN
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeAlias, TypeVar
 from uuid import UUID, uuid4
 
 from application.book import Book
 from application.ports.journal import Append
 from domain import account as rules
 from domain.account import Account
-from domain.actors import check_actor, check_reason
+from domain.actors import check_actor
 from domain.behavior import reference_fault
 from domain.errors import Rejected
 from domain.events import account as events
-from domain.events.base import Event, NewEvent
+from domain.events.base import Event, NewEvent, Personal
 from domain.history import AccountHistory
 from domain.instants import instant_of, instant_text
 from domain.revision import pending_revision, scope_of
 from domain.rulebook import Rulebook
 
 T = TypeVar("T")
+
+Act: TypeAlias = tuple[Event, Personal | None]
+"""What is to be recorded: facts, and the personal part."""
 
 
 class Acted(NamedTuple):
@@ -35,17 +38,28 @@ class Acted(NamedTuple):
 
 
 def account_id(book: Book, account_ref: str) -> UUID:
-    """Raises Rejected ``account_unknown``."""
+    """The account of a reference; or the account with this id, the only name that an erased one has.
+
+    Raises Rejected ``account_unknown``.
+    """
     key = book.keys.account(account_ref)
-    found = book.journal.find_accounts([key]).get(key)
+    found = book.journal.find_accounts([key]).get(key) or _by_id(book, account_ref)
     if found is None:
         raise Rejected(
             "account_unknown",
-            "there is no account with this reference",
+            "there is no account with this reference or id",
             field="account_ref",
             remedy="open it with `account open`, or import behaviors with --open-accounts",
         )
     return found
+
+
+def _by_id(book: Book, text: str) -> UUID | None:
+    try:
+        named = UUID(text)
+    except ValueError:
+        return None
+    return named if str(named) == text and named in book.journal.accounts([named]) else None
 
 
 def open_account(book: Book, account_ref: str, kind: str = "individual") -> Acted:
@@ -78,7 +92,10 @@ def grant_consent(
     evidence: str,
     by: str,
 ) -> Acted:
-    """A direct consent. Raises Rejected ``account_unknown``, ``account_closed``, ``consent_malformed``."""
+    """A direct consent.
+
+    Raises Rejected ``account_unknown``, ``account_closed``, ``account_erased``, ``consent_malformed``.
+    """
     try:
         bounds = [None if text is None else instant_of(text) for text in (valid_from, valid_to)]
     except ValueError as error:
@@ -94,15 +111,13 @@ def grant_consent(
         valid_from=None if bounds[0] is None else instant_text(bounds[0]),
         valid_to=None if bounds[1] is None else instant_text(bounds[1]),
         evidence=evidence,
-        asserter=check_actor(by),
+        asserter=None,
     )
+    personal = events.ConsentGrantedPersonal(asserter=check_actor(by))
 
-    def decide(account: Account) -> Event:
-        if account.status == "closed":
-            raise Rejected(
-                "account_closed", "the account is closed", field="account", remedy="a closed account stays closed"
-            )
-        return event
+    def decide(account: Account) -> Act:
+        rules.refuse_ended(account)
+        return event, personal
 
     return _act(book, account_ref, decide)
 
@@ -110,7 +125,7 @@ def grant_consent(
 def withdraw_consent(book: Book, account_ref: str, by: str, reason: str, consent: int | None = None) -> Acted:
     """Withdraw one consent, or every active one. Raises Rejected ``consent_unknown``."""
 
-    def decide(_: Rulebook, account: Account) -> tuple[list[Event], None]:
+    def decide(_: Rulebook, account: Account) -> tuple[list[Act], None]:
         named = [each.version for each in account.consents] if consent is None else [consent]
         if not named:
             raise Rejected(
@@ -136,7 +151,8 @@ def close(book: Book, account_ref: str, by: str, reason: str) -> Acted:
 def reverse(book: Book, account_ref: str, source_ref: str, by: str, reason: str, partner: str) -> tuple[Acted, int]:
     """Reverse the credit of a partner's reference; returns also the mg that it was worth.
 
-    Raises Rejected ``account_unknown``, ``credit_unknown``, ``already_reversed``.
+    Raises Rejected ``account_unknown``, ``credit_unknown``, ``already_reversed``, ``account_erased`` (a reversal needs
+    a reason on record, and nothing can be sealed for who was erased).
     """
     found = account_id(book, account_ref)
     ref = book.keys.ref(partner, source_ref)
@@ -149,7 +165,8 @@ def reverse(book: Book, account_ref: str, source_ref: str, by: str, reason: str,
             remedy="`account statement` lists its credits; name the partner with --partner",
         )
 
-    def decide(rulebook: Rulebook, account: Account) -> tuple[list[Event], int]:
+    def decide(rulebook: Rulebook, account: Account) -> tuple[list[Act], int]:
+        rules.refuse_erased(account)
         owed: list[Event] = []
         for run in rulebook.pending_runs():
             owed += pending_revision(account, run, scope_of(rulebook, run), lambda i: _history(book, i))
@@ -169,25 +186,24 @@ def reverse(book: Book, account_ref: str, source_ref: str, by: str, reason: str,
             behavior=facts.behavior,
             day=facts.day,
             reversed_mg=str(worth),
-            reason=check_reason(reason),
             by=check_actor(by),
         )
-        return [*owed, reversal], worth
+        return [*((event, None) for event in owed), (reversal, rules.because(reason))], worth
 
     return _append(book, found, decide)
 
 
-def _act(book: Book, account_ref: str, decide: Callable[[Account], Event]) -> Acted:
+def _act(book: Book, account_ref: str, decide: Callable[[Account], Act]) -> Acted:
     acted, _ = _append(book, account_id(book, account_ref), lambda _, account: ([decide(account)], None))
     return acted
 
 
-def _append(book: Book, stream: UUID, decide: Callable[[Rulebook, Account], tuple[list[Event], T]]) -> tuple[Acted, T]:
+def _append(book: Book, stream: UUID, decide: Callable[[Rulebook, Account], tuple[list[Act], T]]) -> tuple[Acted, T]:
     with book.journal.exclusive() as head:
         rulebook = book.rulebook(head.rulebook_position)
         account = book.journal.accounts([stream])[stream]
         decided, answer = decide(rulebook, account)
-        new = [NewEvent(stream, account.version + n, event) for n, event in enumerate(decided, start=1)]
+        new = [NewEvent(stream, account.version + n, *act) for n, act in enumerate(decided, start=1)]
         return Acted(stream, book.journal.append(Append(new, rulebook.position)).last), answer
 
 

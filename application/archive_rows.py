@@ -237,6 +237,14 @@ def _closed(each: Recorded, parts: list[events.FactorRevised]) -> list[ArchiveRo
     return [_about_account(kinds.CLOSED, each, parts)]
 
 
+def _erasure_requested(each: Recorded, parts: list[events.FactorRevised]) -> list[ArchiveRow]:
+    return [_about_account(kinds.ERASURE_REQUESTED, each, parts)]
+
+
+def _erased(each: Recorded, parts: list[events.FactorRevised]) -> list[ArchiveRow]:
+    return [_about_account(kinds.ERASED, each, parts)]
+
+
 def _about_account(kind: int, each: Recorded, parts: list[events.FactorRevised]) -> ArchiveRow:
     _expect_whole(parts)
     return ArchiveRow(kind, each.position, each.version)
@@ -258,4 +266,6 @@ _ROWS: dict[type[Any], Callable[[Recorded, list[events.FactorRevised]], list[Arc
     events.AccountFrozen: _frozen,
     events.AccountUnfrozen: _unfrozen,
     events.AccountClosed: _closed,
+    events.ErasureRequested: _erasure_requested,
+    events.PersonalDataErased: _erased,
 }

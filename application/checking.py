@@ -19,7 +19,7 @@ from application.ports.archive import Archive
 from application.ports.audit_log import Kept, StreamState
 from application.ports.views import Views
 from application.replaying import ReplayResult, replay
-from application.tree_walk import beginning, walk
+from application.tree_walk import beginning, recorded_of, walk
 from domain.audit.book_map import map_key
 from domain.audit.merkle import root_of
 from domain.errors import LedgerError
@@ -67,7 +67,9 @@ class _Findings:
         try:
             yield
         except LedgerError as error:
-            self.add(error.code, error.field, error.message, error.remedy)
+            self.add(error.code, error.field or area, error.message, error.remedy)
+        except Exception as error:  # noqa: BLE001  # one edited number must not hide what else was edited
+            self.add("unreadable", area, f"{type(error).__name__}: {error}"[:500], "restore a backup, or report this")
 
 
 def check(
@@ -95,33 +97,29 @@ def check(
         _check_map(auditing, keys, found)
     with found.within(begin("replay")):
         replayed = replay(auditing.book)
-        for each in replayed.details:
-            found.add(
-                "mismatch",
-                f"{each.stream}@{each.version} position {each.position}",
-                f"{each.what}: booked {each.booked}, recomputed {each.recomputed}",
-                "keep the database as evidence; restore the event from a backup",
-            )
-        found.count += replayed.mismatches - len(replayed.details)
+        _add_mismatches(replayed, found)
     with found.within(begin("views")):
         for view in views.check():
             if view.differing:
-                found.add(
-                    "view_differs",
-                    f"views.{view.view}",
-                    f"{view.differing} rows differ from the log",
-                    "run `views rebuild`",
-                )
+                text = f"{view.differing} rows differ from the log"
+                found.add("view_differs", f"views.{view.view}", text, "run `views rebuild`")
     if archive is not None:
         with found.within(begin("archive")):
             for difference in archive.verify():
-                found.add(
-                    "archive_differs",
-                    difference.segment,
-                    f"{difference.what}: archived {difference.archived}, expected {difference.expected}",
-                    "run `archive rebuild`",
-                )
+                text = f"{difference.what}: archived {difference.archived}, expected {difference.expected}"
+                found.add("archive_differs", difference.segment, text, "run `archive rebuild`")
     return Checked(auditing.log.head().size, found.count, found.kept, replayed)
+
+
+def _add_mismatches(replayed: ReplayResult, found: _Findings) -> None:
+    for each in replayed.details:
+        found.add(
+            "mismatch",
+            f"{each.stream}@{each.version} position {each.position}",
+            f"{each.what}: booked {each.booked}, recomputed {each.recomputed}",
+            "keep the database as evidence; restore the event from a backup",
+        )
+    found.count += replayed.mismatches - len(replayed.details)
 
 
 def _check_log(auditing: Auditing, keys: list[SigningKey], found: _Findings) -> None:
@@ -150,6 +148,9 @@ def _check_log(auditing: Auditing, keys: list[SigningKey], found: _Findings) -> 
                 )
         for code, place, message, remedy in log.unopened(grown.page):
             found.add(code, place, message, remedy)
+        for each in grown.page:
+            with found.within("log"):
+                recorded_of(each)
         if grown.kept is not None:
             found.area = "checkpoints"
             good = _check_kept(auditing, head.book, grown.kept, keys, root_of(grown.frontier), good, found)
@@ -215,10 +216,10 @@ def _check_map(auditing: Auditing, keys: list[SigningKey], found: _Findings) -> 
         found.add("map_changed", "views.map_parts", "the parts do not lead to the root that was signed", _REBUILD)
 
 
-_REBUILD = "run `checkpoint rebuild`"
-
-
 def _stream_text(was: StreamState | None, state: StreamState) -> str:
     if was is None:
         return "the stream is not in the map"
     return f"version {was.version} with {was.balances!r}; the log says {state.version} with {state.balances!r}"
+
+
+_REBUILD = "run `checkpoint rebuild`"

@@ -216,7 +216,8 @@ class Crediting:
         if missing:
             ids = self._journal.find_accounts(missing)
             heads = self._journal.accounts(list(ids.values()))
-            accounts.update((key, heads[account_id]) for key, account_id in ids.items())
+            # Erased since its id was found: whoever bears the name now has no account.
+            accounts.update((key, heads[i]) for key, i in ids.items() if heads[i].status != "erased")
         return accounts, cached
 
     def _refuse_stale(

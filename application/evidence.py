@@ -19,12 +19,13 @@ from application.ports.journal import Append, Moved
 from domain.actors import check_actor, check_reason
 from domain.behavior import Behavior
 from domain.crediting import Known
+from domain.erasure import CIVIL_OFFSET_MINUTES
 from domain.errors import LedgerError, Rejected, Unavailable
 from domain.events.account import BehaviorCredited, ConsentGranted
 from domain.events.intake import IntakeOpened
 from domain.events.registry import INTAKE_TOPICS
-from domain.evidence import CIVIL_OFFSET_MINUTES, KEPT, Evidence, Received, destroy, due, evidence_of, first_day
-from domain.values import civil_day, day_text
+from domain.evidence import KEPT, Evidence, Received, destroy, due, evidence_of, first_day, name_of
+from domain.values import civil_day
 
 FINDINGS_KEPT = 1_000
 _FILES_PER_APPEND = 500
@@ -89,9 +90,9 @@ def list_evidence(book: Book, store: EvidenceStore, account: UUID | None = None)
         files = {event.evidence for event in events if isinstance(event, ConsentGranted)}
         named_too = {each.digest for each in found.values() for intake in each.intakes if intake.position in named}
         found = {digest: each for digest, each in found.items() if digest in files | named_too}
-    days = _days(book, found.values())
+    days, retention = _days(book, found.values()), _retention_days(book)
     listed = [
-        Listed(intake, store.holds(each.digest), day_text(first_day(days[each.last])))
+        Listed(intake, store.holds(each.digest), name_of(first_day(days[each.last], retention)))
         for each in found.values()
         for intake in each.intakes
     ]
@@ -116,7 +117,7 @@ def shown(book: Book, store: EvidenceStore, position: int) -> Listed:
     """One intake. Raises Rejected ``intake_unknown``."""
     intake, evidence = find(book, position)
     day = _days(book, [evidence])[evidence.last]
-    return Listed(intake, store.holds(intake.digest), day_text(first_day(day)))
+    return Listed(intake, store.holds(intake.digest), name_of(first_day(day, _retention_days(book))))
 
 
 def read(store: EvidenceStore, intake: Received) -> Iterator[bytes]:
@@ -149,12 +150,12 @@ def verify(book: Book, store: EvidenceStore, progress: Callable[[int], None] | N
     found: list[Finding] = []
     total = files = size = elsewhere = destroyed = 0
     evidence = _evidence(book)
-    days = _days(book, evidence.values())
+    days, retention = _days(book, evidence.values()), _retention_days(book)
     for each in evidence.values():
         stored = store.holds(each.digest)
         destroyed += each.is_destroyed
         elsewhere += not (each.is_destroyed or each.is_expected or stored)
-        wrong = list(_wrong_records(each, days, stored=stored))
+        wrong = list(_wrong_records(each, days, retention, stored=stored))
         if not each.is_destroyed and (each.is_expected or stored):
             try:
                 length = sum(map(len, store.read(each.digest)))
@@ -178,7 +179,8 @@ def expire(book: Book, store: EvidenceStore, before: int, by: str, reason: str) 
     """
     check_actor(by)
     check_reason(reason)
-    today = civil_day(book.journal.now_us(), CIVIL_OFFSET_MINUTES)
+    # The time of the log, which never goes back as a clock may.
+    today = civil_day(max(book.journal.now_us(), book.journal.head().recorded_us), CIVIL_OFFSET_MINUTES)
     files = size = finished = 0
     with store.still():
         stored, moved = frozenset(store.digests()), True
@@ -187,7 +189,7 @@ def expire(book: Book, store: EvidenceStore, before: int, by: str, reason: str) 
             moved = False
             found = _evidence(book)
             days = _days(book, found.values())
-            candidates = iter(due(found.values(), stored, before, today, days.__getitem__))
+            candidates = iter(due(found.values(), stored, before, today, days.__getitem__, _retention_days(book)))
             while some := list(islice(candidates, _FILES_PER_APPEND)):
                 try:
                     events = [event for each in some for event in destroy(each, by, reason)]
@@ -206,14 +208,16 @@ def expire(book: Book, store: EvidenceStore, before: int, by: str, reason: str) 
     return Expired(files, size, finished, book.journal.head().size)
 
 
-def _wrong_records(evidence: Evidence, days: Mapping[int, int], *, stored: bool) -> Iterator[Finding]:
+def _wrong_records(
+    evidence: Evidence, days: Mapping[int, int], retention_days: int, *, stored: bool
+) -> Iterator[Finding]:
     """What the log says that cannot be right."""
     if stored and evidence.is_destroyed:
         message = "the log says that it was destroyed, and it is in the store"
         yield _finding(evidence, "evidence_not_destroyed", message, "run `evidence expire`, which finishes it")
     for position in sorted({each.destroyed for each in evidence.intakes if each.destroyed}):
         last = max(each.last for each in evidence.intakes if each.position < position)
-        if days[position] < first_day(days[last]):
+        if days[position] < first_day(days[last], retention_days):
             message = f"destroyed at position {position}, before its retention was over"
             yield _finding(evidence, "evidence_destroyed_early", message, "find out who did it: the log names him")
 
@@ -244,6 +248,12 @@ def _refuse_absent(store: EvidenceStore, intake: Received) -> None:
 def _credit(book: Book, partner: str, row: Behavior) -> Known | None:
     ref = book.keys.ref(partner, row.source_ref)
     return book.journal.find_refs([ref]).get(ref)
+
+
+def _retention_days(book: Book) -> int:
+    genesis = book.rulebook().genesis
+    assert genesis is not None
+    return genesis.retention_days
 
 
 def _evidence(book: Book) -> dict[str, Evidence]:

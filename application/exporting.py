@@ -8,7 +8,6 @@ Leaves to ``application.verification``: judging. The format is specified in ``do
 
 from __future__ import annotations
 
-import json
 import zipfile
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
@@ -23,7 +22,6 @@ from application.checkpoints import Auditing, sign
 from application.ports.audit_log import Logged
 from application.proofs import nodes_of
 from application.tree_walk import recorded_of
-from application.verification.bundle import SAMPLES_DRAWN, draw, sample_line
 from domain.audit import bundle
 from domain.audit.book_map import Item, map_key, map_rest
 from domain.audit.checkpoint import Checkpoint
@@ -140,21 +138,21 @@ class _Export:
         self._write_tree(shown)
         if not redacted:
             self._write_personal(shown)
-        samples = [sample_line(*each) for each in sorted(self._drawn)[:SAMPLES_DRAWN]]
+        samples = [bundle.sample_line(*each) for each in sorted(self._drawn)[: bundle.SAMPLES_DRAWN]]
         self.put(bundle.SAMPLES, b"".join(line + b"\n" for line in samples))
         for name, version in self._auditing.book.rulebook(self._checkpoint.rulebook_position).methodologies.items():
             self.put(f"methodologies/{name}.json", version.document.encode())
-        about = {
+        about: dict[str, object] = {
             "format": bundle.FORMAT,
             "origin": self._checkpoint.origin,
             "size": self._checkpoint.size,
             "accounts": self._accounts,
             "events": self._events,
-            "all_accounts": shown is None,
+            "all_accounts": shown is None or self._events == self._checkpoint.size,
             "redacted": redacted,
             "sample_seed": self._seed,
         }
-        self.put(bundle.ABOUT, json.dumps(about, indent=1).encode() + b"\n")
+        self.put(bundle.ABOUT, bundle.about_text(about))
         return Exported(self._checkpoint, self._accounts, self._events, len(samples))
 
     def _chosen(self, selection: Selection) -> list[UUID]:
@@ -252,11 +250,11 @@ class _Export:
                     member.write(bundle.event_line(*each) + b"\n")
                     self._accounts += name == bundle.ACCOUNTS and each.version == 1
                     if self._seed and each.topic == BehaviorCredited.TOPIC:
-                        drawn = draw(self._seed, each.stream, each.version)
+                        drawn = bundle.draw(self._seed, each.stream, each.version)
                         self._drawn.append((drawn, each.stream.bytes, each.version))
                 if shown is not None:
                     self._positions.extend(each.position for each in page)
-                self._drawn = sorted(self._drawn)[:SAMPLES_DRAWN]
+                self._drawn = sorted(self._drawn)[: bundle.SAMPLES_DRAWN]
                 self._events += len(page)
                 self._tell(self._events)
 

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from application import methodologies
 from application.book import Book
 from application.ports.journal import Append
+from domain.erasure import DEFAULT_RETENTION_DAYS, check_retention
+from domain.errors import Rejected
 from domain.events.base import NewEvent
 from domain.events.rulebook import BookOpened
 from domain.kernel.method_file import method_from_document
@@ -19,14 +21,38 @@ from domain.streams import BOOK
 ACTORS = ("catalogue-drafter", "catalogue-reviewer", "catalogue-certifier", "catalogue-publisher")
 
 
-def open_book(book: Book, *, clock: str = "system") -> bool:
-    """Write the genesis event unless there is one. ``clock``: system, or simulated for demonstrations."""
+def open_book(book: Book, *, clock: str = "system", retention_days: int | None = None) -> bool:
+    """Write the genesis event unless there is one. ``clock``: system, or simulated for demonstrations.
+
+    ``retention_days`` None: as it is recorded, ten years in a new book. Raises Rejected ``retention_malformed``,
+    ``retention_recorded`` when there is a genesis event that says something else.
+    """
+    if retention_days is not None:
+        check_retention(retention_days)
     with book.journal.exclusive() as head:
         if head.size:
+            _refuse_another_retention(book, retention_days)
             return False
-        genesis = BookOpened(previous=0, book=str(book.journal.book_id()), clock=clock, pepper_check=book.keys.check())
+        genesis = BookOpened(
+            previous=0,
+            book=str(book.journal.book_id()),
+            clock=clock,
+            pepper_check=book.keys.check(),
+            retention_days=DEFAULT_RETENTION_DAYS if retention_days is None else retention_days,
+        )
         book.journal.append(Append([NewEvent(BOOK, 1, genesis)], 0, moves_rulebook=True))
     return True
+
+
+def _refuse_another_retention(book: Book, retention_days: int | None) -> None:
+    genesis = book.rulebook().genesis
+    if genesis is not None and retention_days not in (None, genesis.retention_days):
+        raise Rejected(
+            "retention_recorded",
+            f"this book was opened with a retention period of {genesis.retention_days} days",
+            field="retention_days",
+            remedy="leave it out: the first event of a book is never changed",
+        )
 
 
 def load_catalogue(book: Book, documents: Sequence[object]) -> None:

@@ -13,8 +13,9 @@ from uuid import UUID
 
 from application.book import Book
 from domain.account import Account
-from domain.errors import LedgerError
-from domain.events.account import AccountOpened, BehaviorCredited, ConsentGranted
+from domain.erasure import last_entry, refuse_retained
+from domain.errors import LedgerError, Rejected
+from domain.events.account import AccountOpened, BehaviorCredited, ConsentGranted, PersonalDataErased
 from domain.events.base import Recorded
 from domain.events.intake import IntakeClosed, IntakeOpened
 from domain.events.registry import RULEBOOK_TOPICS
@@ -125,12 +126,40 @@ def check_names(book: Book, streams: Streams) -> Iterator[Mismatch]:
             key = book.keys.ref(each.event.partner, each.personal.source_ref).hex()
             if key != each.event.ref:
                 yield _at(each, "reference", each.event.ref, f"{key}, the key of the reference in clear")
-    opened = [e for _, r in streams for e in r if isinstance(e.event, AccountOpened) and e.personal is not None]
-    keys = {each.stream: book.keys.account(each.personal.account_ref) for each in opened}
+    opened = [e for _, r in streams for e in r if isinstance(e.event, AccountOpened)]
+    keys = {e.stream: book.keys.account(e.personal.account_ref) for e in opened if e.personal is not None}
     found = book.journal.find_accounts(list(keys.values()))
-    for each in opened:
-        if found.get(keys[each.stream]) != each.stream:
+    wrong = [each for each in opened if each.stream not in keys or found.get(keys[each.stream]) != each.stream]
+    # Somebody may be erased while this goes on: the heads say who is by now.
+    heads = book.journal.accounts([each.stream for each in wrong])
+    for each in wrong:
+        if each.stream in heads and heads[each.stream].status == "erased":
+            continue
+        if each.stream in keys:
             yield _at(each, "account name", f"leads to {found.get(keys[each.stream])}", str(each.stream))
+        else:
+            yield _at(each, "personal part", "does not open", "a key of the account, or a receipt of its erasure")
+
+
+def check_erasures(book: Book, streams: Streams) -> Iterator[Mismatch]:
+    """Whoever has a receipt is erased indeed, and was not before the law allowed it."""
+    erased = [(r, e) for _, r in streams for e in r if isinstance(e.event, PersonalDataErased)]
+    if not erased:
+        return
+    named = book.journal.named([receipt.stream for _, receipt in erased])
+    genesis = book.rulebook().genesis
+    assert genesis is not None
+    for recorded, receipt in erased:
+        if receipt.stream in named:
+            yield _at(receipt, "erasure", "a reference still leads to the account", "none")
+        if any(each.personal is not None for each in recorded):
+            yield _at(receipt, "erasure", "the account's key is still there", "none")
+        last = last_entry(each for each in recorded if each.position < receipt.position)
+        times = book.journal.recorded_at([last, receipt.position])
+        try:
+            refuse_retained(times[last], genesis.retention_days, times[receipt.position])
+        except Rejected as refused:
+            yield _at(receipt, "erasure", "before the retention period was over", refused.message)
 
 
 def check_snapshots(book: Book, streams: Streams) -> Iterator[Mismatch]:

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from application.accounts import account_id
 from application.book import Book
+from application.erasing import Erasure, erasure_of
 from application.ports.journal import Head
 from application.ports.views import BehaviorTotal, Views
 from application.projections.entries import StatementRow
@@ -47,6 +48,7 @@ class AccountView:
     account_ref: str | None
     by_behavior: dict[str, int]
     consents: list[dict[str, Any]]
+    erasure: Erasure | None
     position: int
     provisional: bool
 
@@ -126,6 +128,7 @@ def show_account(book: Book, account_ref: str, known: Known, before_day: int | N
         history.account_ref,
         history.balances(known=known.position, before_day=before_day),
         consents,
+        erasure_of(recorded),
         known.position,
         known.provisional,
     )
@@ -164,7 +167,7 @@ def explain(book: Book, account_ref: str, source_ref: str, partner: str) -> dict
         "partner": credit.facts.partner,
         "intake": credit.facts.intake,
         "line": credit.facts.line,
-        "source_ref": source_ref,
+        "source_ref": None if credit.personal is None else source_ref,
         "behavior": credit.facts.behavior,
         "occurred_at": None if credit.personal is None else credit.personal.occurred_at,
         "day": credit.facts.day,
@@ -191,7 +194,7 @@ def _valuation(rulebook: Rulebook, credit: Credit, index: int, times: dict[int, 
         "reason": valuation.reason,
     }
     if valuation.by == "reversal":
-        return answer
+        return answer | {"reason": valuation.reason or None}
     version = rulebook.methodologies[valuation.methodology]
     source = rulebook.revisions.get(valuation.by) or rulebook.proposals[valuation.by]
     decision = rulebook.decision_from(source, valuation.position)
@@ -233,9 +236,9 @@ def digest_of(balances: Iterable[tuple[UUID, str, int]]) -> str:
 
 
 def digest_by_ref(book: Book, balances: Iterable[tuple[UUID, str, int]]) -> str:
-    """The same with the accounts' references instead of their ids."""
+    """The same with the accounts' references instead of their ids; nothing stands for who was erased."""
     refs = _account_refs(book)
-    lines = sorted(f"{refs[account]},{behavior},{mg}\n".encode() for account, behavior, mg in balances)
+    lines = sorted(f"{refs.get(account, '')},{behavior},{mg}\n".encode() for account, behavior, mg in balances)
     return new_sm3(b"".join(lines)).hexdigest()
 
 

@@ -16,7 +16,14 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from application.book import Book
-from application.log_checks import IntakeChecks, check_head, check_names, check_rulebook_chain, check_snapshots
+from application.log_checks import (
+    IntakeChecks,
+    check_erasures,
+    check_head,
+    check_names,
+    check_rulebook_chain,
+    check_snapshots,
+)
 from domain.digest import MerkleRoot, new_sm3
 from domain.events.base import Recorded
 from domain.events.registry import ACCOUNT_TOPICS
@@ -158,7 +165,7 @@ def replay(book: Book, until: int | None = None, progress: Callable[[int], None]
     result = replaying.result
     streams = book.journal.streams(ACCOUNT_TOPICS, replaying.until, personal=True)
     while batch := list(islice(streams, STREAMS_PER_BATCH)):
-        result.report(*check_names(book, batch), *check_snapshots(book, batch))
+        result.report(*check_names(book, batch), *check_erasures(book, batch), *check_snapshots(book, batch))
         for stream, recorded in batch:
             account, balances = replaying.by_reference(stream, recorded)
             replaying.add_balances(stream, balances)

@@ -16,7 +16,7 @@ from domain.audit.leaves import leaf_of, unpack
 from domain.audit.merkle import Subtree, grow, root_of
 from domain.errors import Corrupt
 from domain.events.base import Recorded
-from domain.events.registry import RULEBOOK_TOPICS, decode_facts, placed
+from domain.events.registry import RULEBOOK_TOPICS, decode_exact, placed
 
 PAGE = 5_000
 
@@ -67,7 +67,7 @@ def walk(log: AuditLog, head: TreeHead, began: Grown) -> Iterator[Grown]:
 def recorded_of(each: Logged) -> Recorded:
     """The facts of a stored event. Raises Corrupt with the place."""
     try:
-        facts = decode_facts(each.topic, unpack(each.state).facts)
+        facts = decode_exact(each.topic, unpack(each.state).facts)
     except Corrupt as error:
         raise placed(error, each.stream, each.version, each.position) from error
     return Recorded(each.stream, each.version, each.position, facts, None)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks import report, scale, scale_report, umadb_rival
+from benchmarks import auditing, report, scale, scale_report, umadb_rival
 from benchmarks.document import SECTIONS, document
 from benchmarks.machine import describe, processors
 from benchmarks.processes import ROOT, temporary_home
@@ -40,12 +40,15 @@ def main(argv: Sequence[str]) -> int:
     # A finally block must run when the process is asked to end: the server stops in one.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     generated: dict[str, str] = {}
-    if options.only != "scale":
+    if options.only in (None, "crediting"):
         generated["crediting"] = report.render(measure(sizes, options.folder))
         print(generated["crediting"])
-    if options.only != "crediting":
+    if options.only in (None, "scale"):
         generated["scale"] = scale_report.render(measure_scale(scale_sizes, options.folder))
         print(generated["scale"])
+    if options.only in (None, "auditing"):
+        generated["auditing"] = auditing.render(measure_auditing(sizes, options.folder, with_large=not options.quick))
+        print(generated["auditing"])
     output = options.output or (None if options.quick else _REPORT)
     if output is not None:
         former = output.read_text("utf-8") if output.exists() else ""
@@ -68,6 +71,14 @@ def measure(sizes: Sizes, folder: Path | None) -> Measured:
         prepare(bench)
         rounds = [one_round(bench, number) for number in range(1, sizes.rounds + 1)]
     return Measured(facts, rounds, memory, (sizes.rows, LARGE * sizes.rows), bench.remarks)
+
+
+def measure_auditing(sizes: Sizes, folder: Path | None, *, with_large: bool) -> auditing.Audited:
+    """Signing, exporting and verifying, in a temporary home below ``folder``."""
+    with temporary_home(folder) as home:
+        command = f"python -m benchmarks --only auditing --rounds {sizes.rounds} --rows {sizes.rows}"
+        facts = describe(home.conninfo, home.folder, command)
+        return auditing.measure(home, facts, sizes.rounds, sizes.rows, with_large=with_large)
 
 
 def measure_scale(sizes: scale.Sizes, folder: Path | None) -> Scale:

@@ -31,7 +31,7 @@ def initialize(home: str, conninfo: str) -> dict[str, Any]:
 
 def credit(home: str, conninfo: str, file: str) -> dict[str, Any]:
     """Import a behavior file: digest, parse, look up, decide, encode, commit, close the intake."""
-    with _ledger(home, conninfo) as ledger:
+    with ledger_of(home, conninfo) as ledger:
         after = ledger.book.journal.head().size
         with Stopwatch() as watch:
             source = behavior_file(Path(file))
@@ -43,7 +43,7 @@ def credit(home: str, conninfo: str, file: str) -> dict[str, Any]:
 
 def project(home: str, conninfo: str) -> dict[str, Any]:
     """Bring the views up to the head of the log."""
-    with _ledger(home, conninfo) as ledger:
+    with ledger_of(home, conninfo) as ledger:
         shown, head = ledger.views.advance(0), ledger.book.journal.head().size
         with Stopwatch() as watch:
             ledger.views.advance(head)
@@ -52,7 +52,7 @@ def project(home: str, conninfo: str) -> dict[str, Any]:
 
 def rebuild(home: str, conninfo: str) -> dict[str, Any]:
     """Build all views anew and swap them in."""
-    with _ledger(home, conninfo) as ledger:
+    with ledger_of(home, conninfo) as ledger:
         shown = ledger.views.advance(0)
         with Stopwatch() as watch:
             ledger.views.rebuild(VIEWS)
@@ -61,7 +61,7 @@ def rebuild(home: str, conninfo: str) -> dict[str, Any]:
 
 def replay(home: str, conninfo: str) -> dict[str, Any]:
     """Recompute everything with the reference kernel and compare."""
-    with _ledger(home, conninfo) as ledger, Stopwatch() as watch:
+    with ledger_of(home, conninfo) as ledger, Stopwatch() as watch:
         result = replay_book(ledger.book)
     return watch.answer(result.events, mismatches=result.mismatches)
 
@@ -71,6 +71,6 @@ def _settings(home: str, conninfo: str) -> Settings:
 
 
 @contextmanager
-def _ledger(home: str, conninfo: str) -> Iterator[Ledger]:
+def ledger_of(home: str, conninfo: str) -> Iterator[Ledger]:
     with open_ledger(_settings(home, conninfo)) as ledger:
         yield ledger

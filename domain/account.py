@@ -45,6 +45,13 @@ class Consent(NamedTuple):
         )
 
 
+class Asked(NamedTuple):
+    """An erasure that was asked for and not approved yet: version of the request, and who asked."""
+
+    version: int
+    by: str
+
+
 class _State(msgspec.Struct, array_like=True):
     version: int
     kind: str
@@ -53,12 +60,15 @@ class _State(msgspec.Struct, array_like=True):
     consents: list[Consent]
     uses: dict[str, tuple[int, list[tuple[int, str, int]]]]
     revised: dict[str, list[str]]
+    erasure: Asked | None
 
 
 class Account:
     """Head of an account's stream. ``version`` 0 means that it does not exist yet."""
 
-    __slots__ = ("consents", "id", "kind", "nothing_in_scope", "revised", "status", "uses", "version", "withdrawn")
+    __slots__ = (
+        "consents", "erasure", "id", "kind", "nothing_in_scope", "revised", "status", "uses", "version", "withdrawn"
+    )  # fmt: skip
 
     def __init__(self, account_id: UUID) -> None:
         self.id = account_id
@@ -69,6 +79,7 @@ class Account:
         self.consents: list[Consent] = []
         self.uses: dict[str, CapUse] = {}
         self.revised: dict[str, list[str]] = {}
+        self.erasure: Asked | None = None
         self.nothing_in_scope: set[str] = set()
         """Runs found to have no credit of this account in scope; an aid of this process, never stored."""
 
@@ -113,7 +124,9 @@ class Account:
             code: (use.since, [(day, str(mg), count) for day, mg, count in use.to_list()])
             for code, use in sorted(self.uses.items())
         }
-        state = _State(self.version, self.kind, self.status, self.withdrawn, self.consents, uses, self.revised)
+        state = _State(
+            self.version, self.kind, self.status, self.withdrawn, self.consents, uses, self.revised, self.erasure
+        )
         return msgspec.json.encode(state)
 
     @classmethod
@@ -123,6 +136,7 @@ class Account:
         account = cls(account_id)
         account.version, account.kind, account.status = stored.version, stored.kind, stored.status
         account.withdrawn, account.consents, account.revised = stored.withdrawn, stored.consents, stored.revised
+        account.erasure = stored.erasure
         for code, (since, days) in stored.uses.items():
             account.uses[code] = CapUse.from_list([(day, int(mg), count) for day, mg, count in days], since)
         return account
@@ -164,6 +178,12 @@ class Account:
     def _closed(self, event: events.AccountClosed) -> None:
         self.status = "closed"
 
+    def _asked(self, event: events.ErasureRequested) -> None:
+        self.erasure = Asked(self.version, event.by)
+
+    def _erased(self, event: events.PersonalDataErased) -> None:
+        self.status, self.consents, self.erasure = "erased", [], None
+
 
 def close_past(use: CapUse, day: int) -> None:
     """After a credit of ``day``: civil years that are over by then leave the cap use."""
@@ -184,6 +204,8 @@ _APPLY: dict[type[Event], Callable[[Account, Any], None]] = {
     events.AccountFrozen: Account._frozen,
     events.AccountUnfrozen: Account._unfrozen,
     events.AccountClosed: Account._closed,
+    events.ErasureRequested: Account._asked,
+    events.PersonalDataErased: Account._erased,
 }
 
 
@@ -196,29 +218,36 @@ def open_account(kind: str, account_ref: str) -> tuple[events.AccountOpened, eve
     return events.AccountOpened(kind=kind), events.AccountOpenedPersonal(account_ref=account_ref)
 
 
-def freeze(account: Account, by: str, reason: str) -> events.AccountFrozen:
-    """Raises Rejected ``account_frozen``, ``account_closed``."""
-    _refuse_closed(account)
+def freeze(account: Account, by: str, reason: str) -> tuple[events.AccountFrozen, events.ReasonPersonal]:
+    """Raises Rejected ``account_frozen``, ``account_closed``, ``account_erased``."""
+    refuse_ended(account)
     if account.status == "frozen":
         raise Rejected("account_frozen", "the account is frozen already", field="account", remedy="nothing to do")
-    return events.AccountFrozen(by=check_actor(by), reason=check_reason(reason))
+    return events.AccountFrozen(by=check_actor(by)), because(reason)
 
 
-def unfreeze(account: Account, by: str, reason: str) -> events.AccountUnfrozen:
-    """Raises Rejected ``account_not_frozen``, ``account_closed``."""
-    _refuse_closed(account)
+def unfreeze(account: Account, by: str, reason: str) -> tuple[events.AccountUnfrozen, events.ReasonPersonal]:
+    """Raises Rejected ``account_not_frozen``, ``account_closed``, ``account_erased``."""
+    refuse_ended(account)
     if account.status != "frozen":
         raise Rejected("account_not_frozen", "the account is open", field="account", remedy="nothing to do")
-    return events.AccountUnfrozen(by=check_actor(by), reason=check_reason(reason))
+    return events.AccountUnfrozen(by=check_actor(by)), because(reason)
 
 
-def close(account: Account, by: str, reason: str) -> events.AccountClosed:
-    """Raises Rejected ``account_closed``."""
-    _refuse_closed(account)
-    return events.AccountClosed(by=check_actor(by), reason=check_reason(reason))
+def close(account: Account, by: str, reason: str) -> tuple[events.AccountClosed, events.ReasonPersonal]:
+    """Raises Rejected ``account_closed``, ``account_erased``."""
+    refuse_ended(account)
+    return events.AccountClosed(by=check_actor(by)), because(reason)
 
 
-def withdraw_consent(account: Account, consent: int, by: str, reason: str) -> events.ConsentWithdrawn:
+def because(reason: str) -> events.ReasonPersonal:
+    """A reason as it is recorded. Raises Rejected ``reason_malformed``."""
+    return events.ReasonPersonal(reason=check_reason(reason))
+
+
+def withdraw_consent(
+    account: Account, consent: int, by: str, reason: str
+) -> tuple[events.ConsentWithdrawn, events.ConsentWithdrawnPersonal]:
     """Raises Rejected ``consent_unknown``."""
     if consent not in {c.version for c in account.consents}:
         raise Rejected(
@@ -227,10 +256,24 @@ def withdraw_consent(account: Account, consent: int, by: str, reason: str) -> ev
             field="consent",
             remedy="`account show` lists the active consents",
         )
-    return events.ConsentWithdrawn(consent=consent, by=check_actor(by), reason=check_reason(reason))
+    personal = events.ConsentWithdrawnPersonal(by=check_actor(by), reason=check_reason(reason))
+    return events.ConsentWithdrawn(consent=consent), personal
 
 
-def _refuse_closed(account: Account) -> None:
+def refuse_erased(account: Account) -> None:
+    """Raises Rejected ``account_erased``."""
+    if account.status == "erased":
+        raise Rejected(
+            "account_erased",
+            "the personal data of this account were erased",
+            field="account",
+            remedy="nothing more is recorded of it; a person who comes back gets a new account",
+        )
+
+
+def refuse_ended(account: Account) -> None:
+    """Raises Rejected ``account_closed``, ``account_erased``."""
+    refuse_erased(account)
     if account.status == "closed":
         raise Rejected(
             "account_closed", "the account is closed", field="account", remedy="a closed account stays closed"

@@ -1,4 +1,4 @@
-"""Who does something, and why: names and reasons that are recorded for ever.
+"""Who does something, and why: names, which are recorded for ever, and reasons, which are personal parts.
 
 Keeps: both are printable text of bounded length; two-person acts are done by two.
 """

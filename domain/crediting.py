@@ -57,7 +57,10 @@ class Credited(msgspec.Struct, frozen=True, gc=False):
 
 
 class Duplicate(NamedTuple):
-    """The reference was taken by equal content; ``first`` is what it became then (None within this batch)."""
+    """The reference was taken by equal content, or by what is erased by now.
+
+    ``first`` is what it became then; None within this batch, and where it is erased.
+    """
 
     first: Known | None
 
@@ -72,6 +75,9 @@ STATE_CODES = frozenset(
     }
 )
 """Refusals that rest on an account's head; only given on a head that was just read."""
+
+_STANDING = {"frozen": "account_frozen", "closed": "account_closed", "erased": "account_unknown"}
+"""Status -> refusal. Nobody can ask for an erased account by its reference, so nobody is told that there was one."""
 
 
 class Intake(NamedTuple):
@@ -179,10 +185,8 @@ class Batch:
         if account is None:
             if not self.intake.opens_accounts:
                 return refuse_row(row, "account_unknown")
-        elif account.status == "frozen":
-            return refuse_row(row, "account_frozen")
-        elif account.status == "closed":
-            return refuse_row(row, "account_closed")
+        elif account.status != "open":
+            return refuse_row(row, _STANDING[account.status])
         if consent is None and not self._may_assert(account, row):
             return refuse_row(row, "no_consent")
         if value.decision is None:
@@ -253,7 +257,10 @@ class Batch:
             return Credited(first.account, first.version, integer_of(first.facts.credited_mg))
         account = self.accounts.get(row.account_key)
         same_account = account is not None and account.id == first.account
-        if first.personal is None or (same_account and _same_content(row.behavior, first)):
+        if first.personal is None:
+            # Erased: what it was is nobody's to know any more, nor to be compared with.
+            return Duplicate(None)
+        if same_account and _same_content(row.behavior, first.facts, first.personal.occurred_at):
             return Duplicate(first)
         return refuse_row(row.behavior, "conflicting_duplicate")
 
@@ -268,12 +275,10 @@ class Batch:
         return refuse_row(row.behavior, "conflicting_duplicate")
 
 
-def _same_content(row: Behavior, first: Known) -> bool:
+def _same_content(row: Behavior, facts: events.BehaviorCredited, occurred_at: str) -> bool:
     """Equal behavior, instant, normalized decimal, unit and region (DESIGN 3, Idempotency)."""
-    facts, personal = first.facts, first.personal
     return (
-        personal is not None
-        and row.instant_us == instant_of(personal.occurred_at)
+        row.instant_us == instant_of(occurred_at)
         and row.behavior == facts.behavior
         and row.unit == facts.unit
         and row.region == facts.region

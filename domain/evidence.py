@@ -24,10 +24,11 @@ ELSEWHERE: Final = "elsewhere"
 DESTROYED: Final = "destroyed"
 
 RETENTION_YEARS: Final = 5
-"""Originals and ledgers of carbon trading are kept for five years at least (State Council order 775, article 11)."""
+"""Originals and ledgers of carbon trading are kept for five years at least (State Council order 775, article 11).
 
-CIVIL_OFFSET_MINUTES: Final = 480
-"""Retention is counted in civil days of China, +08:00."""
+Where the book's own retention period (``domain.erasure``) is longer, it counts: personal data of one kind are not kept
+for one time in the log and for another beside it.
+"""
 
 
 @dataclass(slots=True)
@@ -104,11 +105,11 @@ def evidence_of(streams: Iterable[tuple[UUID, Sequence[Recorded]]]) -> dict[str,
     return found
 
 
-def first_day(last_day: int) -> int:
+def first_day(last_day: int, retention_days: int) -> int:
     """The first civil day on which evidence may be destroyed whose last intake ended on ``last_day``.
 
     Counted as the Civil Code does (articles 201 and 202): the day it begins does not count, it ends with the same date
-    of the fifth year, and where that has no such date with the last of the month.
+    of the fifth year, and where that has no such date with the last of the month. ``retention_days``: of the book.
     """
     day = date.fromordinal(last_day)
     year = day.year + RETENTION_YEARS
@@ -118,11 +119,16 @@ def first_day(last_day: int) -> int:
         end = day.replace(year=year)
     except ValueError:
         end = day.replace(year=year, day=day.day - 1)
-    return end.toordinal() + 1
+    return min(max(end.toordinal(), last_day + retention_days) + 1, AFTER_LAST_DAY)
 
 
 def due(
-    evidence: Iterable[Evidence], stored: Collection[str], before: int, today: int, day_of: Callable[[int], int]
+    evidence: Iterable[Evidence],
+    stored: Collection[str],
+    before: int,
+    today: int,
+    day_of: Callable[[int], int],
+    retention_days: int,
 ) -> list[Evidence]:
     """What is to be destroyed: the last intake ended before the civil day ``before``, and the store has it or should.
 
@@ -134,12 +140,12 @@ def due(
         for each in evidence
         if not each.is_destroyed and (each.is_expected or each.digest in stored) and day_of(each.last) < before
     ]
-    retained = [day for day in (day_of(each.last) for each in candidates) if first_day(day) > today]
+    retained = [day for day in (day_of(each.last) for each in candidates) if first_day(day, retention_days) > today]
     if retained:
         raise Rejected(
             "evidence_retained",
             f"{len(retained)} of {len(candidates)} files must be kept: all of them may be destroyed from "
-            f"{_day_text(first_day(max(retained)))} on",
+            f"{name_of(first_day(max(retained), retention_days))} on",
             field="before",
             remedy=f"what may be destroyed today is all before {day_text(min(retained))}",
         )
@@ -166,5 +172,6 @@ def _received(position: int, event: IntakeOpened) -> Received:
     )
 
 
-def _day_text(day: int) -> str:
+def name_of(day: int) -> str:
+    """A first day as it is told; never, where it lies after the calendar."""
     return "never" if day == AFTER_LAST_DAY else day_text(day)

@@ -18,7 +18,10 @@ from domain.values import day_number, integer_of
 
 
 class Valuation(NamedTuple):
-    """What a credit is worth from log position ``position`` on. ``by``: decision or revision id, or ``reversal``."""
+    """What a credit is worth from log position ``position`` on. ``by``: decision or revision id, or ``reversal``.
+
+    ``reason``: why it could not be valued, or was reversed; "" where the latter is erased or was not asked for.
+    """
 
     position: int
     by: str
@@ -125,7 +128,8 @@ class AccountHistory:
         credit = self.credits[each.event.credit]
         credit.reversed_at = each.position
         last = credit.valuations[-1]
-        credit.valuations.append(Valuation(each.position, "reversal", last.methodology, None, 0, each.event.reason))
+        reason = "" if each.personal is None else each.personal.reason
+        credit.valuations.append(Valuation(each.position, "reversal", last.methodology, None, 0, reason))
 
     def _revised(self, each: Recorded) -> None:
         event: events.FactorRevised = each.event

@@ -17,6 +17,7 @@ import msgspec
 
 from domain import factors
 from domain.account import Account
+from domain.actors import same_actor
 from domain.digest import sm3_hex
 from domain.errors import Corrupt
 from domain.events import account as events
@@ -88,6 +89,17 @@ class AccountReplay:
         self.mismatches.append(Mismatch(each.stream, each.version, each.position, what, str(booked), str(recomputed)))
 
     def _plain(self, each: Recorded) -> Recorded:
+        self._expect_not_erased(each)
+        return each
+
+    def _erased(self, each: Recorded) -> Recorded:
+        self._expect_not_erased(each)
+        facts: events.PersonalDataErased = each.event
+        asked = self._account.erasure
+        if asked is None or asked.version != facts.request:
+            self._report(each, "erasure", f"request {facts.request}", "no open request of that version")
+        elif same_actor(facts.by, asked.by):
+            self._report(each, "erasure", f"approved by {facts.by}", "somebody else than who asked")
         return each
 
     def _credited(self, each: Recorded) -> Recorded:
@@ -123,6 +135,7 @@ class AccountReplay:
 
     def _reversed(self, each: Recorded) -> Recorded:
         facts: events.BehaviorReversed = each.event
+        self._expect_not_erased(each)
         self._expect_no_pending_run(each)
         target = self._history.credits[facts.credit]
         expected = {
@@ -214,6 +227,10 @@ class AccountReplay:
                 # Credits to come are positioned after the approval: nothing can come into scope any more.
                 self._account.nothing_in_scope.add(run.id)
 
+    def _expect_not_erased(self, each: Recorded) -> None:
+        if self._account.status == "erased":
+            self._report(each, "account", type(each.event).__name__, "nothing but revisions once it is erased")
+
     def _expect_completed_runs(self) -> None:
         for run, scope in self._runs:
             done = run.completed_position <= self._until
@@ -275,4 +292,6 @@ _CHECKS: dict[type[Any], Callable[[AccountReplay, Recorded], Recorded]] = {
     events.AccountFrozen: AccountReplay._plain,
     events.AccountUnfrozen: AccountReplay._plain,
     events.AccountClosed: AccountReplay._plain,
+    events.ErasureRequested: AccountReplay._plain,
+    events.PersonalDataErased: AccountReplay._erased,
 }

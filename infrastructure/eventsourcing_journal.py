@@ -16,18 +16,19 @@ from uuid import UUID
 
 from eventsourcing.persistence import JSONTranscoder, Mapper, StoredEvent
 from eventsourcing.postgres import PostgresDatastore
-from psycopg import OperationalError, ServerCursor
+from psycopg import DataError, OperationalError, ServerCursor
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import tuple_row
 
-from application.ports.journal import Append, Appended, Head
+from application.ports.journal import Append, Appended, Head, StreamMoved
 from domain.account import Account
 from domain.audit.leaves import FACTS_FROM
 from domain.crediting import Known
-from domain.events.base import Recorded
+from domain.errors import Corrupt
+from domain.events.base import NewEvent, Recorded
 from domain.events.registry import ACCOUNT_TOPICS
 from infrastructure.gm.sm4 import SM4Key
-from infrastructure.postgres.account_keys import AccountKeys, rewrap
+from infrastructure.postgres.account_keys import AccountKeys, KeyMissing, rewrap
 from infrastructure.postgres.connecting import connection, session
 from infrastructure.postgres.recorder import Clock, JournalRecorder
 from infrastructure.stored_events import StoredEvents
@@ -159,16 +160,25 @@ class EventsourcingJournal:
     def append(self, batch: Append) -> Appended:
         if not batch.events:
             raise ValueError("an append without events")
-        rows, account_keys = self.stored.rows(batch.events)
-        return self.recorder.append(
+        try:
+            rows, account_keys = self.stored.rows(batch.events)
+        except KeyMissing as error:
+            if self._moved(batch.events):
+                raise StreamMoved(f"{error.field} was erased meanwhile") from error
+            raise
+        appended = self.recorder.append(
             rows,
             rulebook_seen=batch.rulebook_seen,
             refs=batch.refs,
             openings=batch.openings,
             account_keys=account_keys,
+            erasures=batch.erasures,
             snapshots=[(account, version, SNAPSHOT_TOPIC, state) for account, version, state in batch.snapshots],
             moves_rulebook=batch.moves_rulebook,
         )
+        if batch.erasures:
+            self.stored.keys.forget()
+        return appended
 
     def exclusive(self) -> AbstractContextManager[Head]:
         return self.recorder.exclusive()
@@ -190,7 +200,16 @@ class EventsourcingJournal:
     def rulebook_events(self, after: int, upto: int) -> list[Recorded]:
         if upto <= after:
             return []
-        return self.stored.recorded(self._fetch(_RULEBOOK, {"after": after, "upto": upto}), personal=False)
+        try:
+            rows = self._fetch(_RULEBOOK, {"after": after, "upto": upto})
+        except DataError as error:
+            raise Corrupt(
+                "undecodable_event",
+                "the facts of a rulebook event are no JSON: the chain cannot be followed",
+                field=f"rulebook positions {after + 1} to {upto}",
+                remedy="restore the rulebook events from a backup",
+            ) from error
+        return self.stored.recorded(rows, personal=False)
 
     def accounts(self, ids: Sequence[UUID]) -> dict[UUID, Account]:
         if not ids:
@@ -209,6 +228,13 @@ class EventsourcingJournal:
             "SELECT uuid_send(account_key), account_id FROM journal.account_refs WHERE account_key = ANY(%s::uuid[])"
         )
         return dict(self._fetch(query, ([key.hex() for key in keys],)))
+
+    def named(self, ids: Sequence[UUID]) -> set[UUID]:
+        query = "SELECT account_id FROM journal.account_refs WHERE account_id = ANY(%s)"
+        return {row[0] for row in self._fetch(query, (list(ids),))}
+
+    def key_epoch(self) -> int:
+        return int(self._fetch("SELECT key_epoch FROM journal.log_head", ())[0][0])
 
     def find_refs(self, refs: Sequence[bytes]) -> dict[bytes, Known]:
         rows = self._fetch(_REFS, ([ref.hex() for ref in refs],))
@@ -295,6 +321,15 @@ class EventsourcingJournal:
             ORDER BY last_position LIMIT 1) AS c
         """
         return dict(self._fetch(query, (list(positions),)))
+
+    def _moved(self, events: Sequence[NewEvent]) -> bool:
+        """Whether one of the streams has gone on since the events were decided."""
+        query = """
+        SELECT EXISTS (SELECT FROM unnest(%s::uuid[], %s::bigint[]) AS n(stream, version) JOIN journal.ledger_events
+            ON originator_id = n.stream AND originator_version = n.version)
+        """
+        parts = ([each.stream for each in events], [each.version for each in events])
+        return bool(self._fetch(query, parts)[0][0])
 
     def _fetch(self, query: str, params: Any) -> list[Any]:
         with connection(self.datastore) as conn, conn.cursor(row_factory=tuple_row, binary=True) as cursor:

@@ -71,6 +71,7 @@ class MemoryJournal:
         self._refs: dict[bytes, int] = {}
         self._account_keys: dict[bytes, UUID] = {}
         self._account_ids: set[UUID] = set()
+        self._erased: set[UUID] = set()
         self._snapshots: dict[UUID, tuple[int, bytes]] = {}
         self._commit_positions: list[int] = []
         self._commit_instants: list[int] = []
@@ -142,6 +143,13 @@ class MemoryJournal:
     def find_accounts(self, keys: Sequence[bytes]) -> dict[bytes, UUID]:
         with self._visible:
             return {key: self._account_keys[key] for key in keys if key in self._account_keys}
+
+    def named(self, ids: Sequence[UUID]) -> set[UUID]:
+        with self._visible:
+            return set(ids) & set(self._account_keys.values())
+
+    def key_epoch(self) -> int:
+        return 1
 
     def find_refs(self, refs: Sequence[bytes]) -> dict[bytes, Known]:
         with self._visible:
@@ -219,7 +227,7 @@ class MemoryJournal:
     def _recorded(self, position: int, personal: bool = False) -> Recorded:
         row = self._rows[position - 1]
         found = recorded(row.stream, row.version, position, row.topic, row.state)
-        return found if personal else found._replace(personal=None)
+        return found if personal and row.stream not in self._erased else found._replace(personal=None)
 
     def _stage(self, rows: list[_Row], batch: Append) -> _Staged:
         """Check an append against the log; changes nothing."""
@@ -238,6 +246,8 @@ class MemoryJournal:
             if version != last + 1:
                 raise Corrupt("version_skipped", f"version {version} after {last}", field=str(stream))
             versions[stream] = version
+        if any(event.personal is not None and event.stream in self._erased for event in batch.events):
+            raise Corrupt("account_key_missing", "the account has no key: it was erased")
         size = head.size + len(rows)
         rulebook_position = size if batch.moves_rulebook else head.rulebook_position
         return _Staged(rows, batch, Head(size, rulebook_position, max(self.clock(), head.recorded_us + 1)))
@@ -260,6 +270,8 @@ class MemoryJournal:
             self._refs.update((ref, first + index) for ref, index in batch.refs)
             self._account_keys.update(batch.openings)
             self._account_ids.update(account_id for _, account_id in batch.openings)
+            self._erased.update(batch.erasures)
+            self._account_keys = {key: i for key, i in self._account_keys.items() if i not in self._erased}
             self._snapshots.update(snapshots)
             self._commit_positions.append(head.size)
             self._commit_instants.append(head.recorded_us)

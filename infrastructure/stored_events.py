@@ -19,7 +19,7 @@ from domain.events.account import AccountOpened
 from domain.events.base import Event, NewEvent, Personal, Recorded
 from domain.events.registry import decode_facts, decode_personal, encode_part, placed
 from infrastructure.gm.sm4 import SM4Key, aad_of, open_sealed, seal
-from infrastructure.postgres.account_keys import AccountKeys, NewKey
+from infrastructure.postgres.account_keys import AccountKeys, KeyMissing, NewKey
 
 _AAD: Final = b"carbon-ledger/personal/1"
 
@@ -43,7 +43,7 @@ class StoredEvents:
         return self.rows_of([_parts(each) for each in events], opened)
 
     def rows_of(self, parts: Sequence[Parts], opened: Set[UUID]) -> tuple[list[StateRow], list[NewKey]]:
-        """The same for events whose parts are bytes already. Raises Corrupt ``account_key_missing``."""
+        """The same for events whose parts are bytes already. Raises KeyMissing."""
         made, new = self.keys.make(opened) if opened else ({}, [])
         others = {part[0] for part in parts if part[4] is not None} - opened
         keys = {**self.keys.of(others), **made} if others else made
@@ -105,8 +105,8 @@ class StoredEvents:
         return aad_of(_AAD, self._book, stream.bytes, version.to_bytes(8, "big"), topic.encode())
 
 
-def _key_missing(stream: UUID, version: int) -> Corrupt:
-    return Corrupt(
+def _key_missing(stream: UUID, version: int) -> KeyMissing:
+    return KeyMissing(
         "account_key_missing",
         "the account has no key: it was erased, or the table of keys was changed",
         field=f"{stream}@{version}",

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from application import evidence, initializing, signing_keys
 from application.book import Book
@@ -130,6 +130,13 @@ class Ledger:
         return partial(SparkEngine, self.archive)
 
 
+class Initialized(NamedTuple):
+    """What was made, or was there."""
+
+    server_version: str
+    retention_days: int
+
+
 @contextmanager
 def open_ledger(settings: Settings) -> Iterator[Ledger]:
     """The ledger of a home that was initialized. Raises Unavailable with a remedy for everything that is missing."""
@@ -150,8 +157,14 @@ def open_ledger(settings: Settings) -> Iterator[Ledger]:
         yield Ledger(book, PostgresViews(journal.datastore, journal), server_version, clock, settings.home, keys, kept)
 
 
-def initialize(settings: Settings, *, with_catalogue: bool = True, simulated_start_us: int | None = None) -> str:
-    """Make the home, the database, the keys, the genesis event and the catalogue; returns the server version.
+def initialize(
+    settings: Settings,
+    *,
+    with_catalogue: bool = True,
+    simulated_start_us: int | None = None,
+    retention_days: int | None = None,
+) -> Initialized:
+    """Make the home, the database, the keys, the genesis event and the catalogue.
 
     ``simulated_start_us``: the book tells its times, beginning with this instant (microseconds since 1970).
 
@@ -164,11 +177,14 @@ def initialize(settings: Settings, *, with_catalogue: bool = True, simulated_sta
         book = Book(journal, keys.pepper())
         if simulated_start_us is not None:
             _simulate(journal).tell(simulated_start_us)
-        initializing.open_book(book, clock="system" if simulated_start_us is None else "simulated")
+        clock = "system" if simulated_start_us is None else "simulated"
+        initializing.open_book(book, clock=clock, retention_days=retention_days)
         signing_keys.register_first(book, keys.next_signer(set()), PyxVerifier(), "init")
         if with_catalogue:
             initializing.load_catalogue(book, catalogue.documents())
-    return server_version
+        genesis = book.rulebook().genesis
+        assert genesis is not None
+        return Initialized(server_version, genesis.retention_days)
 
 
 def verifier() -> Verifier:

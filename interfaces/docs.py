@@ -150,10 +150,10 @@ def events_page() -> str:
 _EVENTS_INTRODUCTION = """\
 The permanent record: what the log may hold. A topic, once released, never changes its shape; a new shape is a new
 topic with the next `.vN`, and old ones are lifted when they are read. Facts are pseudonymous and stand in clear;
-whatever tells who, when exactly or where is the personal part, which is sealed under a key of the account alone:
-destroying that key erases it and touches no number. Masses and quantities are integers as decimal text, of any size.
-How both parts are stored, to the byte, and what a proof commits to: [spec/canonical-event.md](spec/canonical-event.md).
-Fields are stored in the order of the tables below."""
+whatever tells who, when exactly or where, and all free text about a person, is the personal part. It is sealed under a
+key of the account alone: destroying that key erases it and touches no number ([erasure.md](erasure.md)). Masses and
+quantities are integers as decimal text, of any size. How both parts are stored, and what a proof commits to:
+[spec/canonical-event.md](spec/canonical-event.md). Fields are stored in the order of the tables below."""
 
 
 def _example() -> str:

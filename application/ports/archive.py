@@ -23,13 +23,15 @@ IRREGULAR: Final = 0
 OPENED: Final = 1
 CONSENTED: Final = 2
 CONSENT_WITHDRAWN: Final = 3
-FROZEN: Final = 4
-UNFROZEN: Final = 5
-CLOSED: Final = 6
-REVISED: Final = 7
-CREDITED: Final = 8
-REVERSED: Final = 9
-LINE: Final = 10
+ERASURE_REQUESTED: Final = 4
+FROZEN: Final = 5
+UNFROZEN: Final = 6
+CLOSED: Final = 7
+ERASED: Final = 8
+REVISED: Final = 9
+CREDITED: Final = 10
+REVERSED: Final = 11
+LINE: Final = 12
 
 NONE: Final = -(2**63)
 """Stands for "no value" in an integer column: a computed mass that does not exist, an open end of a validity."""

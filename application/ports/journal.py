@@ -32,7 +32,8 @@ class Append(NamedTuple):
     ``rulebook_seen``: rulebook position the decisions rest on. ``refs``: reference key and index of its credit in
     ``events``.
     ``openings``: account key and account id. ``snapshots``: account id, version and ``Account.snapshot()``.
-    ``moves_rulebook``: the (single) event is a rulebook event.
+    ``moves_rulebook``: the (single) event is a rulebook event. ``erasures``: accounts whose look-up by reference and
+    whose key are destroyed with it; their personal parts read as None from then on.
     """
 
     events: Sequence[NewEvent]
@@ -41,6 +42,7 @@ class Append(NamedTuple):
     openings: Sequence[tuple[bytes, UUID]] = ()
     snapshots: Sequence[tuple[UUID, int, bytes]] = ()
     moves_rulebook: bool = False
+    erasures: Sequence[UUID] = ()
 
 
 class Appended(NamedTuple):
@@ -98,6 +100,13 @@ class Journal(Protocol):
 
     def find_accounts(self, keys: Sequence[bytes]) -> dict[bytes, UUID]:
         """Account ids by account key; unknown keys are left out."""
+
+    def named(self, ids: Sequence[UUID]) -> set[UUID]:
+        """Those of the accounts that some account key leads to."""
+
+    def key_epoch(self) -> int:
+        """The epoch under whose key-encryption key the keys of accounts are wrapped; does not move while the journal is
+        held."""
 
     def find_refs(self, refs: Sequence[bytes]) -> dict[bytes, Known]:
         """What taken references were recorded as; free ones are left out."""

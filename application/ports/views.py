@@ -62,4 +62,7 @@ class Views(Protocol):
         """
 
     def check(self, progress: Callable[[int], None] | None = None) -> list[ViewCheck]:
-        """Build all views anew and compare them with the live ones, row by row, at one position."""
+        """Build all views anew and compare them with the live ones, row by row, at one position.
+
+        ``progress`` is listed too when its position is beyond the log.
+        """

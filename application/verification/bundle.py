@@ -9,7 +9,6 @@ The steps are those of ``docs/spec/bundle.md``.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from application.verification.bundle_reader import BundleReader, malformed
+from application.verification.bundle_reader import BundleReader, parse_about
 from application.verification.disk_sort import DiskSort
 from application.verification.findings import Findings, Step
 from application.verification.notes import Attested, Trusted, attested
@@ -33,13 +32,19 @@ from domain.audit.bundle import (
     INTAKES,
     KEYS,
     MAP,
+    PERSONAL,
     RULEBOOK,
     SAMPLES,
+    SAMPLES_DRAWN,
+    SIGNATURE,
     TREE,
     EventLine,
+    about_text,
+    draw,
     parse_event,
     parse_part,
     parse_subtree,
+    sample_line,
 )
 from domain.audit.checkpoint import Checkpoint
 from domain.audit.merkle import Folding, Subtree
@@ -50,14 +55,14 @@ from domain.errors import LedgerError, Rejected
 from domain.events.account import BehaviorCredited, ConsentGranted
 from domain.events.base import Recorded
 from domain.events.intake import IntakeOpened
-from domain.events.registry import ACCOUNT_TOPICS, INTAKE_TOPICS, RULEBOOK_TOPICS, TOPICS, decode_facts
+from domain.events.registry import ACCOUNT_TOPICS, INTAKE_TOPICS, RULEBOOK_TOPICS, TOPICS, decode_exact
 from domain.replay import AccountReplay, approved_runs, check_rulebook
 from domain.revision import Impact, lines_entry
 from domain.rulebook import Rulebook
 from domain.signing_keys import SIGNING_KEYS, Verify, key_at, signing_keys
 
-SAMPLES_DRAWN = 25
 Progress = Callable[[str, int], None]
+Der = Callable[[bytes], bytes]
 _EVENT_RECORD = 8 + 32
 _ENTRY_RECORD = 32 + 32
 _CLAIM_RECORD = 32 + 1 + 16 + 8
@@ -82,13 +87,16 @@ class Verified:
     balances: dict[str, int] = field(default_factory=dict)
 
 
-def verify_bundle(path: Path, trusted: Trusted, verify: Verify, progress: Progress | None = None) -> Verified:
-    """Check a bundle with the keys that the auditor brought along. Only temporary files are written."""
+def verify_bundle(path: Path, trusted: Trusted, verify: Verify, der: Der, progress: Progress | None = None) -> Verified:
+    """Check a bundle with the keys that the auditor brought along. Only temporary files are written.
+
+    ``der``: a signature of 64 bytes as openssl reads it.
+    """
     result = Verified(Findings())
     with ExitStack() as stack, result.findings.step("file") as step:
         reader = stack.enter_context(BundleReader(path))
         step.checked = len(reader.names)
-        _Verification(reader, trusted, verify, result, stack, progress or (lambda *_: None)).run()
+        _Verification(reader, trusted, verify, der, result, stack, progress or (lambda *_: None)).run()
     return result
 
 
@@ -98,12 +106,13 @@ class _Verification:
         reader: BundleReader,
         trusted: Trusted,
         verify: Verify,
+        der: Der,
         result: Verified,
         stack: ExitStack,
         progress: Progress,
     ) -> None:
         self._reader, self._trusted, self._verify, self._result = reader, trusted, verify, result
-        self._tell = progress
+        self._tell, self._der = progress, der
         self._findings = result.findings
         self._leaves = stack.enter_context(DiskSort(_EVENT_RECORD))
         self._entries = stack.enter_context(DiskSort(_ENTRY_RECORD))
@@ -111,6 +120,7 @@ class _Verification:
         self._about: dict[str, Any] = {}
         self._book = b""
         self._rulebook = Rulebook()
+        self._streams_of_accounts = 0
         self._drawn: list[tuple[bytes, bytes, int]] = []
 
     def run(self) -> None:
@@ -142,14 +152,19 @@ class _Verification:
             self._check_dossiers(step)
         with self._findings.step("samples") as step:
             self._check_samples(step)
+        with self._findings.step("about") as step:
+            self._check_about(step, checkpoint)
 
     def _check_checkpoint(self, step: Step) -> None:
         note = self._reader.small(CHECKPOINT)
         found = attested(note, self._trusted, self._verify)
-        if self._reader.small(BODY) != parse_note(note)[0]:
+        body, signatures = parse_note(note)
+        if self._reader.small(BODY) != body:
             self._findings.add(step, "body_differs", BODY, "not the text of the checkpoint")
+        if self._reader.small(SIGNATURE) not in [self._der(each.signature) for each in signatures]:
+            self._findings.add(step, "signature_differs", SIGNATURE, "not a signature of the checkpoint")
         self._book = book_of(found.checkpoint.origin)
-        self._about = _about(self._reader.small(ABOUT))
+        self._about = parse_about(self._reader.small(ABOUT))
         if found.checkpoint.map_position != found.checkpoint.size:
             raise Rejected("map_missing", "the checkpoint has no map of its own size", field=CHECKPOINT)
         self._result.attested = found
@@ -206,6 +221,7 @@ class _Verification:
             for wrong in account.mismatches:
                 text = f"{wrong.what}: booked {wrong.booked}, recomputed {wrong.recomputed}"
                 self._findings.add(step, "mismatch", f"{stream}@{wrong.version} position {wrong.position}", text)
+            self._streams_of_accounts += 1
             self._state(stream, events, balances)
             self._claim_all(events)
             for revised in account.revised:
@@ -281,6 +297,23 @@ class _Verification:
         if list(self._reader.lines(SAMPLES)) != expected:
             raise _refused("samples_differ", SAMPLES, "other samples than the seed draws from the credits shown")
 
+    def _check_about(self, step: Step, checkpoint: Checkpoint) -> None:
+        """What the bundle says of itself is so."""
+        result, seed = self._result, self._about.get("sample_seed")
+        true: dict[str, object] = {
+            "format": FORMAT,
+            "origin": checkpoint.origin,
+            "size": checkpoint.size,
+            "accounts": self._streams_of_accounts,
+            "events": result.events,
+            "all_accounts": result.complete,
+            "redacted": PERSONAL not in self._reader.names,
+            "sample_seed": seed if isinstance(seed, str) else "",
+        }
+        step.checked = len(true)
+        if self._about != true or self._reader.small(ABOUT) != about_text(true):
+            raise _refused("about_differs", ABOUT, "the bundle says of itself what is not so")
+
     def _claim_all(self, events: list[Recorded]) -> None:
         seed = self._about.get("sample_seed") or ""
         for each in events:
@@ -340,35 +373,9 @@ class _Verification:
                 self._findings.add(step, error.code, f"{member} line {number}", error.message)
 
 
-def draw(seed: str, stream: UUID, version: int) -> bytes:
-    """What decides whether a credit is a sample: the least of these are."""
-    return new_sm3(seed.encode() + b"\0" + stream.bytes + version.to_bytes(8, "big")).digest()
-
-
-def sample_line(drawn: bytes, stream: bytes, version: int) -> bytes:
-    """The line of a sample."""
-    return b'{"stream":"%b","version":%d,"drawn":"%b"}' % (
-        str(UUID(bytes=stream)).encode(),
-        version,
-        drawn.hex().encode(),
-    )
-
-
 def _recorded(event: EventLine) -> Recorded:
-    facts = decode_facts(event.topic, event.facts)
+    facts = decode_exact(event.topic, event.facts)
     return Recorded(UUID(bytes=event.stream), event.version, event.position, facts, None)
-
-
-def _about(content: bytes) -> dict[str, Any]:
-    try:
-        about = json.loads(content.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise malformed(f"{ABOUT} is not JSON: {error}") from error
-    if not isinstance(about, dict) or about.get("format") != FORMAT:
-        raise malformed(f"{ABOUT} does not say that the format is {FORMAT}")
-    if not isinstance(about.get("sample_seed", ""), str):
-        raise malformed("a sample seed is text")
-    return about
 
 
 def _merged(left: Iterator[Any], right: Iterator[Any], key: Callable[[Any], Any]) -> Iterator[Any]:

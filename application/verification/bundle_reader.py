@@ -6,14 +6,15 @@ has a greatest length; memory does not grow with the file.
 
 from __future__ import annotations
 
+import json
 import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from domain.audit.bundle import DOSSIER, MAX_LINE_BYTES, OPTIONAL, REQUIRED
+from domain.audit.bundle import ABOUT, DOSSIER, FORMAT, MAX_LINE_BYTES, OPTIONAL, REQUIRED
 from domain.errors import Rejected
 
 MAX_MEMBERS = 10_000
@@ -104,6 +105,19 @@ class BundleReader:
         missing = [name for name in REQUIRED if name not in names]
         if missing:
             raise malformed(f"{', '.join(missing)} is missing")
+
+
+def parse_about(content: bytes) -> dict[str, Any]:
+    """What the bundle says of itself. Raises Rejected ``bundle_malformed``."""
+    try:
+        about = json.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise malformed(f"{ABOUT} is not JSON: {error}") from error
+    if not isinstance(about, dict) or about.get("format") != FORMAT:
+        raise malformed(f"{ABOUT} does not say that the format is {FORMAT}")
+    if not isinstance(about.get("sample_seed", ""), str):
+        raise malformed("a sample seed is text")
+    return about
 
 
 def malformed(message: str) -> Rejected:

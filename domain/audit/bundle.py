@@ -8,6 +8,7 @@ The file is specified in ``docs/spec/bundle.md``.
 
 from __future__ import annotations
 
+import json
 import re
 from typing import NamedTuple
 from uuid import UUID
@@ -15,6 +16,7 @@ from uuid import UUID
 from domain.audit.book_map import MapPart
 from domain.audit.leaves import facts_hash, header, leaf, sealed_hash, unpack
 from domain.audit.merkle import Subtree
+from domain.digest import new_sm3
 from domain.errors import Rejected
 
 FORMAT = "carbon-ledger/bundle/1"
@@ -26,6 +28,7 @@ REQUIRED = (ABOUT, CHECKPOINT, BODY, SIGNATURE, KEYS, RULEBOOK, INTAKES, ACCOUNT
 OPTIONAL = (PERSONAL, REPORT, VERIFIER)
 DOSSIER = re.compile(r"methodologies/[A-Z0-9][A-Z0-9-]{0,63}@[1-9][0-9]{0,8}\.json")
 MAX_LINE_BYTES = 32 * 1024 * 1024
+SAMPLES_DRAWN = 25
 
 _NUMBER = rb"(0|[1-9][0-9]{0,18})"
 _EVENT = re.compile(
@@ -116,6 +119,25 @@ def parse_part(line: bytes) -> MapPart:
     if found is None:
         raise _malformed("a part of the map")
     return MapPart(int(found[1]), bytes.fromhex(found[2].decode()), bytes.fromhex(found[3].decode()))
+
+
+def draw(seed: str, stream: UUID, version: int) -> bytes:
+    """What decides whether a credit is a sample: the least of these are."""
+    return new_sm3(seed.encode() + b"\0" + stream.bytes + version.to_bytes(8, "big")).digest()
+
+
+def sample_line(drawn: bytes, stream: bytes, version: int) -> bytes:
+    """The line of a sample."""
+    return b'{"stream":"%b","version":%d,"drawn":"%b"}' % (
+        str(UUID(bytes=stream)).encode(),
+        version,
+        drawn.hex().encode(),
+    )
+
+
+def about_text(about: dict[str, object]) -> bytes:
+    """The member that says what the bundle is."""
+    return json.dumps(about, indent=1).encode() + b"\n"
 
 
 def _malformed(what: str) -> Rejected:

@@ -19,7 +19,7 @@ from domain.audit.leaves import facts_hash, header, leaf
 from domain.audit.merkle import root_from_inclusion
 from domain.errors import Corrupt, Rejected
 from domain.events.base import Recorded
-from domain.events.registry import decode_facts
+from domain.events.registry import decode_exact
 from domain.history import AccountHistory
 
 EVENT_FORMAT = "carbon-ledger/event-proof/1"
@@ -46,7 +46,7 @@ class ShownEvent(NamedTuple):
 
     def recorded(self) -> Recorded:
         """Its facts, understood. Raises Corrupt ``unknown_topic``, ``undecodable_event``."""
-        event = decode_facts(self.topic, self.facts.encode())
+        event = decode_exact(self.topic, self.facts.encode())
         return Recorded(self.stream, self.version, self.position, event, None)
 
 

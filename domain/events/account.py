@@ -9,6 +9,12 @@ import msgspec
 from domain.events.base import DayText, Event, IntText, Personal
 
 
+class ReasonPersonal(Personal, frozen=True, kw_only=True):
+    """Why, in the words of whoever acted: free text may tell whom it is about, so it is sealed."""
+
+    reason: str
+
+
 class AccountOpenedPersonal(Personal, frozen=True, kw_only=True):
     """Who the account belongs to, as the bank names the person."""
 
@@ -24,24 +30,39 @@ class AccountOpened(Event, frozen=True, kw_only=True):
     kind: str
 
 
+class ConsentGrantedPersonal(Personal, frozen=True, kw_only=True):
+    """Who recorded a direct consent; that may be the person."""
+
+    asserter: str
+
+
 class ConsentGranted(Event, frozen=True, kw_only=True):
     """The person allows behaviors in ``scope`` to be collected and valued (DOMAIN rules 18, 19).
 
     ``scope``: behaviors, or ``*`` for all. ``valid_from``/``valid_to``: RFC 3339 instants in UTC, half-open, null =
     open.
     ``basis``: direct (the person) or imported (asserted by a partner). ``evidence``: SM3 of the document or file.
+    ``asserter``: the partner; null for a direct consent, whose asserter is in the personal part.
     The consent is named by the version of this event in the account's stream.
     """
 
     TOPIC: ClassVar[str] = "carbon.account.consent-granted.v1"
     STREAM: ClassVar[str] = "account"
+    PERSONAL: ClassVar[type[Personal] | None] = ConsentGrantedPersonal
     scope: tuple[str, ...]
     terms_version: str
     basis: str
     valid_from: str | None
     valid_to: str | None
     evidence: str
-    asserter: str
+    asserter: str | None
+
+
+class ConsentWithdrawnPersonal(Personal, frozen=True, kw_only=True):
+    """Who recorded it, which may be the person, and why."""
+
+    by: str
+    reason: str
 
 
 class ConsentWithdrawn(Event, frozen=True, kw_only=True):
@@ -49,9 +70,8 @@ class ConsentWithdrawn(Event, frozen=True, kw_only=True):
 
     TOPIC: ClassVar[str] = "carbon.account.consent-withdrawn.v1"
     STREAM: ClassVar[str] = "account"
+    PERSONAL: ClassVar[type[Personal] | None] = ConsentWithdrawnPersonal
     consent: int
-    by: str
-    reason: str
 
 
 class BehaviorCreditedPersonal(Personal, frozen=True, kw_only=True):
@@ -100,11 +120,11 @@ class BehaviorReversed(Event, frozen=True, kw_only=True):
 
     TOPIC: ClassVar[str] = "carbon.account.behavior-reversed.v1"
     STREAM: ClassVar[str] = "account"
+    PERSONAL: ClassVar[type[Personal] | None] = ReasonPersonal
     credit: int
     behavior: str
     day: DayText
     reversed_mg: IntText
-    reason: str
     by: str
 
 
@@ -145,8 +165,8 @@ class AccountFrozen(Event, frozen=True, kw_only=True):
 
     TOPIC: ClassVar[str] = "carbon.account.frozen.v1"
     STREAM: ClassVar[str] = "account"
+    PERSONAL: ClassVar[type[Personal] | None] = ReasonPersonal
     by: str
-    reason: str
 
 
 class AccountUnfrozen(Event, frozen=True, kw_only=True):
@@ -154,8 +174,8 @@ class AccountUnfrozen(Event, frozen=True, kw_only=True):
 
     TOPIC: ClassVar[str] = "carbon.account.unfrozen.v1"
     STREAM: ClassVar[str] = "account"
+    PERSONAL: ClassVar[type[Personal] | None] = ReasonPersonal
     by: str
-    reason: str
 
 
 class AccountClosed(Event, frozen=True, kw_only=True):
@@ -163,5 +183,34 @@ class AccountClosed(Event, frozen=True, kw_only=True):
 
     TOPIC: ClassVar[str] = "carbon.account.closed.v1"
     STREAM: ClassVar[str] = "account"
+    PERSONAL: ClassVar[type[Personal] | None] = ReasonPersonal
     by: str
-    reason: str
+
+
+class ErasureRequested(Event, frozen=True, kw_only=True):
+    """Somebody asks to erase the person's data; nothing is erased yet.
+
+    ``ground``: consent-withdrawn, purpose-over, service-ended, unlawful or other-law (PIPL 47).
+    """
+
+    TOPIC: ClassVar[str] = "carbon.account.erasure-requested.v1"
+    STREAM: ClassVar[str] = "account"
+    PERSONAL: ClassVar[type[Personal] | None] = ReasonPersonal
+    ground: str
+    by: str
+
+
+class PersonalDataErased(Event, frozen=True, kw_only=True):
+    """Receipt: with this event the account's look-up by reference and its wrapped key are gone. Facts stay as they are.
+
+    Nothing opens its personal parts any more, from when the key-encryption key of ``epoch`` is destroyed too (the next
+    ``keys rewrap``, with every backup of the key store that still holds it): until then a backup of the database does.
+    ``request``: version of the request in this stream; ``by`` is not who asked. ``epoch``: the key-encryption key under
+    which the account's key was wrapped.
+    """
+
+    TOPIC: ClassVar[str] = "carbon.account.personal-data-erased.v1"
+    STREAM: ClassVar[str] = "account"
+    request: int
+    epoch: int
+    by: str

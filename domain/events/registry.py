@@ -47,6 +47,8 @@ EVENTS: Final[tuple[type[Event], ...]] = (
     account.AccountFrozen,
     account.AccountUnfrozen,
     account.AccountClosed,
+    account.ErasureRequested,
+    account.PersonalDataErased,
 )
 
 TOPICS: Final[Mapping[str, type[Event]]] = {cls.TOPIC: cls for cls in EVENTS}
@@ -95,6 +97,21 @@ def decode(topic: str, clear: bytes) -> tuple[Event, Personal | None]:
 def decode_facts(topic: str, facts: bytes) -> Event:
     """The facts as stored, lifted to the newest shape. Raises as ``decode``."""
     return _lifted(_decoded(_FACTS, topic, facts))
+
+
+def decode_exact(topic: str, facts: bytes) -> Event:
+    """The facts, if they are in the one spelling that this ledger writes: for whoever has to rely on them.
+
+    Raises as ``decode``, and Corrupt ``facts_respelled``: readers of JSON may differ on what such bytes say.
+    """
+    event: Event = _decoded(_FACTS, topic, facts)
+    if encode_part(event) != facts:
+        raise Corrupt(
+            "facts_respelled",
+            f"{topic}: the facts are spelled in another way than the ledger writes them",
+            remedy="restore the row from a backup",
+        )
+    return _lifted(event)
 
 
 def decode_personal(topic: str, personal: bytes) -> Personal:

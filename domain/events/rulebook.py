@@ -15,7 +15,8 @@ from domain.events.base import DayText, IntText, RulebookEvent
 class BookOpened(RulebookEvent, frozen=True, kw_only=True):
     """Genesis of a book. ``clock``: system, or simulated when times are told rather than measured (demonstrations).
 
-    ``pepper_check`` lets a start with the wrong pepper be refused; it reveals nothing about it.
+    ``pepper_check`` lets a start with the wrong pepper be refused; it reveals nothing about it. ``retention_days``: how
+    long the law asks to keep an account's personal data after its last entry or its closing (DOMAIN rule 19).
     """
 
     TOPIC: ClassVar[str] = "carbon.book.opened.v1"
@@ -23,6 +24,7 @@ class BookOpened(RulebookEvent, frozen=True, kw_only=True):
     book: str
     clock: str
     pepper_check: str
+    retention_days: int
 
 
 class MethodologyDrafted(RulebookEvent, frozen=True, kw_only=True):

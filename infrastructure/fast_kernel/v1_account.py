@@ -11,6 +11,7 @@ from application.ports.archive import (
     CLOSED,
     CONSENT_WITHDRAWN,
     CONSENTED,
+    ERASED,
     FROZEN,
     IRREGULAR,
     LINE,
@@ -79,7 +80,8 @@ def about_account(t: Any, rows: Any, state: Any, runs: Any, first: int, groups: 
     for row in range(first, groups):
         kind, version = rows.kind[row], rows.version[row]
         state.rows[row].ended = 0
-        if kind == IRREGULAR or (kind == OPENED and row > first) or rows.year[row] != 0:
+        # Who asked for an erasure and who approved it is not in the archive: the reference compares them.
+        if kind in (IRREGULAR, ERASED) or (kind == OPENED and row > first) or rows.year[row] != 0:
             return False
         if kind == CONSENT_WITHDRAWN:
             consent = find(rows, first, row, rows.refers_to[row], CONSENTED)

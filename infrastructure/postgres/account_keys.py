@@ -7,12 +7,12 @@ that opens its account, or not at all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from psycopg import Connection, ServerCursor
+from psycopg import Connection, Cursor, ServerCursor
 from psycopg.rows import tuple_row
 
 from domain.errors import Corrupt, Unavailable
@@ -25,12 +25,16 @@ FIRST_VERSION = 1
 _KEYS = "SELECT account_id, wrapped FROM journal.account_keys WHERE account_id = ANY(%s)"
 
 _REWRAP = """
-UPDATE journal.account_keys AS k SET epoch = %s, wrapped = n.wrapped
+UPDATE journal.account_keys AS k SET wrapped = n.wrapped
 FROM unnest(%s::uuid[], %s::bytea[]) AS n(account_id, wrapped) WHERE k.account_id = n.account_id
 """
 _PAGE = 5_000
 
 Fetch = Callable[[str, Any], list[Any]]
+
+
+class KeyMissing(Corrupt):
+    """A personal part cannot be sealed or opened: its account has no key."""
 
 
 class NewKey(NamedTuple):
@@ -53,6 +57,10 @@ class AccountKeys:
         """The keys of these accounts; an erased account has none and is left out."""
         rows = self._fetch(_KEYS, (list(accounts),))
         return {account: self.opened(account, bytes(wrapped)) for account, wrapped in rows}
+
+    def forget(self) -> None:
+        """Remember no opened key any more."""
+        self.opened.cache_clear()
 
     def make(self, accounts: Iterable[UUID]) -> tuple[dict[UUID, SM4Key], list[NewKey]]:
         """Keys for new accounts, and what is to be stored of them."""
@@ -79,14 +87,20 @@ def rewrap(conn: Connection[Any], old: SM4Key, new: SM4Key) -> int:
     conn.execute("SELECT FROM journal.log_head FOR UPDATE")
     done = 0
     with ServerCursor(conn, "keys", row_factory=tuple_row) as rows:
-        rows.execute("SELECT account_id, wrapped FROM journal.account_keys WHERE epoch <> %s", (new.version,))
+        rows.execute("SELECT account_id, wrapped FROM journal.account_keys")
         while page := rows.fetchmany(_PAGE):
-            ids = [account for account, _ in page]
-            again = [wrapped(new, account, unwrapped(old, account, bytes(sealed))) for account, sealed in page]
-            conn.execute(_REWRAP, (new.version, ids, again))
-            done += len(page)
+            left = [(account, bytes(sealed)) for account, sealed in page if key_version(bytes(sealed)) != new.version]
+            again = [wrapped(new, account, unwrapped(old, account, sealed)) for account, sealed in left]
+            conn.execute(_REWRAP, ([account for account, _ in left], again))
+            done += len(left)
     conn.execute("UPDATE journal.log_head SET key_epoch = %s WHERE key_epoch > 0", (new.version,))
     return done
+
+
+def erase(cursor: Cursor[Any], accounts: Sequence[UUID]) -> None:
+    """Destroy the keys of accounts, and what leads to the accounts from their references."""
+    cursor.execute("DELETE FROM journal.account_keys WHERE account_id = ANY(%s)", (list(accounts),))
+    cursor.execute("DELETE FROM journal.account_refs WHERE account_id = ANY(%s)", (list(accounts),))
 
 
 def wrapped(kek: SM4Key, account: UUID, key: SM4Key) -> bytes:
@@ -97,11 +111,14 @@ def wrapped(kek: SM4Key, account: UUID, key: SM4Key) -> bytes:
 def unwrapped(kek: SM4Key, account: UUID, sealed: bytes) -> SM4Key:
     """The key again. Raises Unavailable ``keys_moved`` (wrapped under another epoch), Corrupt."""
     try:
-        if key_version(sealed) != kek.version:
+        found = key_version(sealed)
+        if found != kek.version:
             raise Unavailable(
                 "keys_moved",
-                f"account keys are wrapped under epoch {key_version(sealed)}, the key store is at {kek.version}",
-                remedy="run it again; if it stays, put back the newest key store of this book",
+                f"account keys are wrapped under epoch {found}, the key store is at {kek.version}",
+                remedy="run `carbon-ledger keys rewrap`: one was interrupted, or another process does it now"
+                if found > kek.version
+                else "the database is older than the key store, which has destroyed its epoch: restore a newer one",
             )
         plain = open_sealed(kek, sealed, _aad(account))
     except Corrupt as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from eventsourcing.postgres import PostgresDatastore
@@ -21,8 +21,10 @@ from domain.audit.book_map import Item, MapPart
 from domain.audit.leaves import unpack
 from domain.audit.merkle import HASH_BYTES, Subtree
 from domain.errors import Corrupt, LedgerError
+from domain.events.account import PersonalDataErased
+from infrastructure.gm.sm4 import key_version
+from infrastructure.postgres.account_keys import AccountKeys, KeyMissing
 from infrastructure.postgres.connecting import connection
-from infrastructure.stored_events import StoredEvents
 
 PAGE = 5_000
 PREFIX_BITS = 16
@@ -35,6 +37,8 @@ SELECT {_EVENT}, (
     SELECT recorded_us FROM journal.log_commits WHERE last_position >= e.notification_id ORDER BY last_position LIMIT 1)
 FROM journal.ledger_events AS e WHERE {{}} ORDER BY originator_id, originator_version
 """
+_ERASED = "SELECT originator_id FROM journal.ledger_events WHERE originator_id = ANY(%s) AND topic = %s"
+_REWRAP = "run `carbon-ledger keys rewrap`: it writes the epoch anew"
 _KEPT = "size, map_position, frontier, note"
 _MAP_STREAMS = """
 SELECT key, stream, version, balances FROM views.map_streams WHERE prefix = ANY(%s) ORDER BY prefix, key
@@ -49,11 +53,20 @@ ON CONFLICT (prefix) DO UPDATE SET root = EXCLUDED.root, key = EXCLUDED.key, val
 """
 
 
+class Opening(Protocol):
+    """What opens personal parts (``infrastructure.stored_events``)."""
+
+    @property
+    def keys(self) -> AccountKeys: ...
+
+    def unopened(self, rows: Sequence[tuple[UUID, int, str, bytes]]) -> list[tuple[int, Corrupt]]:
+        """Which of these rows do not open, and why."""
+
+
 class PostgresAuditLog:
     """Ports ``AuditLog`` and ``MapStore``."""
 
-    def __init__(self, datastore: PostgresDatastore, stored: StoredEvents) -> None:
-        """``stored``: opens personal parts, to see whether they open."""
+    def __init__(self, datastore: PostgresDatastore, stored: Opening) -> None:
         self._datastore = datastore
         self._stored = stored
         self._signing = threading.local()
@@ -128,7 +141,8 @@ class PostgresAuditLog:
 
     def subtrees(self, level: int, first: int, count: int) -> list[bytes]:
         query = (
-            "SELECT index, root FROM views.tree_nodes WHERE level = %s AND index >= %s AND index < %s ORDER BY index"
+            "SELECT number, root FROM views.tree_nodes"
+            " WHERE level = %s AND number >= %s AND number < %s ORDER BY number"
         )
         found = []
         for place, (number, root) in enumerate(self._fetch(query, (level, first, first + count))):
@@ -149,20 +163,31 @@ class PostgresAuditLog:
 
     def unopened(self, page: Sequence[Logged]) -> list[Wrong]:
         sealed = [each for each in page if unpack(each.state).sealed]
-        found: list[Wrong] = []
-        for each, error in self._stored.unopened([(e.stream, e.version, e.topic, e.state) for e in sealed]):
-            place = f"{sealed[each].stream}@{sealed[each].version} position {sealed[each].position}"
-            found.append((error.code, place, error.message, error.remedy))
-        return found
+        wrong = self._stored.unopened([(e.stream, e.version, e.topic, e.state) for e in sealed])
+        missing = {sealed[place].stream for place, error in wrong if isinstance(error, KeyMissing)}
+        erased = (
+            {row[0] for row in self._fetch(_ERASED, (list(missing), PersonalDataErased.TOPIC))} if missing else set()
+        )
+        return [
+            (error.code, f"{at.stream}@{at.version} position {at.position}", error.message, error.remedy)
+            for at, error in ((sealed[place], error) for place, error in wrong)
+            if not (isinstance(error, KeyMissing) and at.stream in erased)
+        ]
 
     def wrong_account_keys(self) -> list[Wrong]:
         found: list[Wrong] = []
-        with self._reading() as conn, _scan(conn, "SELECT account_id, wrapped FROM journal.account_keys", ()) as rows:
+        epochs = set[int]()
+        query = "SELECT account_id, wrapped FROM journal.account_keys"
+        with self._reading() as conn, _scan(conn, query, ()) as rows:
             for account, wrapped in rows:
                 try:
                     self._stored.keys.opened(account, bytes(wrapped))
+                    epochs.add(key_version(bytes(wrapped)))
                 except LedgerError as error:
                     found.append((error.code, f"journal.account_keys {account}", error.message, error.remedy))
+        ((told,),) = self._fetch("SELECT key_epoch FROM journal.log_head", ())
+        if epochs - {told}:
+            found.append(("epoch_differs", "journal.log_head", f"{told}; keys are of {max(epochs)}", _REWRAP))
         return found
 
     def forget(self) -> None:

@@ -25,7 +25,7 @@ from application.ports.journal import Appended, Head, RefTaken, RulebookMoved, S
 from domain.audit.leaves import HASH_BYTES, content_hash, header, leaf, unpack
 from domain.audit.merkle import extend, root_of
 from domain.errors import Corrupt, Unavailable
-from infrastructure.postgres.account_keys import NewKey
+from infrastructure.postgres.account_keys import NewKey, erase
 from infrastructure.postgres.connecting import connection
 from infrastructure.postgres.migrating import migrate
 
@@ -38,7 +38,7 @@ _COPY_SNAPSHOTS = (
 )
 _COPY_REFS = "COPY journal.behavior_refs (ref, position) FROM STDIN (FORMAT BINARY)"
 _COPY_OPENINGS = "COPY journal.account_refs (account_key, account_id) FROM STDIN (FORMAT BINARY)"
-_COPY_KEYS = "COPY journal.account_keys (account_id, epoch, wrapped) FROM STDIN (FORMAT BINARY)"
+_COPY_KEYS = "COPY journal.account_keys (account_id, wrapped) FROM STDIN (FORMAT BINARY)"
 _COPY_START = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _COPY_END = b"\xff\xff"
 _EVENT = struct.Struct(">hi16siqi")
@@ -46,7 +46,7 @@ _LENGTH = struct.Struct(">i")
 _POSITION = struct.Struct(">iq")
 _REF = struct.Struct(">hi16siq")
 _OPENING = struct.Struct(">hi16si16s")
-_KEY = struct.Struct(">hi16siqi")
+_KEY = struct.Struct(">hi16si")
 
 Clock = Callable[[], int]
 
@@ -125,6 +125,7 @@ class JournalRecorder(PostgresApplicationRecorder):
         refs: Sequence[tuple[bytes, int]] = (),
         openings: Sequence[tuple[bytes, UUID]] = (),
         account_keys: Sequence[NewKey] = (),
+        erasures: Sequence[UUID] = (),
         snapshots: Sequence[tuple[UUID, int, str, bytes]] = (),
         moves_rulebook: bool = False,
     ) -> Appended:
@@ -136,7 +137,7 @@ class JournalRecorder(PostgresApplicationRecorder):
         held: Connection[Any] | None = getattr(self._held, "conn", None)
         # The dear half of the leaves needs no position: it is done before the head is held.
         contents = [self._content(state) for _, _, _, state in rows]
-        args = (rows, contents, rulebook_seen, refs, openings, account_keys, snapshots, moves_rulebook)
+        args = (rows, contents, rulebook_seen, refs, openings, account_keys, erasures, snapshots, moves_rulebook)
         try:
             if held is not None:
                 return self._append(held.cursor(row_factory=tuple_row), *args)
@@ -154,6 +155,7 @@ class JournalRecorder(PostgresApplicationRecorder):
         refs: Sequence[tuple[bytes, int]],
         openings: Sequence[tuple[bytes, UUID]],
         account_keys: Sequence[NewKey],
+        erasures: Sequence[UUID],
         snapshots: Sequence[tuple[UUID, int, str, bytes]],
         moves_rulebook: bool,
     ) -> Appended:
@@ -165,10 +167,12 @@ class JournalRecorder(PostgresApplicationRecorder):
         recorded_us = max(now_us, head.recorded_us + 1)
         epoch = _epoch(tree.key_epoch, account_keys)
         if account_keys:
-            keys = (_KEY.pack(3, 16, k.account.bytes, 8, k.epoch, len(k.wrapped)) + k.wrapped for k in account_keys)
+            keys = (_KEY.pack(2, 16, k.account.bytes, len(k.wrapped)) + k.wrapped for k in account_keys)
             _copy(cursor, _COPY_KEYS, keys)
         if openings:
             _copy(cursor, _COPY_OPENINGS, (_OPENING.pack(2, 16, key, 16, account.bytes) for key, account in openings))
+        if erasures:
+            erase(cursor, erasures)
         if refs:
             _copy(cursor, _COPY_REFS, (_REF.pack(2, 16, ref, 8, first + index) for ref, index in refs))
         _copy(cursor, _COPY_EVENTS, _event_rows(rows, first))
@@ -216,7 +220,7 @@ def _epoch(stored: int, account_keys: Sequence[NewKey]) -> int:
         raise Unavailable(
             "keys_moved",
             f"the keys of this book are at epoch {stored}, this process still had an older or another key store",
-            remedy="start the process again, with the newest key store of this book",
+            remedy="start the process again; if it stays, `carbon-ledger keys rewrap` finishes an interrupted one",
         )
     return max(epochs, default=0)
 

@@ -171,12 +171,15 @@ class PostgresViews:
             for name in names:
                 conn.execute(f"DROP TABLE IF EXISTS views.{name}".encode())
                 conn.execute(f"ALTER TABLE views_shadow.{name} SET SCHEMA views".encode())
+            # A position beyond the log would keep what is recorded next from ever being shown.
+            conn.execute("UPDATE views.progress SET position = least(position, (SELECT size FROM journal.log_head))")
             counts = [conn.execute(f"SELECT count(*) FROM views.{name}".encode()).fetchone() for name in names]
         return sum(_first(row) for row in counts)
 
     def check(self, progress: Callable[[int], None] | None = None) -> list[ViewCheck]:
+        ahead = self._position() > self._journal.head().size
         with _views_exist(), self._shadow(progress) as conn:
-            return [_compare(conn, name) for name in VIEWS]
+            return [*(_compare(conn, name) for name in VIEWS), *([ViewCheck("progress", 1, 1)] if ahead else [])]
 
     @contextmanager
     def _shadow(

@@ -11,10 +11,12 @@ import typer
 from rich.console import RenderableType
 from rich.text import Text
 
-from application import accounts, queries
+from application import accounts, erasing, queries
 from application.accounts import Acted
 from application.book import Book
+from application.erasing import Erasure
 from domain.account import KINDS
+from domain.erasure import GROUNDS
 from domain.history import AccountHistory
 from domain.instants import instant_of, instant_text
 from interfaces.cli.command import Cli, command, group
@@ -42,6 +44,16 @@ def _kind(text: str) -> str:
     return text
 
 
+def _ground(text: str) -> str:
+    if text not in GROUNDS:
+        raise typer.BadParameter(f"{text!r} is not one of {', '.join(GROUNDS)}")
+    return text
+
+
+Ground = Annotated[
+    str,
+    typer.Option("--ground", metavar="GROUND", help=f"By PIPL 47: {', '.join(GROUNDS)}; is recorded.", parser=_ground),
+]
 Kind = Annotated[str, typer.Option("--kind", metavar="KIND", help="individual, household or enterprise.", parser=_kind)]
 
 
@@ -70,6 +82,7 @@ def show(
         instant = None if known_at is None else instant_of(known_at)
         known = queries.known_at(ledger.book, position=at_position, instant_us=instant)
         view = queries.show_account(ledger.book, account, known, before_day(occurred_before))
+        erasure = _erasure(view.erasure, ledger.keys.epoch)
     payload = {
         "account_id": view.account_id,
         "credited_mg": str(view.credited_mg),
@@ -82,8 +95,9 @@ def show(
         "kind": view.kind,
         "status": view.status,
         "consents": view.consents,
+        "erasure": erasure,
     }
-    return Answer(payload, _view(view, occurred_before, known_at))
+    return Answer(payload, _view(view, occurred_before, known_at, erasure))
 
 
 @command(app, "statement", example="account statement ann-01")
@@ -155,6 +169,53 @@ def close(cli: Cli, account: AccountRef, by: By, reason: Reason) -> Answer:
     return _act(cli, accounts.close, account, by, reason, "closed")
 
 
+@command(app, "erase", example='account erase ann-01 --reason "letter of 2026-03-01" --by alice')
+def erase(cli: Cli, account: AccountRef, by: By, reason: Reason, ground: Ground = GROUNDS[0]) -> Answer:
+    """Ask to erase the person behind an account; somebody else approves it. Numbers, history and proofs stay.
+
+    Refused while the law asks to keep the records: restrict the account until then (`consent withdraw`, `account
+    freeze`).
+    """
+    with cli.ledger() as ledger:
+        acted = erasing.request(ledger.book, account, by, reason, ground)
+    answer = _acted(acted, f"erasure of account {account} is asked for: nothing is erased yet")
+    hint = cli.following(f"account approve-erasure {acted.account_id} --by ACTOR   (somebody else)")
+    return Answer(answer.payload | {"ground": ground}, [*answer.human, hint])
+
+
+@command(app, "approve-erasure", example="account approve-erasure ann-01 --by bob")
+def approve_erasure(cli: Cli, account: AccountRef, by: By) -> Answer:
+    """Erase the person behind an account, as somebody else has asked: for ever, and nobody can undo it."""
+    with cli.ledger() as ledger:
+        erased = erasing.approve(ledger.book, account, by)
+    payload = {"account_id": str(erased.account_id), "position": erased.position, "epoch": erased.epoch}
+    pairs = [("account", erased.account_id), ("position", erased.position), ("effective", _until(erased.epoch))]
+    hint = cli.following("keys rewrap")
+    return Answer(payload | {"effective": False}, [heading("the personal data are erased"), facts(pairs), hint])
+
+
+def _until(epoch: int) -> str:
+    return f"for backups of the database: once the KEK of epoch {epoch} is destroyed, by `keys rewrap`"
+
+
+def _erasure(found: Erasure | None, epoch: int) -> dict[str, Any] | None:
+    """``effective``: whether the KEK that opened the account's key is gone from the key store."""
+    if found is None:
+        return None
+    return {**found._asdict(), "effective": found.epoch is not None and found.epoch < epoch}
+
+
+def _erasure_pairs(found: dict[str, Any]) -> list[tuple[str, Any]]:
+    asked = f"asked for by {found['requested_by']} at position {found['requested']} ({found['ground']})"
+    if found["erased"] is None:
+        return [("erasure", f"{asked}, not approved; reason: {found['reason']}")]
+    effective = "everywhere, backups of the database included" if found["effective"] else _until(found["epoch"])
+    return [
+        ("personal data", f"erased at position {found['erased']} by {found['approved_by']}; {asked}"),
+        ("effective", effective),
+    ]
+
+
 def _act(
     cli: Cli, act: Callable[[Book, str, str, str], Acted], account: str, by: str, reason: str, status: str
 ) -> Answer:
@@ -169,7 +230,9 @@ def _acted(acted: Acted, what: str) -> Answer:
     return Answer(payload, [heading(what), facts([("account", acted.account_id), ("position", acted.position)])])
 
 
-def _view(view: queries.AccountView, occurred_before: str | None, known_at: str | None) -> list[RenderableType]:
+def _view(
+    view: queries.AccountView, occurred_before: str | None, known_at: str | None, erasure: dict[str, Any] | None
+) -> list[RenderableType]:
     known = f"at log position {view.position}"
     if known_at is not None:
         known += f", the last one recorded by {known_at}"
@@ -181,6 +244,7 @@ def _view(view: queries.AccountView, occurred_before: str | None, known_at: str 
         ("status", view.status),
         ("known", known),
         ("days", "all" if occurred_before is None else f"before {occurred_before}"),
+        *([] if erasure is None else _erasure_pairs(erasure)),
     ]
     human: list[RenderableType] = [heading(f"{mass_text(view.credited_mg)} CO2e"), facts(pairs)]
     if view.by_behavior:
@@ -211,7 +275,7 @@ def _entries_table(entries: list[dict[str, Any]]) -> RenderableType:
             entry["behavior"],
             entry["day"],
             entry["partner"],
-            entry["source_ref"],
+            "erased" if entry["partner"] and entry["source_ref"] is None else entry["source_ref"],
             mass_text(int(entry["change_mg"])),
             mass_text(int(entry["balance_mg"])),
         )

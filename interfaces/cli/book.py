@@ -14,6 +14,7 @@ from application import queries, replaying
 from application.ports.views import VIEWS
 from application.queries import BookTotals
 from application.replaying import ReplayResult
+from domain.erasure import DEFAULT_RETENTION_DAYS, MAX_RETENTION_DAYS
 from domain.instants import instant_of
 from interfaces.cli.command import Cli, command, group
 from interfaces.cli.kernels import ReplayKernel, is_fast
@@ -32,6 +33,18 @@ _PROCESSES_PER_CORE = 4
 
 views = group("Views: the read side, made from the log and disposable.")
 
+RetentionDays = Annotated[
+    int | None,
+    typer.Option(
+        "--retention-days",
+        metavar="N",
+        min=0,
+        max=MAX_RETENTION_DAYS,
+        help="How long the law asks to keep personal data after an account's last entry or its closing; is recorded "
+        f"once for ever. 0 = not at all; {DEFAULT_RETENTION_DAYS} (ten years) without it.",
+        show_default=False,
+    ),
+]
 Empty = Annotated[bool, typer.Option("--empty", help="Without the demo catalogue of methodologies.")]
 ByRef = Annotated[
     bool, typer.Option("--by-ref", help="Make the digest from account references, to compare two ledgers.")
@@ -89,20 +102,30 @@ def register(app: typer.Typer) -> None:
     app.add_typer(views, name="views", rich_help_panel=_AUDIT)
 
 
-def init(cli: Cli, empty: Empty = False) -> Answer:
+def init(cli: Cli, empty: Empty = False, retention_days: RetentionDays = None) -> Answer:
     """Make a ledger: home folder, database, keys and the demo catalogue. Running it again changes nothing."""
     from interfaces.bootstrap import initialize
 
     settings = cli.settings()
-    version = initialize(settings, with_catalogue=not empty)
+    made = initialize(settings, with_catalogue=not empty, retention_days=retention_days)
     home = settings.home.resolve()
     hints = cli.following(
         "behaviors import FILE --open-accounts --rejects refused.csv",
         "methodology import FILE --by ACTOR" if empty else "methodology list",
     )
     return Answer(
-        {"home": str(home), "server_version": version},
-        [heading("the ledger is ready"), facts([("home", home), ("PostgreSQL", version)]), hints],
+        {"home": str(home), "server_version": made.server_version, "retention_days": made.retention_days},
+        [
+            heading("the ledger is ready"),
+            facts(
+                [
+                    ("home", home),
+                    ("PostgreSQL", made.server_version),
+                    ("personal data", f"kept for {made.retention_days:,} days after an account's last entry"),
+                ]
+            ),
+            hints,
+        ],
     )
 
 

@@ -15,7 +15,7 @@ from application.ports.behavior_source import RefusedRow
 from domain.behavior import COLUMNS, columns_of
 from domain.values import day_number
 from interfaces.cli.command import Cli, command, group
-from interfaces.cli.options import By, Reason, ReceivedBefore
+from interfaces.cli.options import By, OpenReason, ReceivedBefore
 from interfaces.cli.output import Answer, count_text, facts, heading, table
 
 VERIFICATION_FAILED = 3
@@ -126,8 +126,10 @@ def verify(cli: Cli) -> Answer:
 
 
 @command(app, "expire", example='evidence expire --before 2021-07-01 --by alice --reason "retention is over"')
-def expire(cli: Cli, before: ReceivedBefore, by: By, reason: Reason) -> Answer:
-    """Destroy files whose retention is over, five years at least, for ever; the log says which, when, by whom and why.
+def expire(cli: Cli, before: ReceivedBefore, by: By, reason: OpenReason) -> Answer:
+    """Destroy files whose retention is over for ever; the log says which, when, by whom and why.
+
+    They are kept for five years after their last intake, or as long as the book keeps people if that is longer.
 
     Refused as a whole, with the day from which on it is possible, when the retention of any of them is not over.
     """

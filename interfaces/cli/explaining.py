@@ -32,7 +32,7 @@ def explain_text(payload: dict[str, Any]) -> list[RenderableType]:
                 ("quantity", f"{payload['quantity']} {payload['unit']}"),
                 ("occurred", f"{payload['occurred_at'] or 'erased'}, civil day {payload['day']}"),
                 ("region", payload["region"] or "none given"),
-                ("reported by", f"{payload['partner']} as {payload['source_ref']}"),
+                ("reported by", f"{payload['partner']} as {payload['source_ref'] or 'erased'}"),
                 ("evidence", f"intake {payload['intake']}, line {payload['line']}"),
                 ("consent", payload["consent"]),
                 ("recorded", f"at log position {payload['credit_position']}, account {payload['account_id']}"),
@@ -60,7 +60,7 @@ def _valuation_text(number: int, valuation: dict[str, Any]) -> list[RenderableTy
     since = f"since log position {valuation['position']} ({valuation['recorded_at']})"
     title = heading(f"{number}. {mass_text(int(valuation['credited_mg']))} {since}")
     if valuation["by"] == "reversal":
-        return [title, facts([("reversed", valuation["reason"])])]
+        return [title, facts([("reversed", valuation["reason"] or "erased")])]
     values = "; ".join(
         f"{each['name']} = {each['value']} (region {each['region']})" for each in valuation["parameters"]
     )

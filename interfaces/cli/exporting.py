@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
 
 import typer
 
 from application import exporting
 from application.accounts import account_id
 from application.exporting import Selection
+from domain.errors import Rejected
 from interfaces.cli.command import Cli, command, group
 from interfaces.cli.options import before_day
 from interfaces.cli.output import Answer, count_text, facts, heading
+
+if TYPE_CHECKING:
+    from interfaces.bootstrap import Ledger
 
 app = group("Exports: a bundle that an auditor checks without this ledger.")
 
@@ -65,10 +70,7 @@ def bundle(
     from interfaces.bootstrap import signature_to_der
 
     with cli.ledger() as ledger:
-        ids = None
-        if accounts is not None:
-            lines = accounts.read_text(encoding="utf-8-sig").splitlines()
-            ids = [account_id(ledger.book, line.strip()) for line in lines if line.strip()]
+        ids = None if accounts is None else _ids(ledger, accounts)
         selection = Selection(ids, before_day(from_), before_day(to))
         with cli.progress.counting("exporting", "events", ledger.book.journal.head().size) as tell:
             done = exporting.export_bundle(
@@ -100,3 +102,13 @@ def bundle(
     return Answer(
         payload, [heading("the bundle is written"), facts(pairs), cli.following(f"verify {out} --key log.pem")]
     )
+
+
+def _ids(ledger: Ledger, file: Path) -> list[UUID]:
+    """The accounts of a file of references. Raises Rejected ``account_unknown``, ``file_not_text``."""
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        remedy = "give a text file in UTF-8 with one account reference on each line"
+        raise Rejected("file_not_text", "the file is not UTF-8", field=str(file), remedy=remedy) from error
+    return [account_id(ledger.book, line.strip()) for line in lines if line.strip()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
+from rich.text import Text
 
 from application import signing_keys
 from domain.signing_keys import SigningKey
@@ -71,10 +72,15 @@ def rotate(cli: Cli, by: By) -> Answer:
 
 @command(app, "rewrap", example="keys rewrap")
 def rewrap(cli: Cli) -> Answer:
-    """Wrap everything under a new key-encryption key, and destroy the old one."""
+    """Wrap everything under a new key-encryption key and destroy the old one. Erasures before it are effective then."""
     with cli.ledger() as ledger:
         epoch = ledger.rewrap()
-    return Answer({"epoch": epoch}, [heading(f"everything is wrapped under the KEK of epoch {epoch}; the old is gone")])
+    backup = (
+        "Make a new base backup of the database: an older one opens personal data only together with all WAL since. "
+        "Destroy backups of the key store from before, if people were erased."
+    )
+    told = heading(f"everything is wrapped under the KEK of epoch {epoch}; the old is gone")
+    return Answer({"epoch": epoch}, [told, Text(backup)])
 
 
 def _key(key: SigningKey) -> dict[str, Any]:

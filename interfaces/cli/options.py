@@ -89,7 +89,8 @@ Version = Annotated[
     str, typer.Argument(metavar="CODE@V", help="Methodology version, as in TRAVEL-METRO@1.", show_default=False)
 ]
 AccountRef = Annotated[
-    str, typer.Argument(metavar="REF", help="The account's reference, as the bank names it.", show_default=False)
+    str,
+    typer.Argument(metavar="REF", help="The account's reference, as the bank names it; or its id.", show_default=False),
 ]
 SourceRef = Annotated[
     str, typer.Argument(metavar="SOURCE_REF", help="The partner's reference of the behavior.", show_default=False)
@@ -106,8 +107,27 @@ RevisionId = Annotated[
         metavar="ID", help="The revision, as `revision plan` named it: R1.", parser=_revision, show_default=False
     ),
 ]
-By = Annotated[str, typer.Option("--by", metavar="ACTOR", help="Who does this; is recorded as given.", parser=_actor)]
-Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; is recorded.", parser=_reason)]
+By = Annotated[
+    str,
+    typer.Option(
+        "--by",
+        metavar="ACTOR",
+        help="Who does this; is recorded for ever, as given: staff or a system, never an account holder.",
+        parser=_actor,
+    ),
+]
+Reason = Annotated[
+    str,
+    typer.Option(
+        "--reason", metavar="TEXT", help="Why; is recorded, sealed like everything about a person.", parser=_reason
+    ),
+]
+OpenReason = Annotated[
+    str,
+    typer.Option(
+        "--reason", metavar="TEXT", help="Why; stands in the log in clear, for ever: name no person.", parser=_reason
+    ),
+]
 Start = Annotated[str, typer.Option("--from", metavar="DATE", help="First civil day, or `open`.", parser=_day_or_open)]
 End = Annotated[
     str,

@@ -63,14 +63,14 @@ def register(app: typer.Typer) -> None:
 
 def verify(cli: Cli, file: File, key: Key, witness: Witness = (), need: Need = 0) -> Answer:  # type: ignore[assignment]
     """Check a bundle or a proof with a public key; no ledger and no home is needed. 3 if it does not hold."""
-    from interfaces.bootstrap import public_key_of, verifier
+    from interfaces.bootstrap import public_key_of, signature_to_der, verifier
 
     trusted = Trusted(
         [public_key_of(_text(path)) for path in key], [public_key_of(_text(path)) for path in witness], need
     )
     if zipfile.is_zipfile(file):
         with cli.progress.naming("verifying") as tell:
-            verified = verify_bundle(file, trusted, verifier().verify, lambda step, _: tell(step))
+            verified = verify_bundle(file, trusted, verifier().verify, signature_to_der, lambda step, _: tell(step))
         return Answer(
             _bundle_json(verified), _bundle_shown(verified), VERIFICATION_FAILED if verified.findings.total else 0
         )

@@ -42,7 +42,7 @@ def run_demo(home: Path, *, console: Console) -> dict[str, Any]:
     screen = Screen(console, home)
     screen.title("carbon-ledger demo: one small town, four grid factors, no number lost")
     with screen.busy("making a database and a book in the demo's home"):
-        server_version = initialize(settings, simulated_start_us=instant_of(_BEGINNING))
+        server_version = initialize(settings, simulated_start_us=instant_of(_BEGINNING)).server_version
     folder = home / "town"
     folder.mkdir()
     files = town.month_files()

@@ -83,7 +83,7 @@ def credited(account: UUID, version: int, mg: int = 72_000, day: int = 737_425) 
 
 
 def frozen(account: UUID, version: int) -> NewEvent:
-    return NewEvent(account, version, AccountFrozen(by="bob", reason="dispute"))
+    return NewEvent(account, version, AccountFrozen(by="bob"))
 
 
 def approved(previous: int) -> NewEvent:
@@ -652,6 +652,6 @@ def consented(account: UUID, version: int) -> NewEvent:
         valid_from=None,
         valid_to=None,
         evidence="",
-        asserter="ann",
+        asserter=None,
     )
     return NewEvent(account, version, event)

@@ -33,7 +33,7 @@ from tests.simulation.race_book import RaceBook
 from tests.simulation.small_worlds import set_limits, small_world
 from tests.simulation.world import World
 
-SEEDS = (13, 23)
+SEEDS = (56, 42)
 LONG = os.environ.get("CARBON_LEDGER_LONG") == "1"
 KILLS, WORLDS = (200, 500) if LONG else (25, 25)
 

@@ -159,9 +159,7 @@ class Town:
     def _reversal(self, account: UUID) -> BehaviorReversed:
         version = self._chance.choice(list(self._credits[account]))
         behavior, day, worth = self._credits[account].pop(version)
-        return BehaviorReversed(
-            credit=version, behavior=behavior, day=day_text(day), reversed_mg=str(worth), reason="mistake", by="ann"
-        )
+        return BehaviorReversed(credit=version, behavior=behavior, day=day_text(day), reversed_mg=str(worth), by="ann")
 
     def _revisions(self, account: UUID) -> list[FactorRevised]:
         """One run over one behavior of the account, in parts of a few lines."""

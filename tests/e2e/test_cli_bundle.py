@@ -72,7 +72,7 @@ def test_nothing_personal_is_in_a_redacted_bundle(lived: CommandLine) -> None:
     with zipfile.ZipFile(export(lived, "redacted.zip", "--redacted")) as bundle:
         content = b"".join(bundle.read(name) for name in bundle.namelist())
         assert "personal.jsonl" not in bundle.namelist()
-    for personal in (b'"t1"', b'"c1"', b'"cat"', b"08:15:00", b"09:15:00"):
+    for personal in (b'"t1"', b'"c1"', b'"cat"', b"08:15:00", b"09:15:00", b"wrong train"):
         assert personal not in content
     with zipfile.ZipFile(export(lived, "clear.zip")) as bundle:
         told = [json.loads(line) for line in bundle.read("personal.jsonl").splitlines()]
@@ -91,6 +91,10 @@ def test_a_selection_is_verified_as_fully(lived: CommandLine, options: tuple[str
 def test_a_selection_of_nobody_is_refused_and_leaves_no_file(lived: CommandLine) -> None:
     assert lived.refused("export", "bundle", str(lived.folder / "x.zip"), "--from", "2027-01-01") == "nothing_selected"
     assert not (lived.folder / "x.zip").exists()
+    for content, code in ((b"\xff\xfe", "file_not_text"), (b"nobody\n", "account_unknown")):
+        refs = lived.bytes(content, name="refs.txt")
+        assert lived.refused("export", "bundle", str(lived.folder / "x.zip"), "--accounts", refs) == code
+        assert not (lived.folder / "x.zip").exists()
     path = export(lived, "all.zip", "--redacted")
     before = path.read_bytes()
     assert lived.refused("export", "bundle", str(path)) == "bundle_exists"

@@ -99,6 +99,18 @@ def test_an_edit_is_found_where_it_is(checked: CommandLine, edit: str, finding: 
     assert finding in areas(checked)
 
 
+def test_facts_that_are_respelled_are_found_though_they_mean_the_same(checked: CommandLine) -> None:
+    with checked.sql() as conn:
+        assert replace_in_facts(conn, CREDIT, '"quantity":"12350"', '"quantity": "12350"')
+    assert ("log", "facts_respelled") in areas(checked)
+
+
+def test_a_rulebook_that_is_no_json_is_corrupt_and_not_a_defect(checked: CommandLine) -> None:
+    with checked.sql() as conn:
+        assert replace_in_facts(conn, "carbon.decision.approved.v1", '"decision"', '"decision')
+    assert checked.refused("totals", code=3) == "undecodable_event"
+
+
 def test_what_can_be_made_anew_is_healed(checked: CommandLine) -> None:
     with checked.sql() as conn:
         conn.execute("DELETE FROM views.map_parts; UPDATE views.book_totals SET credits = 0")

@@ -155,3 +155,28 @@ def test_an_edit_of_what_is_signed_from_stops_the_signer(cli: CommandLine, edit:
     if code == "map_changed":
         assert cli("checkpoint", "rebuild")["is_new"]
         assert not cli("checkpoint", "sign", "--with-map")["is_new"]
+
+
+def test_a_log_of_several_kept_subtrees_is_checked_proven_and_shown_in_part(cli: CommandLine) -> None:
+    rows = [
+        METRO.replace("t1", f"t{n}").replace("ann", f"a{n % 40}").replace("-03-01", f"-03-{1 + n % 28:02}")
+        for n in range(600)
+    ]
+    cli.credit(*rows)
+    assert cli("checkpoint", "sign", "--with-map")["size"] > 2 * 256
+    cli.credit(METRO, name="more.csv")
+    key, refs = key_file(cli), cli.bytes(b"a1\na7\n", name="refs.txt")
+    event, balance, some = (str(cli.folder / name) for name in ("event.json", "balance.json", "some.zip"))
+    cli("prove", "event", "300", "--out", event)
+    cli("prove", "balance", "a3", "--out", balance)
+    cli("export", "bundle", some, "--redacted", "--accounts", refs)
+    for file in (event, balance, some):
+        assert cli("verify", file, "--key", key)["ok"]
+    assert cli("check")["ok"]
+    with cli.sql() as conn:
+        conn.execute("UPDATE views.tree_nodes SET root = set_byte(root, 0, get_byte(root, 0) # 1) WHERE number = 0")
+    found = {(each["code"], each["place"]) for each in cli("check", code=3)["findings"]}
+    assert found == {("subtree_differs", "positions 1 to 256")}
+    assert cli.refused("prove", "event", "300", code=3) == "proof_not_made"
+    cli("checkpoint", "rebuild")
+    assert cli("check")["ok"]

@@ -21,6 +21,8 @@ DESIGN_KEYS = {
     "applicability approve": "decision_id position",
     "account open": "account_id position",
     "account freeze": "account_id position",
+    "account erase": "account_id position",
+    "account approve-erasure": "account_id position",
     "consent grant": "account_id position",
     "behaviors import": "intake_id read credited duplicates rejected rejected_by_code credited_mg accounts_opened "
     "position seconds",
@@ -87,6 +89,8 @@ def tell_a_story_with_every_command(cli: CommandLine) -> None:
         cli(listing, "list")
     cli("methodology", "show", name)
     cli("account", "close", "zoe", "--by", "alice", "--reason", "left")
+    cli("account", "erase", "zoe", "--by", "alice", "--reason", "a letter")
+    cli("account", "approve-erasure", "zoe", "--by", "bob")
     for audit in (("totals",), ("replay",), ("views", "rebuild"), ("views", "check")):
         cli(*audit)
     cli("keys", "show")
@@ -94,6 +98,21 @@ def tell_a_story_with_every_command(cli: CommandLine) -> None:
     cli("keys", "rewrap")
     for act in ("build", "status", "verify", "rebuild"):
         cli("archive", act)
+    hand_out_what_an_auditor_checks(cli)
+
+
+def hand_out_what_an_auditor_checks(cli: CommandLine) -> None:
+    cli("checkpoint", "sign", "--with-map")
+    for act in ("show", "list", "rebuild"):
+        cli("checkpoint", act)
+    cli("check")
+    key = cli.bytes(cli("keys", "show")["public_pem"].encode(), name="log.pem")
+    event, balance, bundle = (str(cli.folder / name) for name in ("event.json", "balance.json", "bundle.zip"))
+    cli("prove", "event", "1", "--out", event)
+    cli("prove", "balance", "ann", "--out", balance)
+    cli("export", "bundle", bundle)
+    for file in (event, balance, bundle):
+        cli("verify", file, "--key", key)
 
 
 def tell_of_evidence(cli: CommandLine) -> None:
@@ -132,7 +151,7 @@ def test_every_command_answers_with_exactly_the_documented_keys(cli: CommandLine
 
 def test_the_lists_in_answers_hold_exactly_the_documented_keys(cli: CommandLine) -> None:
     tell_a_story_with_every_command(cli)
-    questions = {
+    questions: dict[str, tuple[str, ...]] = {
         "methodologies": ("methodology", "list"),
         "intakes": ("evidence", "list"),
         "releases": ("factors", "list"),
@@ -142,6 +161,8 @@ def test_the_lists_in_answers_hold_exactly_the_documented_keys(cli: CommandLine)
         "consents": ("account", "show", "ann"),
         "entries": ("account", "statement", "ann"),
         "valuations": ("account", "explain", "ann", "b1"),
+        "checkpoints": ("checkpoint", "list"),
+        "steps": ("verify", str(cli.folder / "bundle.zip"), "--key", str(cli.folder / "log.pem")),
     }
     assert {name: set(cli(*question)[name][0]) for name, question in questions.items()} == documented_lists()
 
@@ -251,6 +272,8 @@ def test_json_and_home_are_understood_before_and_after_the_command(cli: CommandL
         ("revision", "apply", ""),
         ("revision", "status", "r1"),
         ("account", "open", "new", "--kind", "robot"),
+        ("account", "erase", "ann", "--by", "x", "--reason", "y", "--ground", "whim"),
+        ("init", "--retention-days", "-1"),
         ("views", "rebuild", "nonsense"),
         ("methodology",),
         (),
@@ -278,6 +301,9 @@ REFUSED = [
     (("account", "explain", "ann", "t9"), "credit_unknown"),
     (("account", "unfreeze", "ann", "--by", "x", "--reason", "y"), "account_not_frozen"),
     (("consent", "withdraw", "ann", "--by", "x", "--reason", "y", "--consent", "77"), "consent_unknown"),
+    (("account", "erase", "nobody", "--by", "x", "--reason", "y"), "account_unknown"),
+    (("account", "approve-erasure", "ann", "--by", "x"), "erasure_not_requested"),
+    (("init", "--retention-days", "7"), "retention_recorded"),
     (("consent", "grant", "ann", "--terms", "1", "--evidence", "no.pdf", "--by", "x"), "evidence_not_found"),
     (("totals", "--at-position", "999999"), "position_unknown"),
     (("replay", "--until", "999999"), "position_unknown"),

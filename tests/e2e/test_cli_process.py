@@ -57,7 +57,7 @@ def test_a_newcomer_makes_a_ledger_on_a_path_with_spaces_and_credits_a_file(fold
     made = run(["init", "--json"], env)
     assert made.returncode == 0, made.stderr
     answer = json.loads(made.stdout)
-    assert (answer["home"], set(answer)) == (str(home), {"home", "server_version"})
+    assert (answer["home"], answer["retention_days"]) == (str(home), 3653)
     again = run(["init"], env)
     assert (again.returncode, again.stderr) == (0, b"")
     assert str(home) in again.stdout.decode()
@@ -65,6 +65,8 @@ def test_a_newcomer_makes_a_ledger_on_a_path_with_spaces_and_credits_a_file(fold
     credited = run(["behaviors", "import", "b.csv", "--open-accounts", "--json"], env, cwd=folder)
     assert json.loads(credited.stdout)["credited_mg"] == "889200", credited.stderr
     assert json.loads(run(["totals", "--json"], env).stdout)["accounts"] == 1
+    kept = run(["account", "erase", "ann", "--by", "alice", "--reason", "a letter"], env)
+    assert (kept.returncode, b"retention_not_over" in kept.stderr) == (1, True)
 
 
 def test_a_ledger_on_a_server_of_ones_own_may_begin_without_any_methodology(server: Server, tmp_path: Path) -> None:

@@ -76,6 +76,8 @@ def town() -> World:
     world.send(trip("z6", "张三"))
     # A late row of a year that has left the head.
     world.send(trip("t9", "ann", at="2026-02-05T10:00:00Z"), trip("t10", "ann", at="2025-03-05T10:00:00Z"))
+    world.erase("ann")
+    world.send(trip("t0", "ann"), trip("t11", "ann", at="2026-02-05T10:00:00Z"))
     world.draft(metro(3, "1"))
     world.act(methodology.review(world.rulebook, "TRAVEL-METRO@3", "rita"))
     return world

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from application import accounts, methodologies, revising
+from application import accounts, erasing, methodologies, revising
 from application.importing import import_behaviors
 from application.intakes import close_intake, open_intake
 from application.ports.behavior_source import ParsedRow, RefusedRow
 from domain import crediting
 from domain.behavior import Behavior, parse_behavior
 from domain.behavior import Refusal as RowRefusal
+from tests.simulation import erasing as model_erasing
 from tests.simulation.comparing import counts_of
 from tests.simulation.law import Decision, Outcome, Refused, Run
 from tests.simulation.model import Model
@@ -228,6 +229,20 @@ def reverse(ref: str, partner: str, source_ref: str) -> Act:
         return accounts.reverse(writer.book, ref, source_ref, "ann", "wrong", partner)[1]
 
     return plainly(f"reverse {ref} {source_ref}", ledger, lambda model: model.reverse(ref, partner, source_ref))
+
+
+def ask_erasure(ref: str) -> Act:
+    def ledger(writer: Writer) -> None:
+        erasing.request(writer.book, ref, "ann", "asked")
+
+    return plainly(f"ask to erase {ref}", ledger, lambda model: model_erasing.ask(model, ref))
+
+
+def approve_erasure(ref: str, by: str) -> Act:
+    def ledger(writer: Writer) -> None:
+        erasing.approve(writer.book, ref, by)
+
+    return plainly(f"erase {ref}", ledger, lambda model: model_erasing.approve(model, ref, by))
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,7 @@ _DETAILS: Mapping[type[Any], Callable[[Any], tuple[Any, ...]]] = {
     events.BehaviorReversed: lambda event: (event.credit, int(event.reversed_mg)),
     events.FactorRevised: _revised,
     events.ConsentWithdrawn: lambda event: (event.consent,),
+    events.PersonalDataErased: lambda event: (event.request,),
     RevisionCompleted: _completed,
     IntakeClosed: _closed,
 }

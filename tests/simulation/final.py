@@ -66,7 +66,7 @@ def _compare_clocks(stage: Stage, rng: Random) -> None:
             continue
         before = rng.choice(days)
         shown = queries.show_account(
-            book, ref, queries.known_at(book, position=known), day_number(before.isoformat())
+            book, str(stage.model.ids[ref]), queries.known_at(book, position=known), day_number(before.isoformat())
         ).by_behavior
         of_ref = {b: mg for (r, b), mg in stage.model.balances(known, before).items() if r == ref}
         agree(f"{ref} at {known} before {before}", shown, of_ref)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -89,6 +89,7 @@ class Credit:
     valuations: list[tuple[int, int]]
     intake: int
     reversed_at: int | None = None
+    erased: bool = False
 
     @property
     def mass(self) -> int:
@@ -114,11 +115,16 @@ class Consent:
 
 @dataclass(eq=False)
 class Account:
+    """``asked_by``, ``asked``: who wants it erased, by which version. ``last``: when an entry was last recorded."""
+
     version: int = 0
     status: str = "open"
     consents: list[Consent] = field(default_factory=list)
     credits: list[Credit] = field(default_factory=list)
     revised: list[str] = field(default_factory=list)
+    asked_by: str | None = None
+    asked: int = 0
+    last: datetime = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Intake(NamedTuple):

@@ -43,6 +43,14 @@ class Model(RulebookModel):
         self.ids: dict[str, UUID] = {}
         self.taken: dict[tuple[str, str], Credit] = {}
         self.open_intakes: dict[tuple[str, str], Intake] = {}
+        self.retention_days = 0
+        self._renamed: dict[str, str] = {}
+
+    def rename(self, ref: str, name: str) -> None:
+        """The account, and all that is recorded of it, is called otherwise from now on."""
+        self.accounts[name] = self.accounts.pop(ref)
+        self._renamed[ref] = name
+        self.log = [fact._replace(subject=name) if fact.subject == ref else fact for fact in self.log]
 
     # -- revisions -----------------------------------------------------------------------------------------------
 
@@ -87,7 +95,7 @@ class Model(RulebookModel):
         if not run.completed:
             for ref in sorted(self.accounts, key=lambda ref: self.ids[ref]):
                 before_each_step()
-                self._revise(ref, run)
+                self._revise(ref if ref in self.accounts else self._renamed[ref], run)
             before_each_step()
         if not run.completed:
             self.moved[run.version.behavior] = self.record("RevisionCompleted", "", run.id, *self.sums(name).values())
@@ -167,7 +175,7 @@ class Model(RulebookModel):
 
     def grant(self, ref: str, scope: tuple[str, ...], start: datetime | None, end: datetime | None) -> None:
         """A direct consent."""
-        account = self._existing(ref)
+        account = self.existing(ref)
         refuse_if(account_closed=account.status == "closed")
         self._grant(ref, scope, start, end, direct=True)
 
@@ -180,7 +188,7 @@ class Model(RulebookModel):
 
     def withdraw_consent(self, ref: str) -> None:
         """Every active one."""
-        active = [consent for consent in self._existing(ref).consents if consent.active]
+        active = [consent for consent in self.existing(ref).consents if consent.active]
         refuse_if(consent_unknown=not active)
         for consent in active:
             consent.active = False
@@ -190,25 +198,26 @@ class Model(RulebookModel):
         self._set(ref, "frozen", "AccountFrozen", "open")
 
     def unfreeze(self, ref: str) -> None:
-        refuse_if(account_not_frozen=self._existing(ref).status == "open")
+        refuse_if(account_not_frozen=self.existing(ref).status == "open")
         self._set(ref, "open", "AccountUnfrozen", "frozen")
 
     def close(self, ref: str) -> None:
         self._set(ref, "closed", "AccountClosed", "open", "frozen")
 
     def _set(self, ref: str, status: str, event: str, *allowed: str) -> None:
-        account = self._existing(ref)
+        account = self.existing(ref)
         refuse_if(**{f"account_{account.status}": account.status not in allowed})
         account.status = status
         self.record(event, ref)
 
-    def _existing(self, ref: str) -> Account:
+    def existing(self, ref: str) -> Account:
+        """The account that bears the name."""
         refuse_if(account_unknown=ref not in self.accounts)
         return self.accounts[ref]
 
     def reverse(self, ref: str, partner: str, source_ref: str) -> int:
         """Returns the mg that the credit was worth."""
-        account = self._existing(ref)
+        account = self.existing(ref)
         credit = self.taken.get((partner, source_ref))
         refuse_if(credit_unknown=credit not in account.credits)
         assert credit is not None
@@ -249,7 +258,8 @@ class Model(RulebookModel):
         if first is not None:
             if (first.intake, first.report.line) == (intake.position, report.line):
                 return Outcome("credited", first.valuations[0][1])
-            return Outcome("duplicate" if first.report.content == report.content else "conflicting_duplicate")
+            same = first.erased or first.report.content == report.content
+            return Outcome("duplicate" if same else "conflicting_duplicate")
         refusal = self._refusal(intake, report)
         if refusal is not None:
             return Outcome(refusal)

@@ -78,7 +78,7 @@ class RaceBook:
         self.settings: Settings = server.settings(name)
         self._conninfo = self.settings.dsn.get_secret_value() if self.settings.dsn is not None else ""
         server.execute("CREATE DATABASE {name} TEMPLATE template0", name=name)
-        initialize(self.settings, with_catalogue=False, simulated_start_us=0 if simulated else None)
+        initialize(self.settings, with_catalogue=False, simulated_start_us=0 if simulated else None, retention_days=0)
         if not simulated:
             with open_ledger(self.settings) as ledger:
                 begin(ledger.book)

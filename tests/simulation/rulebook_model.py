@@ -40,6 +40,8 @@ class RulebookModel:
         position = len(self.log) + 1
         if subject:
             self.accounts[subject].version += 1
+            if kind in ("AccountOpened", "BehaviorCredited", "BehaviorReversed", "AccountClosed"):
+                self.accounts[subject].last = self.now
         self.log.append(Fact(position, kind, subject, details))
         return position
 

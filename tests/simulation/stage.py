@@ -19,9 +19,10 @@ from application.crediting import Crediting
 from application.ports.journal import Append, Appended, Head, Journal
 from application.ports.keys import Keys
 from domain.errors import Rejected
-from domain.events.account import AccountOpened
+from domain.events.account import AccountOpened, AccountOpenedPersonal, PersonalDataErased
 from domain.events.base import Recorded
 from tests.simulation.comparing import Disagreement, agree, fact_of
+from tests.simulation.erasing import erased_name
 from tests.simulation.law import Refused
 from tests.simulation.model import Model
 
@@ -61,8 +62,10 @@ NOWHERE = Point("", 0)
 class Interruptible:
     """A journal before one of whose calls, or just after an append, something else happens, once."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, names: dict[UUID, str]) -> None:
+        """``names``: takes the references of the accounts that are opened here, who may be erased before a look."""
         self._journal = journal
+        self._names = names
         self._at = NOWHERE
         self._meanwhile: Callable[[], None] | None = None
         self._held = False
@@ -78,6 +81,9 @@ class Interruptible:
     def append(self, batch: Append) -> Appended:
         self._reach("append")
         appended = self._journal.append(batch)
+        for new in batch.events:
+            if isinstance(new.personal, AccountOpenedPersonal):
+                self._names[new.stream] = new.personal.account_ref
         self._reach("appended")
         return appended
 
@@ -111,8 +117,8 @@ class Interruptible:
 class Writer:
     """A process of the ledger: its own book and caches. ``step`` tells how far the act at hand has come."""
 
-    def __init__(self, journal: Journal, keys: Keys) -> None:
-        self.journal = Interruptible(journal)
+    def __init__(self, journal: Journal, keys: Keys, names: dict[UUID, str] | None = None) -> None:
+        self.journal = Interruptible(journal, {} if names is None else names)
         self.book = Book(cast(Journal, self.journal), keys)
         self.crediting = Crediting(self.book)
         self.step = 0
@@ -206,9 +212,9 @@ class Stage:
         self.journal = journal
         self.keys = keys
         self.model = model
-        self.writers = [Writer(journal, keys), Writer(journal, keys)]
-        self.recorded: list[Recorded] = []
         self.refs: dict[UUID, str] = {}
+        self.writers = [Writer(journal, keys, self.refs), Writer(journal, keys, self.refs)]
+        self.recorded: list[Recorded] = []
 
     def perform(self, act: Act, by: int, *, at: Point = NOWHERE, others: Act | type[BaseException] = Killed) -> str:
         """Do an act on both sides; where the journal is ``at``, others do theirs, or the act fails.
@@ -234,7 +240,7 @@ class Stage:
             happened = [Meanwhile(self.journal.head().size, 0, type(error), None)]
         writer.journal.interrupt(NOWHERE, None)
         if failure == "Killed":
-            self.writers[by] = Writer(self.journal, self.keys)
+            self.writers[by] = Writer(self.journal, self.keys, self.refs)
         before = len(self.recorded)
         self._read()
         try:
@@ -258,5 +264,7 @@ class Stage:
         for each in self.journal.log(len(self.recorded), self.journal.head().size, personal=True):
             self.recorded.append(each)
             if isinstance(each.event, AccountOpened):
-                self.refs[each.stream] = each.personal.account_ref
-                self.model.ids[each.personal.account_ref] = each.stream
+                self.model.ids[self.refs[each.stream]] = each.stream
+            elif isinstance(each.event, PersonalDataErased):
+                self.refs[each.stream] = erased_name(self.refs[each.stream], each.position)
+                self.model.ids[self.refs[each.stream]] = each.stream

@@ -35,6 +35,8 @@ class World:
         self, seed: int, journal: Journal, keys: Keys, views: Views, tell: Callable[[int], None], lines_per_event: int
     ) -> None:
         rng = self.rng = Random(seed)
+        # People are erased in every other world, by chances of their own: the others stay dense.
+        self.erases, self.erasing = seed % 2 == 1, Random(f"erasing {seed}")
         self.journal, self.keys, self.views, self._tell = journal, keys, views, tell
         self.now = datetime.fromisoformat(rng.choice(drawing.STARTS)).replace(hour=rng.randrange(24), tzinfo=UTC)
         self.regions = rng.sample(drawing.REGIONS, rng.choice((2, 4, 6)))
@@ -50,7 +52,10 @@ class World:
         """Set up the book, live through ``steps`` acts, compare everything. Raises Disagreement."""
         self._advance()
         if self.journal.head().size == 0:
-            initializing.open_book(Book(self.journal, self.keys), clock="simulated")
+            self.model.retention_days = self.erasing.choice((0, 0, 0, 20))
+            initializing.open_book(
+                Book(self.journal, self.keys), clock="simulated", retention_days=self.model.retention_days
+            )
         self.model.record("BookOpened")
         if self.journal.head().size == 2:
             # A book that was set up for real; the opening above leaves keys to ``signing_keys``.
@@ -124,6 +129,8 @@ class World:
             (3, self._draw_account_act),
             (1, self._draw_publication),
         ]
+        if self.erases and self.erasing.random() < 0.15:
+            return self._draw_erasure()
         while True:
             (draw,) = rng.choices([kind for _, kind in kinds], [weight for weight, _ in kinds])
             act = draw()
@@ -225,6 +232,14 @@ class World:
             end = None if rng.random() < 0.7 else self.now + timedelta(days=rng.choice((-1, 2, 30)))
             return acts.grant(ref, scope, start, end)
         return acts.set_status(ref, doing if doing != "close" or rng.random() < 0.3 else "unfreeze")
+
+    def _draw_erasure(self) -> Act:
+        rng = self.erasing
+        asked = [ref for ref, account in self.model.accounts.items() if account.asked_by and account.status != "erased"]
+        if asked and rng.random() < 0.9:
+            return acts.approve_erasure(rng.choice(asked), rng.choice(ACTORS))
+        ref = rng.choice(self.accounts)
+        return acts.approve_erasure(ref, "bob") if rng.random() < 0.05 else acts.ask_erasure(ref)
 
     def _draw_publication(self) -> Act | None:
         drafted = [name for name, state in self.model.states.items() if state == "drafted"]

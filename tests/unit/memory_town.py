@@ -23,12 +23,12 @@ BEGINNING = "2026-06-01T00:00:00Z"
 class MemoryTown:
     """The demo catalogue, a clock that is told, and an evidence store."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, retention_days: int = 0) -> None:
         self.folder, self.now_us = folder, instant_of(BEGINNING)
         self.journal = MemoryJournal(lambda: self.now_us)
         self.book = Book(self.journal, MemoryKeys())
         self.store = MemoryEvidence()
-        initializing.open_book(self.book)
+        initializing.open_book(self.book, retention_days=retention_days)
         initializing.load_catalogue(self.book, catalogue.documents())
 
     def tell(self, now: str) -> None:

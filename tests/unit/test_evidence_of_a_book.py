@@ -236,6 +236,25 @@ def test_nothing_goes_before_its_retention_is_over_and_then_it_goes_on_record(to
     assert replay(town.book).mismatches == 0
 
 
+def test_a_book_that_keeps_people_for_ten_years_keeps_their_originals_as_long(tmp_path: Path) -> None:
+    town = MemoryTown(tmp_path, retention_days=3_653)
+    town.receive(RIDE)
+    assert [each.may_go_from for each in evidence.list_evidence(town.book, town.store)] == ["2036-06-02"]
+    town.tell(LATE)
+    assert code_of(expire, town) == "evidence_retained"
+    town.tell("2036-06-02T00:00:00Z")
+    assert expire(town).files == 1
+    assert codes(town) == []
+
+
+def test_a_clock_that_was_set_back_keeps_nothing_longer_than_the_log_has_lasted(town: MemoryTown) -> None:
+    town.receive(RIDE)
+    town.tell(LATE)
+    open_account(town.book, "somebody")
+    town.tell("2026-06-02T00:00:00Z")
+    assert expire(town).files == 1
+
+
 def test_who_destroys_and_why_is_checked_before_anything_is_done(town: MemoryTown) -> None:
     town.receive(RIDE)
     town.tell(LATE)

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import pytest
 
-from application import accounts, initializing, methodologies, queries, revising
+from application import accounts, erasing, initializing, methodologies, queries, revising
 from application.book import Book
 from application.crediting import Crediting
 from application.intakes import close_intake, open_intake
@@ -22,7 +23,7 @@ from domain.errors import Corrupt
 from domain.events import account as events
 from domain.events.intake import IntakeClosed, IntakeOpened
 from domain.events.registry import decode, encode
-from domain.events.rulebook import RevisionApproved
+from domain.events.rulebook import BookOpened, RevisionApproved
 from infrastructure import catalogue
 from infrastructure.memory import MemoryJournal, MemoryKeys, MemoryViews
 
@@ -70,7 +71,7 @@ def _behaviors(count: int) -> list[Behavior]:
 def town() -> Town:
     journal = MemoryJournal(lambda: NOW_US)
     book = Book(journal, MemoryKeys())
-    initializing.open_book(book)
+    initializing.open_book(book, retention_days=0)
     initializing.load_catalogue(book, catalogue.documents())
     intake = open_intake(book, "bikes", "ab" * 32, 1, "csv", opens_accounts=True)
     Crediting(book).credit(intake, _behaviors(12))
@@ -158,6 +159,62 @@ def test_a_clear_reference_that_does_not_fit_its_key_is_found(town: Town) -> Non
     other = msgspec.structs.replace(personal, source_ref="ride-9999")
     town.journal._rows[place] = row._replace(state=encode(facts, other))
     assert [detail.what for detail in town.replay().details] == ["reference"]
+
+
+def erase(town: Town, account_ref: str) -> UUID:
+    erasing.request(town.book, account_ref, "alice", "a letter")
+    return erasing.approve(town.book, account_ref, "bob").account_id
+
+
+def test_an_erased_account_is_no_mismatch_now_or_as_of_earlier(town: Town) -> None:
+    before = town.replay()
+    erase(town, "p-1")
+    for result in (town.replay(), replay(Book(town.journal, town.book.keys), until=town.size)):
+        assert (result.details, result.digest) == ([], before.digest)
+
+
+def test_whoever_is_erased_while_names_are_compared_is_no_mismatch(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    found, people = town.journal.find_accounts, ["p-1", "p-2"]
+
+    def erased_first(keys: Any) -> Any:
+        if people and len(keys) > 1:
+            monkeypatch.setattr(town.journal, "find_accounts", found)
+            erase(town, people.pop())
+            monkeypatch.setattr(town.journal, "find_accounts", erased_first)
+        return found(keys)
+
+    monkeypatch.setattr(town.journal, "find_accounts", erased_first)
+    assert town.replay().details == []
+    assert people == ["p-1"]
+
+
+def test_a_person_without_key_and_without_receipt_is_found(town: Town) -> None:
+    account = accounts.account_id(town.book, "p-1")
+    town.journal._erased.add(account)
+    assert [(d.stream, d.what) for d in town.replay().details] == [(account, "personal part")]
+
+
+def test_a_receipt_after_which_key_or_name_are_still_there_is_found(town: Town) -> None:
+    keys = dict(town.journal._account_keys)
+    account = erase(town, "p-1")
+    town.journal._account_keys = keys
+    (named,) = town.replay().details
+    assert (named.stream, named.what, named.booked[:11]) == (account, "erasure", "a reference")
+    town.journal._erased.clear()
+    assert len(town.replay().details) == 2
+
+
+def test_an_erasure_before_retention_was_over_is_found(town: Town) -> None:
+    erase(town, "p-1")
+    town.alter(BookOpened, lambda facts: msgspec.structs.replace(facts, retention_days=10))
+    (early,) = town.replay().details
+    assert (early.what, early.booked[:6]) == ("erasure", "before")
+
+
+def test_an_erasure_approved_by_who_asked_is_found(town: Town) -> None:
+    erase(town, "p-1")
+    town.alter(events.PersonalDataErased, lambda facts: msgspec.structs.replace(facts, by="alice"))
+    assert [detail.what for detail in town.replay().details] == ["erasure"]
 
 
 def test_a_snapshot_that_the_stream_does_not_give_is_found(town: Town) -> None:

@@ -61,16 +61,16 @@ CREATE TABLE journal.account_refs (
 -- person deletes the row; a new epoch writes all rows anew.
 CREATE TABLE journal.account_keys (
     account_id uuid PRIMARY KEY,
-    epoch bigint NOT NULL,
     wrapped bytea NOT NULL
 );
 
--- Only a transaction that holds the head may append: then it alone knows the next position.
+-- Only a transaction that holds the head may append: then it alone knows the next position. Nor does anybody else destroy
+-- a key: the receipt in the log belongs to it.
 CREATE FUNCTION journal.refuse_without_head() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NOT EXISTS (SELECT FROM journal.log_head WHERE xmax = pg_current_xact_id()::xid) THEN
-        RAISE EXCEPTION 'append refused: this transaction does not hold journal.log_head'
-            USING HINT = 'append through the ledger; a stock insert would break the order of the log';
+        RAISE EXCEPTION '% on % refused: this transaction does not hold journal.log_head', TG_OP, TG_TABLE_NAME
+            USING HINT = 'write through the ledger; a stock insert would break the order of the log';
     END IF;
     RETURN NULL;
 END $$;
@@ -85,6 +85,10 @@ CREATE TRIGGER append_under_lock BEFORE INSERT ON journal.ledger_events
 CREATE TRIGGER append_under_lock BEFORE INSERT ON journal.behavior_refs
     FOR EACH STATEMENT EXECUTE FUNCTION journal.refuse_without_head();
 CREATE TRIGGER append_under_lock BEFORE INSERT ON journal.log_commits
+    FOR EACH STATEMENT EXECUTE FUNCTION journal.refuse_without_head();
+CREATE TRIGGER erase_under_lock BEFORE DELETE OR TRUNCATE ON journal.account_refs
+    FOR EACH STATEMENT EXECUTE FUNCTION journal.refuse_without_head();
+CREATE TRIGGER erase_under_lock BEFORE DELETE OR TRUNCATE ON journal.account_keys
     FOR EACH STATEMENT EXECUTE FUNCTION journal.refuse_without_head();
 CREATE TRIGGER never_changed BEFORE UPDATE OR DELETE OR TRUNCATE ON journal.ledger_events
     FOR EACH STATEMENT EXECUTE FUNCTION journal.refuse_change();

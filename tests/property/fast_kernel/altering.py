@@ -18,7 +18,7 @@ from domain.events.base import Event, Recorded
 from domain.instants import instant_of, instant_text
 from domain.values import day_number, day_text
 
-FREEZING = events.AccountFrozen(by="eve", reason="put in")
+FREEZING = events.AccountFrozen(by="eve")
 DAY_US = 86_400_000_000
 
 

@@ -37,6 +37,7 @@ GUARDS = [
     ),
     Mutant("status ignored", LAW, "return status in (OPENED, UNFROZEN)", "return True"),
     Mutant("the last status of all counts", LAW, "        if rows.version[row] >= version:\n            break\n", ""),
+    Mutant("an erased account is taken for right", LAW, "if kind in (IRREGULAR, ERASED) or", "if kind == IRREGULAR or"),
     Mutant("computed mass not compared", LAW, "if computed != rows.computed_mg[row] or mass", "if mass"),
     Mutant("credited mass not compared", LAW, "or mass != rows.credited_mg[row]:", "or False:"),
     Mutant("decision not compared", LAW, "if rows.decision[row] != t.decisions[decision].name or", "if"),

@@ -64,7 +64,6 @@ def _reversed_by_hand(world: World, credit: int, account_ref: str = "ann") -> No
         behavior=facts.facts.behavior,
         day=facts.facts.day,
         reversed_mg=str(facts.mass),
-        reason="",
         by="eve",
     )
     world.on_account(event, account_ref)
@@ -144,8 +143,17 @@ def a_credit_after_its_consent_was_withdrawn() -> World:
     world.introduce(metro(1, "1"))
     world.credited(trip("1", at="2019-05-01T08:00:00Z"))
     (credit,) = world.all_of(events.BehaviorCredited)
-    world.on_account(events.ConsentWithdrawn(consent=credit.consent, by="ann", reason="no more"))
+    world.on_account(events.ConsentWithdrawn(consent=credit.consent))
     world.on_account(credit)
+    return world
+
+
+def an_erasure_approved_by_who_asked_for_it() -> World:
+    world = book()
+    world.introduce(metro(1, "1"))
+    world.credited(trip("1", at="2019-05-01T08:00:00Z"))
+    version = world.on_account(events.ErasureRequested(ground="unlawful", by="eve"))
+    world.on_account(events.PersonalDataErased(request=version, epoch=1, by="Eve"))
     return world
 
 
@@ -179,6 +187,7 @@ WRONG: dict[str, Callable[[], World]] = {
     "a credit before the lines of a run": a_credit_before_the_lines_of_a_run,
     "a credit while the account was frozen": a_credit_while_the_account_was_frozen,
     "a credit after its consent was withdrawn": a_credit_after_its_consent_was_withdrawn,
+    "an erasure approved by who asked for it": an_erasure_approved_by_who_asked_for_it,
     "versions out of log order": versions_out_of_log_order,
     "a version that is missing": a_version_that_is_missing,
     "a line with another reason": _changed(2, reason="quantity_out_of_range"),

@@ -44,7 +44,7 @@ class Logged(NamedTuple):
 
 
 GENESIS = Logged(
-    BookOpened(previous=0, book="example", clock="simulated", pepper_check="0" * 32),
+    BookOpened(previous=0, book="example", clock="simulated", pepper_check="0" * 32, retention_days=3653),
     None,
     FIRST_US,
 )
@@ -63,7 +63,7 @@ OF_THE_ACCOUNT = (
         events.BehaviorCreditedPersonal(source_ref="trip-77", occurred_at="2026-03-01T08:15:00+08:00"),
         FIRST_US + 1,
     ),
-    Logged(events.AccountFrozen(by="碳", reason='"not me" \\ 争议 / n°7'), None, FIRST_US + 2_000_000),
+    Logged(events.AccountFrozen(by='碳 "not me" \\ 争议 / n°7'), None, FIRST_US + 2_000_000),
     Logged(
         events.FactorRevised(
             revision="R1", behavior="travel.metro", methodology="TRAVEL-METRO@2", rule="v1", part=1, last=True,
@@ -93,13 +93,13 @@ REFUSED_FACTS = (
     (OPENED_TOPIC, '{"kind":"individual","by":"ann"}', "undecodable_event"),
     (OPENED_TOPIC, '{"kind":1}', "undecodable_event"),
     (OPENED_TOPIC, '{"kind":"individual"} x', "undecodable_event"),
-    ("carbon.account.consent-withdrawn.v1", '{"consent":2.0,"by":"a","reason":"b"}', "undecodable_event"),
+    ("carbon.account.consent-withdrawn.v1", '{"consent":2.0}', "undecodable_event"),
 )
 RESPELLED_FACTS = (
     (OPENED_TOPIC, '{"kind": "individual"}'),
     (OPENED_TOPIC, '{"kind":"household","kind":"individual"}'),
     (OPENED_TOPIC, '{"kind":"\\u0069ndividual"}'),
-    ("carbon.account.consent-withdrawn.v1", '{"by":"a","consent":2,"reason":"b"}'),
+    ("carbon.account.personal-data-erased.v1", '{"epoch":1,"request":2,"by":"a"}'),
 )
 
 

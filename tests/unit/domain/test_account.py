@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from domain import account as rules
-from domain.account import CLOSING_DAYS, Account
+from domain.account import CLOSING_DAYS, Account, Asked
 from domain.events import account as events
 from domain.events.base import Event
 from domain.instants import instant_of
@@ -39,7 +39,7 @@ def consent(**changes: Any) -> events.ConsentGranted:
         "valid_from": None,
         "valid_to": None,
         "evidence": "0" * 64,
-        "asserter": "ann",
+        "asserter": None,
     }
     return events.ConsentGranted(**(granted | changes))
 
@@ -84,9 +84,10 @@ def test_other_kinds_of_accounts_are_refused() -> None:
     assert refusal(rules.open_account, "robot", "r2") == ("kind_unknown", "kind")
 
 
-FROZEN = events.AccountFrozen(by="olga", reason="fraud check")
-UNFROZEN = events.AccountUnfrozen(by="olga", reason="cleared")
-CLOSED = events.AccountClosed(by="olga", reason="moved away")
+FROZEN = events.AccountFrozen(by="olga")
+UNFROZEN = events.AccountUnfrozen(by="olga")
+CLOSED = events.AccountClosed(by="olga")
+ERASED = events.PersonalDataErased(request=2, epoch=1, by="otto")
 
 
 @pytest.mark.parametrize(
@@ -103,16 +104,20 @@ CLOSED = events.AccountClosed(by="olga", reason="moved away")
         (rules.close, [], None),
         (rules.close, [FROZEN], None),
         (rules.close, [CLOSED], "account_closed"),
+        *((act, [ERASED], "account_erased") for act in (rules.freeze, rules.unfreeze, rules.close)),
+        *((act, [CLOSED, ERASED], "account_erased") for act in (rules.freeze, rules.unfreeze, rules.close)),
     ],
 )
 def test_an_account_is_frozen_unfrozen_and_closed_only_where_that_makes_sense(
-    act: Callable[..., Event], following: list[Event], code: str | None
+    act: Callable[..., tuple[Event, events.ReasonPersonal]], following: list[Event], code: str | None
 ) -> None:
     account = opened(*following)
     if code is not None:
         assert refusal(act, account, "olga", "because") == (code, "account")
         return
-    account.apply(account.version + 1, act(account, "olga", "because"))
+    event, personal = act(account, "olga", "because")
+    assert personal == events.ReasonPersonal(reason="because")
+    account.apply(account.version + 1, event)
     assert account.status == {rules.freeze: "frozen", rules.unfreeze: "open", rules.close: "closed"}[act]
 
 
@@ -120,7 +125,7 @@ def test_the_newest_active_consent_that_covers_the_instant_counts() -> None:
     account = opened(consent(scope=("travel.metro", "travel.bus")), consent(), consent(scope=("travel.walking",)))
     assert account.consent_for("travel.metro", 0) == 3
     assert account.consent_for("travel.walking", 0) == 4
-    account.apply(5, rules.withdraw_consent(account, 3, "ann", "no more"))
+    account.apply(5, rules.withdraw_consent(account, 3, "ann", "no more")[0])
     assert account.consent_for("travel.metro", 0) == 2
     assert account.consent_for("living.online_bill", 0) is None
 
@@ -137,7 +142,9 @@ def test_a_consent_is_withdrawn_once_and_the_account_remembers_that_the_person_s
     account = opened(consent())
     assert account.withdrawn is False
     assert refusal(rules.withdraw_consent, account, 9, "ann", "no") == ("consent_unknown", "consent")
-    account.apply(3, rules.withdraw_consent(account, 2, "ann", "no"))
+    event, personal = rules.withdraw_consent(account, 2, "ann", "no")
+    assert personal == events.ConsentWithdrawnPersonal(by="ann", reason="no")
+    account.apply(3, event)
     assert Account.from_snapshot(ID, account.snapshot()).withdrawn
     assert refusal(rules.withdraw_consent, account, 2, "ann", "no") == ("consent_unknown", "consent")
 
@@ -153,7 +160,7 @@ def test_credits_charge_the_caps_of_their_code_whatever_version_valued_them() ->
 def test_a_reversed_credit_stays_charged_to_the_caps() -> None:
     account = opened(credited("2026-01-05"))
     reversal = events.BehaviorReversed(
-        credit=2, behavior="travel.metro", day="2026-01-05", reversed_mg="100", reason="x", by="olga"
+        credit=2, behavior="travel.metro", day="2026-01-05", reversed_mg="100", by="olga"
     )
     account.apply(3, reversal)
     assert account.use_of(CODE).days == {day_number("2026-01-05"): (100, 1)}
@@ -212,10 +219,12 @@ def test_years_read_back_for_a_late_row_are_forgotten_again() -> None:
 def test_a_snapshot_holds_everything_that_deciding_needs() -> None:
     account = opened(consent(valid_to="2026-12-31T00:00:00Z"), consent(scope=("travel.metro",)), credited("2025-01-05"))
     account.apply(5, credited("2026-05-05", str(2**80)))
-    account.apply(6, rules.withdraw_consent(account, 3, "ann", "no"))
+    account.apply(6, rules.withdraw_consent(account, 3, "ann", "no")[0])
     account.apply(7, FROZEN)
+    account.apply(8, events.ErasureRequested(ground="unlawful", by="olga"))
     again = Account.from_snapshot(ID, account.snapshot())
     for name in ("id", "version", "kind", "status", "withdrawn", "consents", "uses", "revised"):
         assert getattr(again, name) == getattr(account, name), name
     assert again.use_of(CODE).since == day_number("2026-01-01")
     assert again.snapshot() == account.snapshot()
+    assert again.erasure == Asked(8, "olga")

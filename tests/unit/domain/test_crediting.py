@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from domain import account as account_rules
+from domain import erasure
 from domain.account import Account
 from domain.behavior import Refusal
 from domain.crediting import Batch, Credited, Duplicate, Intake, Known, Outcome, Row
@@ -114,12 +115,20 @@ def test_a_frozen_or_closed_account_takes_no_credit() -> None:
     assert codes(world.send(trip("t3"))) == ["account_closed"]
 
 
+def test_an_erased_account_that_somebody_still_holds_takes_no_credit_and_is_not_told_of() -> None:
+    world = town()
+    world.credited(trip("t1"))
+    world.on_account(erasure.request(world.head(), "olga", "unlawful", "never agreed"))
+    world.on_account(erasure.erase(world.head(), "otto", 1))
+    assert codes(world.send(trip("t2"))) == ["account_unknown"]
+
+
 def test_the_standing_of_the_account_is_judged_before_the_rules_and_after_the_row() -> None:
     world = town(rate=[open_row("100", "CN")])
     world.send(trip("t0", region="CN"))
     world.withdraw("TRAVEL-METRO@1", leave_gap=True)
     assert codes(world.send(trip("t1"))) == ["no_applicable_methodology"]
-    world.on_account(events.ConsentWithdrawn(consent=2, by="ann", reason="no"))
+    world.on_account(events.ConsentWithdrawn(consent=2))
     assert codes(world.send(trip("t1"))) == ["no_consent"]
     world.on_account(account_rules.freeze(world.head(), "olga", "check"))
     assert codes(world.send(trip("t1"), trip("t2", quantity="0"))) == ["account_frozen", "quantity_not_positive"]
@@ -234,13 +243,25 @@ def test_the_reference_of_a_reversed_credit_stays_taken() -> None:
     assert codes(world.send(trip("t1"), trip("t1", quantity="2"))) == ["duplicate", "conflicting_duplicate"]
 
 
-def test_where_the_personal_part_was_erased_the_reference_alone_is_the_answer() -> None:
+def test_a_trip_of_somebody_erased_is_a_duplicate_without_details_whatever_is_said_of_it() -> None:
     world = town()
     world.send(trip("t1"))
-    key = key_of("ref", PARTNER, "t1")
-    first = world.refs[key]
-    world.refs[key] = Known(first.account, first.version, first.position, first.facts, None)
-    assert codes(world.send(trip("t1", quantity="9"))) == ["duplicate"]
+    before = world.erase(), world.history_of(world.account_streams()[0]).balances()
+    for again in (trip("t1"), trip("t1", quantity="9"), trip("t1", "ben"), trip("t1", behavior="travel.bus")):
+        assert world.send(again) == [Duplicate(None)]
+    assert before == (world.account_streams()[0], {"travel.metro": 100_000})
+    assert len(world.account_streams()) == 1
+
+
+def test_who_comes_back_after_an_erasure_gets_a_new_account() -> None:
+    world = town()
+    world.send(trip("t1"))
+    erased = world.erase()
+    assert codes(world.send(trip("t2"), opens=False)) == ["account_unknown"]
+    assert world.credited(trip("t2")) == [100_000]
+    assert world.account_id("ann") != erased
+    assert world.head_of(erased).status == "erased"
+    assert world.replayed().mismatches == []
 
 
 def test_an_intake_that_goes_on_after_a_crash_counts_its_own_rows_as_credited() -> None:

@@ -35,25 +35,32 @@ def world_with_an_intake() -> tuple[World, Evidence]:
     ],
 )
 def test_evidence_may_go_on_the_day_after_the_same_date_five_years_later(last: str, first: str) -> None:
-    assert day_text(first_day(day_number(last))) == first
+    assert day_text(first_day(day_number(last), 0)) == first
 
 
 @given(st.dates(max_value=date(9994, 12, 31)))
 def test_retention_is_never_shorter_than_five_years_and_never_a_day_longer_than_they_can_be(last: date) -> None:
-    kept = first_day(last.toordinal()) - last.toordinal() - 1
+    kept = first_day(last.toordinal(), 0) - last.toordinal() - 1
     assert RETENTION_YEARS * 365 <= kept <= RETENTION_YEARS * 365 + 2
 
 
-@given(st.dates(max_value=date(9994, 12, 30)))
-def test_what_was_received_later_may_never_go_earlier(last: date) -> None:
-    assert first_day(last.toordinal()) <= first_day(last.toordinal() + 1)
+@given(st.dates(max_value=date(9994, 12, 30)), st.integers(0, 36_525))
+def test_what_was_received_later_may_never_go_earlier(last: date, retention_days: int) -> None:
+    assert first_day(last.toordinal(), retention_days) <= first_day(last.toordinal() + 1, retention_days)
+
+
+@given(st.dates(max_value=date(9800, 12, 31)), st.integers(0, 36_525))
+def test_the_longer_of_five_years_and_the_books_own_period_counts(last: date, retention_days: int) -> None:
+    first = first_day(last.toordinal(), retention_days)
+    assert first == max(first_day(last.toordinal(), 0), last.toordinal() + retention_days + 1)
 
 
 def test_evidence_whose_retention_ends_after_the_calendar_never_goes() -> None:
-    assert first_day(day_number("9995-01-01")) == AFTER_LAST_DAY
+    assert first_day(day_number("9995-01-01"), 0) == AFTER_LAST_DAY
+    assert first_day(day_number("9994-01-01"), 36_525) == AFTER_LAST_DAY
     _, evidence = world_with_an_intake()
     with pytest.raises(Rejected, match="never"):
-        due([evidence], (), AFTER_LAST_DAY, day_number("9999-12-31"), lambda _: day_number("9995-01-01"))
+        due([evidence], (), AFTER_LAST_DAY, day_number("9999-12-31"), lambda _: day_number("9995-01-01"), 0)
 
 
 def test_an_intake_tells_whether_its_bytes_are_kept_and_whose_they_are() -> None:
@@ -78,20 +85,20 @@ def test_nothing_is_destroyed_before_its_retention_is_over_and_the_day_is_named(
     world, evidence = world_with_an_intake()
     for today in ("2026-01-02", "2030-12-31", "2031-01-01"):
         with pytest.raises(Rejected) as refused:
-            due([evidence], (), day_number("2026-06-01"), day_number(today), world.day_of)
+            due([evidence], (), day_number("2026-06-01"), day_number(today), world.day_of, 0)
         assert refused.value.code == "evidence_retained"
         assert "1 of 1 files" in refused.value.message
         assert "from 2031-01-02 on" in refused.value.message
         assert refused.value.remedy.endswith("before 2026-01-01")
-    allowed = due([evidence], (), day_number("2026-06-01"), day_number("2031-01-02"), world.day_of)
+    allowed = due([evidence], (), day_number("2026-06-01"), day_number("2031-01-02"), world.day_of, 0)
     assert allowed == [evidence]
 
 
 def test_only_what_ended_before_the_day_named_is_destroyed() -> None:
     world, evidence = world_with_an_intake()
     late = day_number("2040-01-01")
-    assert due([evidence], (), RECEIVED, late, world.day_of) == []
-    assert due([evidence], (), RECEIVED + 1, late, world.day_of) == [evidence]
+    assert due([evidence], (), RECEIVED, late, world.day_of, 0) == []
+    assert due([evidence], (), RECEIVED + 1, late, world.day_of, 0) == [evidence]
 
 
 def test_what_the_remedy_names_is_never_refused() -> None:
@@ -101,21 +108,21 @@ def test_what_the_remedy_names_is_never_refused() -> None:
         world.send(trip(f"t{year}", at=f"{year}-03-03T00:00:00Z"))
     evidence, today = world.evidence().values(), day_number("2034-01-01")
     with pytest.raises(Rejected) as refused:
-        due(evidence, (), today, today, world.day_of)
+        due(evidence, (), today, today, world.day_of, 0)
     before = refused.value.remedy[-10:]
     assert "1 of 3 files" in refused.value.message
     assert before == "2030-03-04"
     with pytest.raises(Rejected):
-        due(evidence, (), day_number(before) + 1, today, world.day_of)
-    assert len(due(evidence, (), day_number("2028-03-05"), day_number("2033-03-05"), world.day_of)) == 2
+        due(evidence, (), day_number(before) + 1, today, world.day_of, 0)
+    assert len(due(evidence, (), day_number("2028-03-05"), day_number("2033-03-05"), world.day_of, 0)) == 2
 
 
 def test_bytes_that_lie_elsewhere_are_nobodys_to_destroy_unless_the_store_has_them() -> None:
     world, evidence = world_with_an_intake()
     evidence.intakes[0].kept = False
     late = day_number("2040-01-01")
-    assert due([evidence], (), late, late, world.day_of) == []
-    assert due([evidence], {evidence.digest}, late, late, world.day_of) == [evidence]
+    assert due([evidence], (), late, late, world.day_of, 0) == []
+    assert due([evidence], {evidence.digest}, late, late, world.day_of, 0) == [evidence]
 
 
 def test_destroyed_evidence_is_recorded_in_every_stream_of_its_bytes_and_is_destroyed_once() -> None:

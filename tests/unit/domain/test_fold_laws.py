@@ -76,7 +76,7 @@ class _Writer:
         self._reversed.add(version)
         self._record(
             events.BehaviorReversed(
-                credit=version, behavior="b", day=day_text(held.day), reversed_mg=str(held.mass), reason="r", by="o"
+                credit=version, behavior="b", day=day_text(held.day), reversed_mg=str(held.mass), by="o"
             )
         )
 
@@ -104,17 +104,22 @@ class _Writer:
     def _grant(self) -> None:
         granted = events.ConsentGranted(
             scope=("*",), terms_version="1", basis="direct", valid_from=None, valid_to="2026-01-01T00:00:00Z",
-            evidence="", asserter="ann",
+            evidence="", asserter=None,
         )  # fmt: skip
         self._consents.append(self._record(granted))
 
     def _withdraw(self) -> None:
         consent = self._consents.pop(self._draw(st.integers(0, len(self._consents) - 1)))
-        self._record(events.ConsentWithdrawn(consent=consent, by="ann", reason="r"))
+        self._record(events.ConsentWithdrawn(consent=consent))
 
     def _stand(self) -> None:
+        if self._draw(st.integers(0, 5)) == 0:
+            self._record(events.ErasureRequested(ground="unlawful", by="olga"))
+            if self._draw(st.booleans()):
+                self._record(events.PersonalDataErased(request=len(self.stream), epoch=1, by="otto"))
+            return
         kind = self._draw(st.sampled_from([events.AccountFrozen, events.AccountUnfrozen, events.AccountClosed]))
-        self._record(kind(by="olga", reason="r"))
+        self._record(kind(by="olga"))
 
 
 @st.composite

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from domain import account as account_rules
+from domain import erasure
 from domain.events import account as events
 from domain.events import rulebook
 from domain.events.base import Recorded
@@ -216,6 +217,55 @@ def test_a_credit_to_a_frozen_or_closed_account_is_found(status: str) -> None:
     log.append(Recorded(credit.stream, 5, world.size + 1, credit.event, credit.personal))
     done = replayed(log)
     assert [(m.version, m.what, m.recomputed) for m in done.mismatches] == [(5, "account", status)]
+
+
+def erased() -> World:
+    """An account whose person was erased, with a run that still writes to it."""
+    world = town()
+    world.credited(trip("t1"))
+    run = world.plan("TRAVEL-METRO@2")
+    world.approve_run(run)
+    world.on_account(erasure.request(world.head(), "olga", "unlawful", "never agreed"))
+    world.on_account(erasure.erase(world.head(), "otto", 1))
+    world.apply_run(run)
+    world.complete(run)
+    return world
+
+
+def test_an_erased_account_replays_as_ever_and_is_still_revised() -> None:
+    world = erased()
+    nobody = [each._replace(personal=None) for each in world.events()]
+    assert [done.mismatches for done in (world.replayed(), world.replayed(nobody))] == [[], []]
+    assert world.replayed(nobody).digest == world.replayed().digest
+    assert world.history().balances() == {METRO: 40_000}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"request": 3}, {"request": 5}, {"by": "olga"}, {"by": "Olga"}],
+)
+def test_an_erasure_that_nobody_else_asked_for_is_found(changes: dict[str, Any]) -> None:
+    world = erased()
+    done = world.replayed(world.altered(position(world, events.PersonalDataErased), **changes))
+    assert done.found == [(5, "erasure")]
+
+
+def test_whatever_but_a_revision_is_recorded_of_an_erased_account_is_found() -> None:
+    world = erased()
+    world.grant()
+    world.on_account(world.all_of(events.BehaviorCredited)[0])
+    world.reverse("t1")
+    world.on_account(events.AccountFrozen(by="olga"))
+    world.on_account(events.PersonalDataErased(request=4, epoch=1, by="otto"))
+    found = world.replayed().mismatches
+    told = [(m.version, m.what, m.booked, m.recomputed[:12]) for m in found if m.what in ("account", "erasure")]
+    assert told == [
+        (7, "account", "ConsentGranted", "nothing but "),
+        (8, "account", "credited", "erased"),
+        (9, "account", "BehaviorReversed", "nothing but "),
+        (10, "account", "AccountFrozen", "nothing but "),
+        (11, "erasure", "request 4", "no open requ"),
+    ]
 
 
 def test_a_credit_to_an_account_that_was_never_opened_is_found() -> None:

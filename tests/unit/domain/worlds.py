@@ -14,19 +14,20 @@ from uuid import UUID
 import msgspec
 
 from domain import account as account_rules
-from domain import decisions, factors, methodology
+from domain import decisions, erasure, factors, methodology
 from domain import revision as revisions
 from domain.account import Account
 from domain.applicability import ChangeOfHand
 from domain.behavior import Behavior, Refusal, columns_of, parse_behavior
 from domain.crediting import Batch, Credited, Intake, Known, Outcome, Row
 from domain.digest import MerkleRoot, new_sm3, sm3_hex
+from domain.erasure import CIVIL_OFFSET_MINUTES
 from domain.events import account as events
-from domain.events.base import Event, NewEvent, Recorded, RulebookEvent
+from domain.events.base import Event, NewEvent, Personal, Recorded, RulebookEvent
 from domain.events.intake import IntakeClosed, IntakeOpened
 from domain.events.registry import encode, recorded
 from domain.events.rulebook import BookOpened, RevisionCompleted
-from domain.evidence import CIVIL_OFFSET_MINUTES, KEPT, Evidence, destroy, due, evidence_of
+from domain.evidence import KEPT, Evidence, destroy, due, evidence_of
 from domain.history import AccountHistory
 from domain.instants import instant_of, instant_text
 from domain.replay import AccountReplay, Mismatch, approved_runs, check_rulebook
@@ -107,7 +108,7 @@ class World:
         self.rulebook = Rulebook()
         self.account_ids: dict[bytes, UUID] = {}
         self.refs: dict[bytes, Known] = {}
-        genesis = BookOpened(previous=0, book="town", clock="simulated", pepper_check="00")
+        genesis = BookOpened(previous=0, book="town", clock="simulated", pepper_check="00", retention_days=0)
         self.append(self.rulebook.record("book", "book", genesis))
 
     def tell(self, now: str) -> None:
@@ -205,7 +206,7 @@ class World:
 
     def account_streams(self) -> list[UUID]:
         """Every account, by id."""
-        return sorted(self.account_ids.values())
+        return sorted(stream for stream, held in self.streams.items() if held[0].event.STREAM == "account")
 
     def head(self, account_ref: str = "ann") -> Account:
         return self.head_of(self.account_id(account_ref))
@@ -224,12 +225,23 @@ class World:
         self.append(NewEvent(account_id, 1, *account_rules.open_account(kind, account_ref)))
         self.account_ids[key_of("account", account_ref)] = account_id
 
-    def on_account(self, event: Event, account_ref: str = "ann") -> int:
-        """Record one decided event of an account; returns its version."""
+    def on_account(self, act: Event | tuple[Event, Personal], account_ref: str = "ann") -> int:
+        """Record one decided event of an account, with its personal part if it has one; returns its version."""
         stream = self.account_id(account_ref)
         version = len(self.streams[stream]) + 1
-        self.append(NewEvent(stream, version, event))
+        self.append(NewEvent(stream, version, *(act if isinstance(act, tuple) else (act,))))
         return version
+
+    def erase(self, account_ref: str = "ann", ground: str = "consent-withdrawn") -> UUID:
+        """Ask for it and approve it; afterwards nobody finds the account by its reference."""
+        self.on_account(erasure.request(self.head(account_ref), "olga", ground, "as the letter says"), account_ref)
+        self.on_account(erasure.erase(self.head(account_ref), "otto", 1), account_ref)
+        account_id = self.account_ids.pop(key_of("account", account_ref))
+        self.streams[account_id] = [each._replace(personal=None) for each in self.streams[account_id]]
+        self.refs.update(
+            (ref, known._replace(personal=None)) for ref, known in self.refs.items() if known.account == account_id
+        )
+        return account_id
 
     def grant(
         self,
@@ -246,9 +258,9 @@ class World:
             valid_from=start,
             valid_to=end,
             evidence=sm3_hex(b"signed form"),
-            asserter=account_ref,
+            asserter=None,
         )
-        return self.on_account(granted, account_ref)
+        return self.on_account((granted, events.ConsentGrantedPersonal(asserter=account_ref)), account_ref)
 
     def intake(self, partner: str = PARTNER, *, opens: bool = True, content: str = "") -> Intake:
         """Open an intake. ``content`` stands for the bytes received."""
@@ -320,7 +332,7 @@ class World:
     def expire(self, before: str) -> int:
         """Record that old evidence is destroyed; returns of how many files."""
         today = civil_day(self.now_us, CIVIL_OFFSET_MINUTES)
-        found = due(self.evidence().values(), (), day_number(before), today, self.day_of)
+        found = due(self.evidence().values(), (), day_number(before), today, self.day_of, 0)
         for each in found:
             self.append(*destroy(each, "olga", "its retention is over"))
         return len(found)
@@ -346,10 +358,10 @@ class World:
             behavior=known.facts.behavior,
             day=known.facts.day,
             reversed_mg=str(worth),
-            reason="sent by mistake",
             by="olga",
         )
-        self.append(NewEvent(known.account, len(self.streams[known.account]) + 1, reversed_))
+        why = account_rules.because("sent by mistake")
+        self.append(NewEvent(known.account, len(self.streams[known.account]) + 1, reversed_, why))
         return worth
 
     # -- revisions ---------------------------------------------------------------------------------------------
