@@ -145,6 +145,15 @@ def test_a_file_taken_out_of_the_store_is_missed(cli: CommandLine) -> None:
     assert "MISSING" in cli.run("evidence", "list").stdout
 
 
+def test_check_finds_wrong_evidence_unless_it_is_left_out(cli: CommandLine) -> None:
+    cli.credit(*ROWS)
+    assert cli("check")["ok"]
+    sealed(cli).unlink()
+    (finding,) = cli("check", code=3)["findings"]
+    assert (finding["area"], finding["code"]) == ("evidence", "evidence_missing")
+    assert cli("check", "--without-evidence")["ok"]
+
+
 def test_what_does_not_open_is_not_written_out_in_part(cli: CommandLine) -> None:
     answer = cli.credit(*ROWS)
     path = sealed(cli)
