@@ -53,7 +53,8 @@ class Listed(NamedTuple):
 class Verified(NamedTuple):
     """``files``, ``size_bytes``: opened and compared. ``elsewhere``: files that were never here.
 
-    ``unnamed``: stored files that no intake names: an import was interrupted before it began.
+    ``unnamed``: stored files that no intake names: an import was interrupted before it began, or the end of the log was
+    lost, and they are what can be imported again.
     """
 
     files: int
@@ -66,11 +67,12 @@ class Verified(NamedTuple):
 
 
 class Expired(NamedTuple):
-    """``files``: destroyed and recorded by this; ``finished``: recorded before, or named by no intake."""
+    """``files``: destroyed and recorded by this; ``finished``: recorded before; ``unnamed``: never named by the log."""
 
     files: int
     size_bytes: int
     finished: int
+    unnamed: int
     position: int
 
 
@@ -101,16 +103,17 @@ def list_evidence(book: Book, store: EvidenceStore, account: UUID | None = None)
 
 def find(book: Book, position: int) -> tuple[Received, Evidence]:
     """The intake that is named by its position. Raises Rejected ``intake_unknown``."""
-    opened = [each.event for each in book.journal.log(position - 1, position)]
-    if not opened or not isinstance(opened[0], IntakeOpened):
-        raise Rejected(
-            "intake_unknown",
-            f"position {position} of the log is no intake",
-            field="intake",
-            remedy="`evidence list` names all; `behaviors import` and `account explain` name theirs",
-        )
-    evidence = _evidence(book)[opened[0].digest]
-    return next(each for each in evidence.intakes if each.position == position), evidence
+    if any(isinstance(each.event, IntakeOpened) for each in book.journal.log(position - 1, position)):
+        for evidence in _evidence(book).values():
+            for intake in evidence.intakes:
+                if intake.position == position:
+                    return intake, evidence
+    raise Rejected(
+        "intake_unknown",
+        f"position {position} of the log is no intake",
+        field="intake",
+        remedy="`evidence list` names all; `behaviors import` and `account explain` name theirs",
+    )
 
 
 def shown(book: Book, store: EvidenceStore, position: int) -> Listed:
@@ -168,12 +171,16 @@ def verify(book: Book, store: EvidenceStore, progress: Callable[[int], None] | N
                 progress(size)
         total += len(wrong)
         found += wrong[: FINDINGS_KEPT - len(found)]
-    unnamed = sum(digest not in evidence for digest in store.digests())
-    return Verified(files, size, elsewhere, destroyed, unnamed, total, found)
+    nameless = sum(1 for _ in _unnamed(evidence, store))
+    return Verified(files, size, elsewhere, destroyed, nameless, total, found)
 
 
-def expire(book: Book, store: EvidenceStore, before: int, by: str, reason: str) -> Expired:
-    """Destroy what was last received before the civil day ``before``, on record; first finish what was interrupted.
+def expire(
+    book: Book, store: EvidenceStore, before: int, by: str, reason: str, *, with_unnamed: bool = False
+) -> Expired:
+    """Destroy what was last received before the civil day ``before``, on record, and finish what was interrupted.
+
+    ``with_unnamed``: also what no intake names, which nothing records.
 
     Raises Rejected ``evidence_retained`` and records nothing when the retention of any of it is not over.
     """
@@ -181,7 +188,7 @@ def expire(book: Book, store: EvidenceStore, before: int, by: str, reason: str) 
     check_reason(reason)
     # The time of the log, which never goes back as a clock may.
     today = civil_day(max(book.journal.now_us(), book.journal.head().recorded_us), CIVIL_OFFSET_MINUTES)
-    files = size = finished = 0
+    files = size = finished = nameless = 0
     with store.still():
         stored, moved = frozenset(store.digests()), True
         found: dict[str, Evidence] = {}
@@ -200,12 +207,14 @@ def expire(book: Book, store: EvidenceStore, before: int, by: str, reason: str) 
                 for each in some:
                     store.destroy(each.digest)
                     files, size = files + 1, size + each.size_bytes
-        for digest in stored:
-            # Recorded by one that was interrupted; or stored by an import that was, before the log named it.
-            if digest not in found or (found[digest].is_destroyed and store.holds(digest)):
+        for digest in sorted(stored):
+            if digest in found and found[digest].is_destroyed and store.holds(digest):
                 store.destroy(digest)
                 finished += 1
-    return Expired(files, size, finished, book.journal.head().size)
+            elif digest not in found and with_unnamed:
+                store.destroy(digest)
+                nameless += 1
+    return Expired(files, size, finished, nameless, book.journal.head().size)
 
 
 def _wrong_records(
@@ -248,6 +257,15 @@ def _refuse_absent(store: EvidenceStore, intake: Received) -> None:
 def _credit(book: Book, partner: str, row: Behavior) -> Known | None:
     ref = book.keys.ref(partner, row.source_ref)
     return book.journal.find_refs([ref]).get(ref)
+
+
+def unnamed(book: Book, store: EvidenceStore) -> list[str]:
+    """Digests of stored files that no intake names."""
+    return list(_unnamed(_evidence(book), store))
+
+
+def _unnamed(evidence: Mapping[str, Evidence], store: EvidenceStore) -> Iterator[str]:
+    return (digest for digest in store.digests() if digest not in evidence)
 
 
 def _retention_days(book: Book) -> int:

@@ -97,8 +97,10 @@ def evidence_of(streams: Iterable[tuple[UUID, Sequence[Recorded]]]) -> dict[str,
             elif isinstance(event, EvidenceDestroyed):
                 for intake in received:
                     intake.destroyed = intake.destroyed or each.position
-            else:
+            elif received:
                 received[-1].last, received[-1].closed = each.position, True
+        if not received:
+            continue  # somebody has taken its opening out of the log, which replay and the tree find
         evidence = found.setdefault(received[0].digest, Evidence(received[0].digest))
         evidence.intakes += received
         evidence.streams[stream] = recorded[-1].version

@@ -17,7 +17,7 @@ import fcntl
 import io
 import os
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -70,7 +70,7 @@ class EvidenceFolder:
 
     def read(self, digest: str) -> Iterator[bytes]:
         state = new_sm3()
-        with self._open(digest) as file:
+        with _readable(self._sealed(digest)), self._open(digest) as file:
             for chunk in file.chunks():
                 state.update(chunk)
                 yield chunk
@@ -97,18 +97,23 @@ class EvidenceFolder:
     def rewrap(self, old: SM4Key, new: SM4Key) -> int:
         """Wrap every key under another epoch; returns how many. May be asked for again after an interruption.
 
-        Raises Corrupt ``evidence_broken`` for a key that does not open.
+        Raises Corrupt ``evidence_broken``, and changes nothing, when a key does not open.
         """
         done = 0
         with self.still():
+            for path in self._keys():
+                _any_unwrapped((old, new), path)
             # First, so that a process with the old KEK wraps no further key under it.
             write_private(self.folder / "epoch", f"{new.version}\n".encode())
-            for path in self.folder.glob("[0-9a-f][0-9a-f]/*.key"):
-                digest, wrapped = path.name.removesuffix(".key"), read_private(path)
-                if key_version(wrapped) != new.version:
-                    self._write_key(digest, _wrapped(new, digest, _unwrapped(old, digest, wrapped, path)))
+            for path in self._keys():
+                kek, key = _any_unwrapped((old, new), path)
+                if kek is old:
+                    self._write_key(path.stem, _wrapped(new, path.stem, key))
                     done += 1
         return done
+
+    def _keys(self) -> Iterator[Path]:
+        return self.folder.glob("[0-9a-f][0-9a-f]/*.key")
 
     def _sealed(self, digest: str) -> Path:
         return self.folder / digest[:2] / f"{digest}.sealed"
@@ -267,8 +272,28 @@ def _unwrapped(kek: SM4Key, digest: str, wrapped: bytes, path: Path) -> SM4Key:
         ) from None
 
 
+def _any_unwrapped(keks: Sequence[SM4Key], path: Path) -> tuple[SM4Key, SM4Key]:
+    """The KEK of several that a key is wrapped under, and the key. Raises as ``_unwrapped``."""
+    wrapped = read_private(path)
+    kek = next((each for each in keks if wrapped[1:5] == each.version.to_bytes(4, "big")), keks[0])
+    return kek, _unwrapped(kek, path.stem, wrapped, path)
+
+
 def _key_aad(digest: str) -> bytes:
     return aad_of(b"carbon-ledger/evidence-key/1", bytes.fromhex(digest))
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Unavailable(
+            "evidence_unreadable",
+            f"the file cannot be read: {error.strerror or error}",
+            field=str(path),
+            remedy="check the disk and the permissions of the evidence store",
+        ) from error
 
 
 @contextmanager

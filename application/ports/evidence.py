@@ -40,7 +40,7 @@ class EvidenceStore(Protocol):
         """All bytes, in parts. They are to be trusted only when the last has come: then the digest was compared.
 
         Raises Corrupt ``evidence_missing``, ``evidence_key_missing``, ``evidence_broken``, ``evidence_differs``;
-        Unavailable ``keys_moved``.
+        Unavailable ``keys_moved``, ``evidence_unreadable``.
         """
 
     def source(self, digest: str, media: str) -> BehaviorSource:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -40,6 +41,16 @@ Out = Annotated[
         help="Write the file as it was received to this new file (mode 0600). It holds personal data in clear.",
         show_default=False,
     ),
+]
+Unnamed = Annotated[
+    bool,
+    typer.Option(
+        "--unnamed",
+        help="Also files that no intake names. Not after the end of the log was lost: see `evidence recover`.",
+    ),
+]
+Folder = Annotated[
+    Path, typer.Argument(metavar="DIR", help="The folder to write them into, under their digests.", show_default=False)
 ]
 OfAccount = Annotated[
     str | None,
@@ -126,7 +137,7 @@ def verify(cli: Cli) -> Answer:
 
 
 @command(app, "expire", example='evidence expire --before 2021-07-01 --by alice --reason "retention is over"')
-def expire(cli: Cli, before: ReceivedBefore, by: By, reason: OpenReason) -> Answer:
+def expire(cli: Cli, before: ReceivedBefore, by: By, reason: OpenReason, unnamed: Unnamed = False) -> Answer:
     """Destroy files whose retention is over for ever; the log says which, when, by whom and why.
 
     They are kept for five years after their last intake, or as long as the book keeps people if that is longer.
@@ -134,13 +145,40 @@ def expire(cli: Cli, before: ReceivedBefore, by: By, reason: OpenReason) -> Answ
     Refused as a whole, with the day from which on it is possible, when the retention of any of them is not over.
     """
     with cli.ledger() as ledger:
-        done = evidence.expire(ledger.book, ledger.evidence, day_number(before), by, reason)
+        done = evidence.expire(ledger.book, ledger.evidence, day_number(before), by, reason, with_unnamed=unnamed)
     payload = done._asdict() | {"before": before}
     pairs = [("bytes", count_text(done.size_bytes)), ("position", done.position)]
     if done.finished:
-        pairs.insert(1, ("left by interrupted commands", count_text(done.finished)))
+        pairs.insert(1, ("recorded before, and left", count_text(done.finished)))
+    if done.unnamed:
+        pairs.insert(1, ("that no intake names", count_text(done.unnamed)))
     said = f"{count_text(done.files)} files received before {before} are destroyed"
     return Answer(payload, [heading(said if done.files else "nothing is due"), facts(pairs)])
+
+
+@command(app, "recover", example="evidence recover to-import")
+def recover(cli: Cli, folder: Folder) -> Answer:
+    """Write files that no intake names into a folder, to be imported again: when the end of the log was lost.
+
+    There are such files too where an import was interrupted before the log named its file.
+    """
+    from interfaces.bootstrap import PrivateBytes
+
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with cli.ledger() as ledger:
+        digests = evidence.unnamed(ledger.book, ledger.evidence)
+        for digest in digests:
+            with PrivateBytes(folder / digest, "evidence") as file:
+                for block in ledger.evidence.read(digest):
+                    file.write(block)
+        position = ledger.book.journal.head().size
+    files = [str(folder / digest) for digest in digests]
+    payload = {"files": files, "position": position}
+    human: list[Any] = [heading(f"{count_text(len(digests))} files that no intake names")]
+    if files:
+        first = shlex.quote(files[0])
+        human.append(cli.following(f"behaviors import {first} --partner P   (as it was imported first)"))
+    return Answer(payload, human)
 
 
 def _state(listed: Listed) -> str:
@@ -220,7 +258,7 @@ def _verified(found: Verified) -> list[Any]:
         ("destroyed", count_text(found.destroyed)),
     ]
     if found.unnamed:
-        pairs.append(("of interrupted imports", f"{count_text(found.unnamed)}; `evidence expire` removes them"))
+        pairs.append(("that no intake names", f"{count_text(found.unnamed)}; see `evidence recover`"))
     human: list[Any] = [heading(f"{count_text(found.total)} FINDINGS" if found.total else said), facts(pairs)]
     if found.findings:
         human.append(table(("code", "place", "what", "what to do"), found.findings[:_SHOWN_FINDINGS]))

@@ -119,6 +119,7 @@ def tell_of_evidence(cli: CommandLine) -> None:
     (intake,) = cli("evidence", "list")["intakes"]
     cli("evidence", "show", str(intake["intake_id"]), "--line", "2")
     cli("evidence", "verify")
+    cli("evidence", "recover", "recovered")
     cli("evidence", "expire", "--before", "2020-01-01", "--by", "olga", "--reason", "its retention is over")
     cli("reconcile", "local", cli.file(METRO, name="list.csv"), "--from", "2026-03-01", "--to", "2026-04-01")
     cli("anomalies")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from application import accounts
@@ -174,6 +175,28 @@ def test_a_rewrap_of_the_keys_takes_evidence_along_and_refuses_to_lose_it(cli: C
     assert sealed(cli, "key").read_bytes() != before
     sealed(cli, "key").write_bytes(before)
     assert cli("evidence", "verify", code=3)["findings"][0]["code"] == "keys_moved"
+
+
+def test_files_whose_intakes_were_lost_with_the_end_of_the_log_are_imported_again_from_evidence(
+    cli: CommandLine, server: Server, book_template: str
+) -> None:
+    cli.credit(METRO, BUS)
+    before = cli("totals", "--by-ref")
+    # The database as it was before the import, beside the evidence of today.
+    assert cli.settings.dsn is not None
+    name = psycopg.conninfo.conninfo_to_dict(cli.settings.dsn.get_secret_value())["dbname"]
+    server.execute("DROP DATABASE {name} WITH (FORCE)", name=str(name))
+    server.execute("CREATE DATABASE {name} TEMPLATE {template}", name=str(name), template=book_template)
+    assert cli("evidence", "verify")["unnamed"] == 1
+    cli("evidence", "expire", "--before", "2020-01-01", *WHY)
+    assert "evidence recover" in cli.run("evidence", "verify").stdout
+    (file,) = cli("evidence", "recover", "lost")["files"]
+    assert stat.S_IMODE(Path(file).stat().st_mode) == 0o600
+    answer = cli("behaviors", "import", file, "--open-accounts")
+    assert (answer["credited"], answer["evidence"]) == (2, "present")
+    assert cli("totals", "--by-ref")["digest"] == before["digest"]
+    assert cli("evidence", "recover", "again")["files"] == []
+    assert cli("evidence", "expire", "--before", "2020-01-01", "--unnamed", *WHY)["unnamed"] == 0
 
 
 def test_evidence_received_today_is_not_destroyed_and_the_day_is_named(cli: CommandLine) -> None:

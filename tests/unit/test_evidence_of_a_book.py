@@ -203,13 +203,14 @@ def test_each_way_to_tamper_with_the_store_has_its_code(town: MemoryTown) -> Non
     assert codes(town) == ["evidence_size"]
 
 
-def test_a_file_that_no_intake_names_is_counted_and_removed_when_evidence_expires(town: MemoryTown) -> None:
+def test_a_file_that_no_intake_names_is_counted_and_goes_only_when_that_is_asked_for(town: MemoryTown) -> None:
     town.receive(RIDE)
-    town.store.held["00" * 32] = b"of an import that never began"
+    town.store.held["00" * 32] = b"of an import that never began, or of a log whose end was lost"
     assert evidence.verify(town.book, town.store).unnamed == 1
-    done = expire(town, day_number("2000-01-01"))
-    assert (done.files, done.finished) == (0, 1)
-    assert len(town.store.held) == 1
+    long_ago = day_number("2000-01-01")
+    assert (expire(town, long_ago).unnamed, len(town.store.held)) == (0, 2)
+    done = evidence.expire(town.book, town.store, long_ago, "olga", "a test run", with_unnamed=True)
+    assert (done.files, done.finished, done.unnamed, len(town.store.held)) == (0, 0, 1, 1)
 
 
 def test_nothing_goes_before_its_retention_is_over_and_then_it_goes_on_record(town: MemoryTown) -> None:

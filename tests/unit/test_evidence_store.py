@@ -19,7 +19,7 @@ from domain.errors import Corrupt, LedgerError, Unavailable
 from infrastructure import sealed_file
 from infrastructure.evidence_store import EvidenceFolder, _key_aad
 from infrastructure.gm.sm4 import OVERHEAD_BYTES, SM4Key, new_key, seal
-from infrastructure.sealed_file import MARK, seal_file
+from infrastructure.sealed_file import MARK, SealedFile, seal_file
 from tests.contract.evidence_contract import keep, opened
 
 CHUNK = 64
@@ -191,6 +191,34 @@ def test_a_rewrap_wraps_every_key_again_and_the_old_kek_opens_none(folder: Folde
     assert (opened(store, ONE), opened(store, TWO)) == (ONE, TWO)
     folder.kek = SM4Key(old.exposed(), 2)
     assert code_of(lambda: opened(store, ONE)) == "evidence_broken"
+
+
+def test_a_rewrap_that_meets_a_broken_key_changes_nothing(folder: Folder) -> None:
+    store, old = folder.open(), folder.kek
+    contents = [bytes([n]) * 10 for n in range(5)]
+    for content in contents:
+        keep(store, content)
+    right = folder.file(contents[2], "key").read_bytes()
+    for wrong in (b"", right[:-1], right[:4] + b"\x09" + right[5:]):
+        folder.file(contents[2], "key").write_bytes(wrong)
+        with pytest.raises((Corrupt, Unavailable)) as refused:
+            store.rewrap(old, new_key(2))
+        assert refused.value.field == str(folder.file(contents[2], "key"))
+    assert opened(store, contents[0]) == contents[0]
+    assert keep(store, b"more") == "stored"
+
+
+def test_a_file_that_the_disk_does_not_give_back_is_told_with_its_place(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = folder.open()
+    keep(store, ONE)
+
+    def broken(file: SealedFile, number: int) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(SealedFile, "_chunk", broken)
+    assert code_of(lambda: opened(store, ONE), Unavailable) == "evidence_unreadable"
 
 
 def test_a_rewrap_that_was_interrupted_is_finished_by_the_next(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:

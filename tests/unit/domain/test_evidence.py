@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import Rejected
-from domain.evidence import RETENTION_YEARS, Evidence, destroy, due, first_day
+from domain.evidence import RETENTION_YEARS, Evidence, destroy, due, evidence_of, first_day
 from domain.values import AFTER_LAST_DAY, day_number, day_text
 from tests.unit.domain.worlds import PARTNER, World, trip
 
@@ -79,6 +79,12 @@ def test_an_intake_that_was_never_closed_is_kept_from_its_opening_on() -> None:
     intake = world.intake()
     (evidence,) = world.evidence().values()
     assert (evidence.last, evidence.intakes[0].closed) == (intake.position, False)
+
+
+def test_a_stream_whose_opening_was_taken_out_of_the_log_says_nothing_of_evidence() -> None:
+    world, evidence = world_with_an_intake()
+    (stream,) = evidence.streams
+    assert evidence_of([(stream, world.streams[stream][1:])]) == {}
 
 
 def test_nothing_is_destroyed_before_its_retention_is_over_and_the_day_is_named() -> None:
