@@ -13,11 +13,13 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import NamedTuple
 
+from application import evidence
 from application.book_mapping import PREFIX_BITS, map_states, part_of, prefix_of, stored_root
 from application.checkpoints import Auditing, Signed, checked
 from application.cosignatures import cosigned_note
 from application.ports.archive import Archive
 from application.ports.audit_log import Kept, StreamState
+from application.ports.evidence import EvidenceStore
 from application.ports.views import Views
 from application.replaying import ReplayResult, replay
 from application.tree_walk import beginning, recorded_of, walk
@@ -26,7 +28,7 @@ from domain.audit.merkle import root_of
 from domain.errors import LedgerError
 from domain.signing_keys import SigningKey
 
-AREAS = ("keys", "log", "checkpoints", "map", "replay", "views", "archive")
+AREAS = ("keys", "log", "checkpoints", "map", "replay", "views", "archive", "evidence")
 FINDINGS_KEPT = 1_000
 _STREAMS_PER_BATCH = 1_000
 
@@ -74,11 +76,15 @@ class _Findings:
 
 
 def check(
-    auditing: Auditing, views: Views, archive: Archive | None, progress: Callable[[str], None] | None = None
+    auditing: Auditing,
+    views: Views,
+    archive: Archive | None,
+    store: EvidenceStore | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> Checked:
     """Compare everything with the log, and the log with what was signed. ``archive``: None where there is none.
 
-    ``progress`` is told each area as it begins.
+    ``store``: the evidence store, every file of which is opened. ``progress`` is told each area as it begins.
     """
     found, replayed = _Findings(), None
 
@@ -109,6 +115,12 @@ def check(
             for difference in archive.verify():
                 text = f"{difference.what}: archived {difference.archived}, expected {difference.expected}"
                 found.add("archive_differs", difference.segment, text, "run `archive rebuild`")
+    if store is not None:
+        with found.within(begin("evidence")):
+            verified = evidence.verify(auditing.book, store)
+            for wrong in verified.findings:
+                found.add(*wrong)
+            found.count += verified.total - len(verified.findings)
     return Checked(auditing.log.head().size, found.count, found.kept, replayed)
 
 

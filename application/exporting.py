@@ -32,14 +32,13 @@ from domain.audit.note import parse_note
 from domain.errors import Rejected
 from domain.events.account import BehaviorCredited, ConsentGranted
 from domain.events.base import Recorded
-from domain.events.intake import IntakeClosed, IntakeOpened
-from domain.events.registry import ACCOUNT_TOPICS, encode_part
+from domain.events.intake import IntakeOpened
+from domain.events.registry import ACCOUNT_TOPICS, INTAKE_TOPICS, encode_part
 from domain.signing_keys import SIGNING_KEYS
 from domain.values import day_number
 
 STREAMS_PER_BATCH = 1_000
 EVENTS_PER_PAGE = 5_000
-_INTAKE_TOPICS = (IntakeOpened.TOPIC, IntakeClosed.TOPIC)
 Der = Callable[[bytes], bytes]
 """A signature of 64 bytes as DER."""
 
@@ -146,7 +145,7 @@ class _Export:
             self.put(name, content)
         self._write(bundle.RULEBOOK, sorted(self._logged(rulebook), key=lambda each: each.position), shown)
         self._write(bundle.KEYS, self._logged([SIGNING_KEYS]), shown)
-        self._write(bundle.INTAKES, self._of(None if shown is None else shown.intakes, _INTAKE_TOPICS), shown)
+        self._write(bundle.INTAKES, self._of(None if shown is None else shown.intakes, INTAKE_TOPICS), shown)
         self._write(bundle.ACCOUNTS, self._of(None if shown is None else shown.accounts, ACCOUNT_TOPICS), shown)
         self._write_tree(shown)
         if not redacted:

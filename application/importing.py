@@ -1,7 +1,8 @@
 """Import of a behavior file: streamed, resumable, every row accounted for (DESIGN 3 Intake, 5, 7).
 
 Keeps: read = credited + duplicates + rejected; a batch is one commit; the same file after a crash goes on where it
-was, and its counts are those of an undisturbed run. Of several that import the same bytes at once, one works and the
+was, and its counts are those of an undisturbed run. Where evidence is kept, the bytes are stored before the intake is
+opened, hence before the first credit. Of several that import the same bytes at once, one works and the
 others wait; what it credited they then answer as duplicates, in intakes of their own.
 """
 
@@ -10,15 +11,17 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 
 from application.book import Book
 from application.crediting import Crediting
 from application.intakes import alone, close_intake, open_intake
 from application.ports.behavior_source import BehaviorSource, ParsedRow, RefusedRow, RejectsSink, refuse
+from application.ports.evidence import EvidenceStore
 from domain.behavior import Behavior, Refusal
 from domain.crediting import Credited, Duplicate, Intake
+from domain.evidence import ELSEWHERE
 
 BATCH_ROWS = 1_000
 
@@ -28,6 +31,7 @@ class ImportResult:
     """What became of a file. ``credited_mg``: what its credited rows were booked with, in mg.
 
     ``accounts_opened`` counts those of this run; all other counts are of the whole file, also after a resumed run.
+    ``evidence``: stored, present or repaired (``EvidenceStore.keeping``), or elsewhere.
     """
 
     intake_id: int
@@ -39,6 +43,7 @@ class ImportResult:
     accounts_opened: int = 0
     position: int = 0
     seconds: float = 0
+    evidence: str = ELSEWHERE
 
     @property
     def rejected(self) -> int:
@@ -51,18 +56,31 @@ def import_behaviors(
     partner: str,
     *,
     opens_accounts: bool = False,
+    evidence: EvidenceStore | None = None,
     rejects: RejectsSink | None = None,
     progress: Callable[[ImportResult], None] | None = None,
     batch_rows: int = BATCH_ROWS,
 ) -> ImportResult:
-    """Import the whole source; returns when every row is durable and accounted for."""
+    """Import the whole source; returns when every row is durable and accounted for.
+
+    ``evidence``: where its bytes are kept; None: whoever imports it looks after them.
+    """
     started = time.monotonic()
     with alone(book, partner, source.digest):
         book.rulebook()
-        intake = open_intake(
-            book, partner, source.digest, source.size_bytes, source.format, opens_accounts=opens_accounts
-        )
-        result = ImportResult(intake.position)
+        # Whoever destroys evidence waits until the log names these bytes.
+        keeping = nullcontext(ELSEWHERE) if evidence is None else evidence.keeping(source.digest, source.blocks())
+        with keeping as said:
+            intake = open_intake(
+                book,
+                partner,
+                source.digest,
+                source.size_bytes,
+                source.format,
+                opens_accounts=opens_accounts,
+                kept=evidence is not None,
+            )
+        result = ImportResult(intake.position, evidence=said)
         # Closed before others may go on: a batch may still be on its way when the progress fails.
         with closing(_credited(book, intake, source, batch_rows, result, rejects)) as batches:
             for _ in batches:

@@ -18,6 +18,7 @@ from domain.crediting import Intake
 from domain.errors import Rejected
 from domain.events.base import NewEvent
 from domain.events.intake import IntakeClosed, IntakeOpened
+from domain.evidence import ELSEWHERE, KEPT
 from domain.instants import instant_of, instant_text
 from domain.streams import stream_id
 
@@ -36,8 +37,10 @@ def alone(book: Book, partner: str, digest: str) -> Iterator[None]:
         time.sleep(LOOK_AGAIN_SECONDS)
 
 
-def open_intake(book: Book, partner: str, digest: str, size_bytes: int, media: str, *, opens_accounts: bool) -> Intake:
-    """A new intake, or the open one of the same bytes."""
+def open_intake(
+    book: Book, partner: str, digest: str, size_bytes: int, media: str, *, opens_accounts: bool, kept: bool = False
+) -> Intake:
+    """A new intake, or the open one of the same bytes. ``kept``: they are in the evidence store already."""
     stream = _stream(partner, digest)
     while True:
         earlier = book.journal.stream(stream)
@@ -52,6 +55,7 @@ def open_intake(book: Book, partner: str, digest: str, size_bytes: int, media: s
             size_bytes=size_bytes,
             media=media,
             received_at=instant_text(received_us),
+            evidence=KEPT if kept else ELSEWHERE,
         )
         try:
             rulebook_seen = book.journal.head().rulebook_position

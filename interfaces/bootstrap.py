@@ -10,7 +10,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from application import initializing, signing_keys
+from application import evidence, initializing, signing_keys
 from application.book import Book
 from application.checkpoints import Auditing
 from application.ports.behavior_source import BehaviorSource
@@ -25,15 +25,18 @@ from infrastructure.behavior_files import open_behavior_file
 from infrastructure.clock import SimulatedClock, system_seconds
 from infrastructure.embedded_postgres import EmbeddedPostgres, explain
 from infrastructure.eventsourcing_journal import EventsourcingJournal, open_datastore
+from infrastructure.evidence_store import EvidenceFolder
 from infrastructure.gm.key_store import KeyStore
 from infrastructure.gm.root_key import RootSource
 from infrastructure.gm.sm2 import PyxVerifier
 from infrastructure.gm.sm2_format import public_key_from_pem as public_key_of
 from infrastructure.gm.sm2_format import public_key_to_pem as public_pem
 from infrastructure.gm.sm2_format import signature_to_der
+from infrastructure.gm.sm4 import SM4Key
 from infrastructure.postgres.audit_log import PostgresAuditLog
 from infrastructure.postgres.opening import checked_dsn, explained, prepare_database
 from infrastructure.postgres.views import PostgresViews
+from infrastructure.private_output import PrivateBytes, PrivateCsv
 from infrastructure.rejects_file import RejectsFile
 from infrastructure.settings import Settings
 from infrastructure.witness_files import FolderOfLog, FolderOfWitness, WitnessFiles
@@ -45,6 +48,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Ledger",
+    "PrivateBytes",
+    "PrivateCsv",
     "RejectsFile",
     "Settings",
     "behavior_file",
@@ -64,7 +69,10 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Ledger:
-    """An open book with its read side. ``clock``: set when the book's times are told rather than measured."""
+    """An open book with its read side. ``clock``: set when the book's times are told rather than measured.
+
+    ``evidence``: the bytes that intakes were received as.
+    """
 
     book: Book
     views: Views
@@ -72,12 +80,19 @@ class Ledger:
     clock: SimulatedClock | None
     home: Path
     keys: KeyStore
+    evidence: EvidenceFolder
 
     def rewrap(self) -> int:
         """Everything under a new key-encryption key, then the old one destroyed; returns the new epoch."""
         journal = self.book.journal
         assert isinstance(journal, EventsourcingJournal)
-        return self.keys.rewrap(journal.rewrap)
+
+        def also(old: SM4Key, new: SM4Key) -> None:
+            self.evidence.rewrap(old, new)
+            journal.rewrap(old, new)
+
+        evidence.refuse_lost(self.book, self.evidence)
+        return self.keys.rewrap(also)
 
     @property
     def verifier(self) -> Verifier:
@@ -146,7 +161,8 @@ def open_ledger(settings: Settings) -> Iterator[Ledger]:
         genesis = book.rulebook().genesis
         simulated = genesis is not None and genesis.clock == "simulated"
         clock = _simulate(journal) if simulated else None
-        yield Ledger(book, PostgresViews(journal.datastore, journal), server_version, clock, settings.home, keys)
+        kept = EvidenceFolder(settings.home / "evidence", lambda: keys.kek)
+        yield Ledger(book, PostgresViews(journal.datastore, journal), server_version, clock, settings.home, keys, kept)
 
 
 def initialize(

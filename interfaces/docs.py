@@ -255,9 +255,9 @@ authenticate: put your login in front of it.
 | exit code | meaning |
 | --- | --- |
 | 0 | done |
-| 1 | rejected: the caller can fix it; nothing was written |
+| 1 | rejected: the caller can fix it; nothing was written. Also: refused rows (`--strict`), a list that differs |
 | 2 | wrong usage |
-| 3 | corrupt, or a verification failed (`replay`, `views check`, `archive verify`) |
+| 3 | corrupt, or a verification failed (`replay`, `views check`, `archive verify`, `evidence verify`) |
 | 4 | environment: no server, disk full, unsafe setting; also a defect of the ledger |
 | 130, 143 | interrupted (Ctrl-C), asked to end (SIGTERM); running it again resumes |
 | 141 | nobody reads the output any more |

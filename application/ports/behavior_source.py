@@ -53,6 +53,9 @@ class BehaviorSource(Protocol):
     def bytes_read(self) -> int:
         """How far the latest pass of ``rows`` has come, from 0 to ``size_bytes`` (Parquet: in proportion to rows)."""
 
+    def blocks(self) -> Iterator[bytes]:
+        """The bytes themselves, in blocks; a new pass as ``rows``, raising as it does."""
+
     def rows(self, batch_rows: int) -> Iterator[list[ParsedRow]]:
         """All rows in order, in lists of ``batch_rows`` (the last may be shorter, none is empty).
 

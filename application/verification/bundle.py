@@ -54,7 +54,7 @@ from domain.errors import LedgerError, Rejected
 from domain.events.account import BehaviorCredited, ConsentGranted
 from domain.events.base import Recorded
 from domain.events.intake import IntakeOpened
-from domain.events.registry import ACCOUNT_TOPICS, RULEBOOK_TOPICS, TOPICS, decode_shown
+from domain.events.registry import ACCOUNT_TOPICS, INTAKE_TOPICS, RULEBOOK_TOPICS, TOPICS, decode_shown
 from domain.replay import AccountReplay, approved_runs, check_rulebook
 from domain.revision import Impact, lines_entry
 from domain.rulebook import Rulebook
@@ -65,7 +65,6 @@ _EVENT_RECORD = 8 + 32
 _ENTRY_RECORD = 32 + 32
 _CLAIM_RECORD = 32 + 1 + 16 + 8
 _KEY_TOPICS = frozenset(topic for topic, cls in TOPICS.items() if cls.STREAM == "signing keys")
-_INTAKE_TOPICS = frozenset(topic for topic, cls in TOPICS.items() if cls.STREAM == "intake")
 _TELL_EVERY = 10_000
 
 
@@ -130,7 +129,7 @@ class _Verification:
         with self._findings.step("keys") as step:
             self._check_keys(step, checkpoint)
         with self._findings.step("intakes") as step:
-            for stream, events in self._streams(INTAKES, _INTAKE_TOPICS, step):
+            for stream, events in self._streams(INTAKES, frozenset(INTAKE_TOPICS), step):
                 self._state(stream, events, {})
                 for each in events:
                     if isinstance(each.event, IntakeOpened):

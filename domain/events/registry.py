@@ -37,6 +37,7 @@ EVENTS: Final[tuple[type[Event], ...]] = (
     keys.SigningKeyRotated,
     intake.IntakeOpened,
     intake.IntakeClosed,
+    intake.EvidenceDestroyed,
     account.AccountOpened,
     account.ConsentGranted,
     account.ConsentWithdrawn,
@@ -53,6 +54,7 @@ EVENTS: Final[tuple[type[Event], ...]] = (
 TOPICS: Final[Mapping[str, type[Event]]] = {cls.TOPIC: cls for cls in EVENTS}
 
 ACCOUNT_TOPICS: Final = tuple(cls.TOPIC for cls in EVENTS if cls.STREAM == "account")
+INTAKE_TOPICS: Final = tuple(cls.TOPIC for cls in EVENTS if cls.STREAM == "intake")
 RULEBOOK_TOPICS: Final = tuple(cls.TOPIC for cls in EVENTS if issubclass(cls, RulebookEvent))
 
 UPCASTS: dict[str, Callable[[Any], Event]] = {}

@@ -14,7 +14,7 @@ from typing import Final
 
 from application.ports.behavior_source import BehaviorSource
 from domain.errors import Rejected
-from infrastructure.behavior_files.content import FileContent
+from infrastructure.behavior_files.content import Content, FileContent
 from infrastructure.behavior_files.csv_rows import CsvBehaviors
 from infrastructure.behavior_files.jsonl_rows import JsonLinesBehaviors
 
@@ -38,7 +38,12 @@ def open_behavior_file(path: Path) -> BehaviorSource:
     ``file_damaged``; or ``Unavailable``: ``file_unreadable``.
     """
     content = FileContent(path)
-    match _format_of(content):
+    return behaviors_of(content, _format_of(content))
+
+
+def behaviors_of(content: Content, form: str) -> BehaviorSource:
+    """The rows of bytes whose format is known: csv, jsonl or parquet. Raises as ``open_behavior_file``."""
+    match form:
         case "csv":
             return CsvBehaviors(content)
         case "jsonl":
@@ -50,7 +55,7 @@ def open_behavior_file(path: Path) -> BehaviorSource:
             return ParquetBehaviors(content)
 
 
-def _format_of(content: FileContent) -> str:
+def _format_of(content: Content) -> str:
     head = content.head
     if head.startswith(_PARQUET_MARK):
         return "parquet"

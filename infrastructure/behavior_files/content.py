@@ -1,4 +1,4 @@
-"""The bytes of a behavior file: digested once, then read again in blocks, and the same bytes both times.
+"""The bytes of a behavior file: digested once, then read again in blocks, and the same bytes each time.
 
 Keeps: memory is bounded whatever the file holds, also by one endless line; line numbers stay exact; a file that is
 written to or replaced after its digest was taken is noticed before the rows read from it are handed on.
@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
@@ -37,18 +37,57 @@ class _Identity(NamedTuple):
     modified_ns: int
 
 
-class FileContent:
+class Content:
+    """Bytes of known length and SM3 digest that can be read again and again.
+
+    ``head`` is their beginning, ``HEAD_BYTES`` or a block more, or all of them. ``path``: what messages name.
+    """
+
+    path: Path
+    digest: str
+    size_bytes: int
+    bytes_read = 0
+    head = b""
+
+    def blocks(self) -> Iterator[bytes]:
+        """All bytes from the start, in blocks; each is handed on only while they are still the same."""
+        raise NotImplementedError
+
+    def reading(self) -> BinaryIO:
+        """A file over the bytes, for one more pass."""
+        raise NotImplementedError
+
+    def check_unchanged(self, file: BinaryIO) -> None:
+        """Raise ``Rejected`` ``file_changed`` unless the open file has these bytes."""
+        raise NotImplementedError
+
+    def whole_lines(self) -> Iterator[bytes]:
+        """All bytes, cut after line ends (LF); only the last piece may lack one.
+
+        Of a line longer than ``MAX_RECORD_BYTES`` at least that many bytes and one more come out, never all of an
+        endless one; so the reader can tell that it is too long.
+        """
+        begun = b""
+        for block in self.blocks():
+            end = block.rfind(b"\n") + 1
+            if end:
+                yield begun + block[:end]
+                begun = block[end:]
+            else:
+                begun = (begun + block)[: MAX_RECORD_BYTES + 1]
+        if begun:
+            yield begun
+
+
+class FileContent(Content):
     """A regular file, its length and its SM3 digest, taken in one streaming pass when it is opened.
 
-    ``head`` is its beginning, ``HEAD_BYTES`` or a block more, or all of a small file.
     Raises ``Rejected`` (``file_not_found``, ``not_a_file``, ``file_empty``, ``file_changed``) or ``Unavailable``
     (``file_unreadable``).
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.bytes_read = 0
-        self.head = b""
         self._identity = _identity_of_regular_file(path)
         if self._identity.size == 0:
             raise Rejected("file_empty", "the file is empty", field=str(path), remedy="name a file with behaviors")
@@ -70,23 +109,6 @@ class FileContent:
                 yield block
         if self.bytes_read != self._identity.size:
             raise _changed(self.path)
-
-    def whole_lines(self) -> Iterator[bytes]:
-        """All bytes, cut after line ends (LF); only the last piece may lack one.
-
-        Of a line longer than ``MAX_RECORD_BYTES`` at least that many bytes and one more come out, never all of an
-        endless one; so the reader can tell that it is too long.
-        """
-        begun = b""
-        for block in self.blocks():
-            end = block.rfind(b"\n") + 1
-            if end:
-                yield begun + block[:end]
-                begun = block[end:]
-            else:
-                begun = (begun + block)[: MAX_RECORD_BYTES + 1]
-        if begun:
-            yield begun
 
     def reading(self) -> BinaryIO:
         """The file, opened for one more pass."""
@@ -113,6 +135,29 @@ class FileContent:
             return file.read(BLOCK_BYTES)
         except OSError as error:
             raise _unreadable(self.path, error) from error
+
+
+class StoredContent(Content):
+    """Bytes that lie in a store, which vouches for them: ``opened`` gives a file over them each time it is asked."""
+
+    def __init__(self, path: Path, digest: str, size_bytes: int, opened: Callable[[], BinaryIO]) -> None:
+        self.path, self.digest, self.size_bytes = path, digest, size_bytes
+        self._opened = opened
+        with self.reading() as file:
+            self.head = file.read(HEAD_BYTES)
+
+    def blocks(self) -> Iterator[bytes]:
+        self.bytes_read = 0
+        with self.reading() as file:
+            while block := file.read(BLOCK_BYTES):
+                self.bytes_read += len(block)
+                yield block
+
+    def reading(self) -> BinaryIO:
+        return self._opened()
+
+    def check_unchanged(self, file: BinaryIO) -> None:
+        """Nothing to do: what is not as it was stored does not open."""
 
 
 def in_batches(pieces: Iterable[list[ParsedRow]], batch_rows: int) -> Iterator[list[ParsedRow]]:

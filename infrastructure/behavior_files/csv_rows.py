@@ -23,7 +23,7 @@ from domain.behavior import COLUMNS, Behavior, parse_behavior
 from domain.errors import Rejected
 from infrastructure.behavior_files.content import (
     MAX_RECORD_BYTES,
-    FileContent,
+    Content,
     in_batches,
     refused_encoding,
     refused_too_long,
@@ -43,7 +43,7 @@ class CsvBehaviors:
 
     format = "csv"
 
-    def __init__(self, content: FileContent) -> None:
+    def __init__(self, content: Content) -> None:
         self._content = content
         self.digest = content.digest
         self.size_bytes = content.size_bytes
@@ -60,6 +60,10 @@ class CsvBehaviors:
     def bytes_read(self) -> int:
         """How far the latest pass has come."""
         return self._content.bytes_read
+
+    def blocks(self) -> Iterator[bytes]:
+        """The bytes themselves; see ``BehaviorSource``."""
+        return self._content.blocks()
 
     def rows(self, batch_rows: int) -> Iterator[list[ParsedRow]]:
         """All rows in order; see ``BehaviorSource``."""
@@ -213,7 +217,7 @@ def _refused_width(line: int, raw: bytes | str, found: int, expected: int) -> Re
     return refused_whole(line, raw, message, f"send all columns of the header; {few}")
 
 
-def _read_header(content: FileContent) -> tuple[int, int, _Fields]:
+def _read_header(content: Content) -> tuple[int, int, _Fields]:
     """Length in bytes, length in lines, and column names."""
     data = content.head.removeprefix(codecs.BOM_UTF8)
     mark = len(content.head) - len(data)

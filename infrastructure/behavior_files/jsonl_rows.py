@@ -21,7 +21,7 @@ from domain.behavior import COLUMNS, Behavior, parse_behavior
 from domain.errors import Rejected
 from infrastructure.behavior_files.content import (
     MAX_RECORD_BYTES,
-    FileContent,
+    Content,
     in_batches,
     refused_encoding,
     refused_too_long,
@@ -34,7 +34,7 @@ class JsonLinesBehaviors:
 
     format = "jsonl"
 
-    def __init__(self, content: FileContent) -> None:
+    def __init__(self, content: Content) -> None:
         self._content = content
         self.digest = content.digest
         self.size_bytes = content.size_bytes
@@ -46,6 +46,10 @@ class JsonLinesBehaviors:
     def bytes_read(self) -> int:
         """How far the latest pass has come."""
         return self._content.bytes_read
+
+    def blocks(self) -> Iterator[bytes]:
+        """The bytes themselves; see ``BehaviorSource``."""
+        return self._content.blocks()
 
     def rows(self, batch_rows: int) -> Iterator[list[ParsedRow]]:
         """All rows in order; see ``BehaviorSource``."""

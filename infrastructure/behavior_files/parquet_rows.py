@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from application.ports.behavior_source import ParsedRow, RefusedRow
 from domain.behavior import COLUMNS, Behavior, parse_behavior
 from domain.errors import Rejected
-from infrastructure.behavior_files.content import FileContent, in_batches, refused_encoding, refused_whole
+from infrastructure.behavior_files.content import Content, in_batches, refused_encoding, refused_whole
 
 _BATCH_ROWS: Final = 2_048
 _BUFFER_BYTES: Final = 1 << 20
@@ -41,7 +41,7 @@ class ParquetBehaviors:
 
     format = "parquet"
 
-    def __init__(self, content: FileContent) -> None:
+    def __init__(self, content: Content) -> None:
         self._content = content
         self.digest = content.digest
         self.size_bytes = content.size_bytes
@@ -56,6 +56,10 @@ class ParquetBehaviors:
         self._readers = [_reader_of(column, schema) for column in COLUMNS]
         if self._row_count == 0:
             raise Rejected("no_rows", "the file has no rows", field=str(content.path), remedy="check its export")
+
+    def blocks(self) -> Iterator[bytes]:
+        """The bytes themselves; see ``BehaviorSource``."""
+        return self._content.blocks()
 
     def rows(self, batch_rows: int) -> Iterator[list[ParsedRow]]:
         """All rows in order; see ``BehaviorSource``."""

@@ -33,6 +33,13 @@ Rejects = Annotated[
     Path | None,
     typer.Option("--rejects", metavar="FILE", help="Write refused rows here, ready to be repaired and imported."),
 ]
+NoEvidence = Annotated[
+    bool,
+    typer.Option(
+        "--no-evidence",
+        help="Keep no copy of the file in the evidence store: you keep the original yourself, and the log says so.",
+    ),
+]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with 1 if any row was refused.")]
 
 
@@ -43,9 +50,13 @@ def import_(
     partner: Partner = LOCAL_PARTNER,
     open_accounts: OpenAccounts = False,
     rejects: Rejects = None,
+    no_evidence: NoEvidence = False,
     strict: Strict = False,
 ) -> Answer:
-    """Credit a file of behaviors (CSV, JSON Lines or Parquet). Running it again doubles nothing and resumes."""
+    """Credit a file of behaviors (CSV, JSON Lines or Parquet). Running it again doubles nothing and resumes.
+
+    The file itself is kept, sealed, in the evidence store of the home.
+    """
     from interfaces.bootstrap import RejectsFile, behavior_file
 
     source = behavior_file(file)
@@ -55,7 +66,13 @@ def import_(
         cli.progress.reading(source) as tell,
     ):
         result = import_behaviors(
-            ledger.book, source, partner, opens_accounts=open_accounts, rejects=sink, progress=tell
+            ledger.book,
+            source,
+            partner,
+            opens_accounts=open_accounts,
+            evidence=None if no_evidence else ledger.evidence,
+            rejects=sink,
+            progress=tell,
         )
     payload = _payload(result) | {"partner": partner, "digest": source.digest}
     human = _human(result, file)
@@ -114,6 +131,7 @@ def _payload(result: ImportResult) -> dict[str, Any]:
         "accounts_opened": result.accounts_opened,
         "position": result.position,
         "seconds": round(result.seconds, 3),
+        "evidence": result.evidence,
     }
 
 
@@ -129,6 +147,7 @@ def _human(result: ImportResult, file: Path) -> list[RenderableType]:
                 ("rejected", count_text(result.rejected)),
                 ("accounts opened", count_text(result.accounts_opened)),
                 ("intake", result.intake_id),
+                ("evidence", result.evidence),
                 ("position", result.position),
                 ("time", f"{result.seconds:.1f} s{rate}"),
             ]

@@ -17,21 +17,26 @@ _SHOWN_FINDINGS = 20
 
 WithoutArchive = Annotated[bool, typer.Option("--without-archive", help="Leave out the archive, where there is one.")]
 
+WithoutEvidence = Annotated[
+    bool, typer.Option("--without-evidence", help="Leave out the files as received, which may be many gigabytes.")
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to the root."""
     command(app, "check", example="check", panel="Audit")(check)
 
 
-def check(cli: Cli, without_archive: WithoutArchive = False) -> Answer:
-    """Hold keys, log, checkpoints, map, replay, views and archive against each other; 3 if anything differs.
+def check(cli: Cli, without_archive: WithoutArchive = False, without_evidence: WithoutEvidence = False) -> Answer:
+    """Hold keys, log, checkpoints, map, replay, views, archive and evidence against each other; 3 if anything differs.
 
     It reads the whole log several times. Nothing is changed: every finding says what to do.
     """
     with cli.ledger() as ledger:
         archive = None if without_archive or not ledger.archive.status().segments else ledger.archive
         with cli.progress.naming("checking") as tell:
-            found = checking.check(ledger.auditing, ledger.views, archive, progress=tell)
+            store = None if without_evidence else ledger.evidence
+            found = checking.check(ledger.auditing, ledger.views, archive, store, tell)
     return Answer(_json(found), _shown(cli, found), VERIFICATION_FAILED if found.total else 0)
 
 

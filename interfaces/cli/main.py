@@ -28,6 +28,8 @@ from interfaces.cli import (
     checking,
     checkpoints,
     consents,
+    evidence,
+    examining,
     exporting,
     factors,
     keys,
@@ -77,10 +79,12 @@ def root_options(home: Home = None, as_json: AsJson = False, show_version: ShowV
 book.register(app)
 checking.register(app)
 verifying.register(app)
+examining.register(app)
 app.add_typer(archive.app, name="archive", rich_help_panel="Audit")
 app.add_typer(checkpoints.app, name="checkpoint", rich_help_panel="Audit")
 app.add_typer(proving.app, name="prove", rich_help_panel="Audit")
 app.add_typer(exporting.app, name="export", rich_help_panel="Audit")
+app.add_typer(evidence.app, name="evidence", rich_help_panel="Audit")
 app.add_typer(keys.app, name="keys", rich_help_panel="Audit")
 app.add_typer(witness.app, name="witness", rich_help_panel="Audit")
 app.add_typer(behaviors.app, name="behaviors", rich_help_panel="Accounts and behaviors")

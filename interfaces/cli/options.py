@@ -15,7 +15,7 @@ import typer
 from domain.actors import check_actor
 from domain.errors import Rejected
 from domain.instants import instant_of
-from domain.values import day_number
+from domain.values import AFTER_LAST_DAY, FIRST_DAY, Period, day_number
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})")
@@ -122,6 +122,12 @@ Reason = Annotated[
         "--reason", metavar="TEXT", help="Why; is recorded, sealed like everything about a person.", parser=_reason
     ),
 ]
+OpenReason = Annotated[
+    str,
+    typer.Option(
+        "--reason", metavar="TEXT", help="Why; stands in the log in clear, for ever: name no person.", parser=_reason
+    ),
+]
 Start = Annotated[str, typer.Option("--from", metavar="DATE", help="First civil day, or `open`.", parser=_day_or_open)]
 End = Annotated[
     str,
@@ -182,6 +188,15 @@ Partner = Annotated[
         parser=_partner,
     ),
 ]
+OnlyPartner = Annotated[
+    str | None,
+    typer.Option(
+        "--partner", metavar="P", help="Only what involves this partner.", parser=_partner, show_default=False
+    ),
+]
+PartnerName = Annotated[
+    str, typer.Argument(metavar="PARTNER", help="Whose list it is.", parser=_partner, show_default=False)
+]
 Before = Annotated[
     str | None,
     typer.Option("--occurred-before", metavar="DATE", help="Only behaviors of civil days before this.", parser=_day),
@@ -205,12 +220,32 @@ ValidFrom = Annotated[
 ValidTo = Annotated[
     str | None, typer.Option("--to", metavar="T", help="Valid before this RFC 3339 time.", parser=_instant)
 ]
+ReceivedBefore = Annotated[
+    str,
+    typer.Option("--before", metavar="DATE", help="What was last received before this civil day.", parser=_day),
+]
+FirstDay = Annotated[
+    str | None, typer.Option("--from", metavar="DATE", help="First civil day.", parser=_day, show_default=False)
+]
+DayAfter = Annotated[
+    str | None,
+    typer.Option("--to", metavar="DATE", help="First civil day after the last.", parser=_day, show_default=False),
+]
 InputFile = Annotated[Path, typer.Argument(metavar="FILE", help="The file to read.", show_default=False)]
 
 
 def wire_day(text: str) -> str | None:
     """A civil day of an option as events hold it; None for ``open``."""
     return None if text == OPEN else text
+
+
+def period_of(first: str | None, after: str | None) -> Period:
+    """The civil days of ``--from`` and ``--to``; an empty period is wrong usage."""
+    start = FIRST_DAY if first is None else day_number(first)
+    end = AFTER_LAST_DAY if after is None else day_number(after)
+    if start >= end:
+        raise typer.BadParameter("the period is empty: --to names the first day after the last", param_hint="'--to'")
+    return Period(start, end)
 
 
 def before_day(text: str | None) -> int | None:

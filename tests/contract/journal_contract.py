@@ -614,7 +614,14 @@ def _snapshot(account: Account) -> tuple[UUID, int, bytes]:
 
 def _intake(stream: UUID) -> list[NewEvent]:
     events: list[Event] = [
-        IntakeOpened(partner="p", digest="0" * 64, size_bytes=1, media="csv", received_at="2026-11-22T00:00:00Z"),
+        IntakeOpened(
+            partner="p",
+            digest="0" * 64,
+            size_bytes=1,
+            media="csv",
+            received_at="2026-11-22T00:00:00Z",
+            evidence="elsewhere",
+        ),
         IntakeClosed(read=0, credited=0, duplicates=0, rejected=0, rejected_by_code={}),
     ]
     return [NewEvent(stream, version, event) for version, event in enumerate(events, start=1)]

@@ -65,6 +65,7 @@ def tell_a_story_with_every_command(cli: CommandLine) -> None:
     cli.consent("zoe")
     cli("consent", "withdraw", "zoe", "--by", "branch", "--reason", "by letter")
     cli.credit(METRO, "b1,ann,cycling.shared_bike,2019-03-01T09:15:00+08:00,3.1,km,CN-440300")
+    tell_of_evidence(cli)
     cli("account", "show", "ann")
     cli("account", "statement", "ann")
     cli("account", "explain", "ann", "t1")
@@ -131,6 +132,16 @@ def have_it_witnessed(cli: CommandLine) -> None:
     cli("verify", grown, "--key", str(cli.folder / "log.pem"), "--key", new)
 
 
+def tell_of_evidence(cli: CommandLine) -> None:
+    (intake,) = cli("evidence", "list")["intakes"]
+    cli("evidence", "show", str(intake["intake_id"]), "--line", "2")
+    cli("evidence", "verify")
+    cli("evidence", "recover", "recovered")
+    cli("evidence", "expire", "--before", "2020-01-01", "--by", "olga", "--reason", "its retention is over")
+    cli("reconcile", "local", cli.file(METRO, name="list.csv"), "--from", "2026-03-01", "--to", "2026-04-01")
+    cli("anomalies")
+
+
 def factor_release() -> dict[str, object]:
     row = {
         "statistic": "average",
@@ -160,6 +171,7 @@ def test_the_lists_in_answers_hold_exactly_the_documented_keys(cli: CommandLine)
     tell_a_story_with_every_command(cli)
     questions: dict[str, tuple[str, ...]] = {
         "methodologies": ("methodology", "list"),
+        "intakes": ("evidence", "list"),
         "releases": ("factors", "list"),
         "signing": ("keys", "show"),
         "decisions": ("applicability", "list"),

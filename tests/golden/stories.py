@@ -145,6 +145,8 @@ def edges() -> World:
     world.publish(metro(4, "50", caps=[day_cap("120", "year"), count_cap(4, "year")]))
     world.revise("TRAVEL-METRO@4", "2020-03-01", "2022-01-01")
     world.revise("TRAVEL-METRO@3", None, None)
+    world.tell("2025-03-02T00:00:00Z")
+    world.expire("2020-03-02")
     tell_of_keys(world)
     return world
 

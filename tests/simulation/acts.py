@@ -271,6 +271,9 @@ class _Source:
         self._file = file
         self._writer = writer
 
+    def blocks(self) -> Iterator[bytes]:
+        return iter(())
+
     def rows(self, batch_rows: int) -> Iterator[list[ParsedRow]]:
         for start in range(0, len(self._file.reports), batch_rows):
             self._writer.step += 1

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import psycopg
 import pytest
 
+from application import evidence
 from domain.events.rulebook import RevisionCompleted
 from infrastructure.embedded.launch import open_database
 from infrastructure.embedded.place import settle
@@ -201,6 +202,9 @@ def end_of(home: Path, revision: str | None, seen: Seen = NOTHING) -> End:
     with open_ledger(Settings(home=home, dsn=None)) as ledger:
         with psycopg.connect(open_database(settle(home, home / "postgres"))) as conn:
             assert look(conn, seen.size) == seen, "something visible is lost"
+        verified = evidence.verify(ledger.book, ledger.evidence)
+        assert (verified.findings, verified.unnamed) == ([], 0)
+        assert not any((home / "evidence" / "incoming").iterdir())
         completed = None if revision is None else ledger.book.rulebook().revisions[revision].completed
         return End(outcome(ledger), completed)
 

@@ -21,11 +21,13 @@ from domain.applicability import ChangeOfHand
 from domain.behavior import Behavior, Refusal, columns_of, parse_behavior
 from domain.crediting import Batch, Credited, Intake, Known, Outcome, Row
 from domain.digest import MerkleRoot, new_sm3, sm3_hex
+from domain.erasure import CIVIL_OFFSET_MINUTES
 from domain.events import account as events
 from domain.events.base import Event, NewEvent, Personal, Recorded, RulebookEvent
 from domain.events.intake import IntakeClosed, IntakeOpened
 from domain.events.registry import encode, recorded
 from domain.events.rulebook import BookOpened, RevisionCompleted
+from domain.evidence import KEPT, Evidence, destroy, due, evidence_of
 from domain.history import AccountHistory
 from domain.instants import instant_of, instant_text
 from domain.replay import AccountReplay, Mismatch, approved_runs, check_rulebook
@@ -33,6 +35,7 @@ from domain.revision import LINES_PER_EVENT, Impact
 from domain.rulebook import Rulebook
 from domain.screening import Rules
 from domain.streams import stream_id
+from domain.values import civil_day, day_number
 
 E = TypeVar("E", bound=Event)
 
@@ -268,6 +271,7 @@ class World:
             size_bytes=len(content.encode()),
             media="csv",
             received_at=instant_text(self.now_us),
+            evidence=KEPT,
         )
         position = self.append(NewEvent(stream_id("intake", f"{partner}\0{digest}"), 1, opened))
         return Intake(partner, position, digest, self.now_us, opens)
@@ -312,6 +316,26 @@ class World:
         )
         self.append(NewEvent(stream_id("intake", f"{partner}\0{intake.digest}"), 2, closed))
         return outcomes
+
+    def append_to(self, stream: UUID, event: Event) -> int:
+        """Record one event at the end of a stream."""
+        return self.append(NewEvent(stream, len(self.streams[stream]) + 1, event))
+
+    def evidence(self) -> dict[str, Evidence]:
+        """What the log says of the bytes received."""
+        return evidence_of((s, e) for s, e in self.streams.items() if isinstance(e[0].event, IntakeOpened))
+
+    def day_of(self, position: int) -> int:
+        """The civil day of a position's record."""
+        return civil_day(self.log[position - 1].recorded_us, CIVIL_OFFSET_MINUTES)
+
+    def expire(self, before: str) -> int:
+        """Record that old evidence is destroyed; returns of how many files."""
+        today = civil_day(self.now_us, CIVIL_OFFSET_MINUTES)
+        found = due(self.evidence().values(), (), day_number(before), today, self.day_of, 0)
+        for each in found:
+            self.append(*destroy(each, "olga", "its retention is over"))
+        return len(found)
 
     def credited(self, *rows: Behavior, **more: Any) -> list[int]:
         """The same, where every row must be credited; returns the credited mg."""
