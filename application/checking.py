@@ -23,14 +23,17 @@ from application.ports.evidence import EvidenceStore
 from application.ports.views import Views
 from application.replaying import ReplayResult, replay
 from application.tree_walk import beginning, recorded_of, walk
+from application.verification.signed_acts import ActsFound
 from domain.audit.book_map import map_key
 from domain.audit.merkle import root_of
 from domain.errors import LedgerError
+from domain.events.account import ErasureRequested, PersonalDataErased
 from domain.signing_keys import SigningKey
 
-AREAS = ("keys", "log", "checkpoints", "map", "replay", "views", "archive", "evidence")
+AREAS = ("keys", "log", "checkpoints", "map", "replay", "acts", "views", "archive", "evidence")
 FINDINGS_KEPT = 1_000
 _STREAMS_PER_BATCH = 1_000
+_ERASURES = (ErasureRequested.TOPIC, PersonalDataErased.TOPIC)
 
 
 class Finding(NamedTuple):
@@ -44,12 +47,16 @@ class Finding(NamedTuple):
 
 
 class Checked(NamedTuple):
-    """What a check found. ``findings``: the first 1,000 of ``total``; ``replayed``: None if replay could not begin."""
+    """What a check found. ``findings``: the first 1,000 of ``total``; ``replayed``: None if replay could not begin.
+
+    ``acts``: what people signed and did not sign; None if the rulebook cannot be read.
+    """
 
     size: int
     total: int
     findings: list[Finding]
     replayed: ReplayResult | None
+    acts: ActsFound | None
 
 
 class _Findings:
@@ -105,6 +112,9 @@ def check(
     with found.within(begin("replay")):
         replayed = replay(auditing.book)
         _add_mismatches(replayed, found)
+    acts = None
+    with found.within(begin("acts")):
+        acts = _check_acts(auditing, found)
     with found.within(begin("views")):
         for view in views.check():
             if view.differing:
@@ -121,7 +131,23 @@ def check(
             for wrong in verified.findings:
                 found.add(*wrong)
             found.count += verified.total - len(verified.findings)
-    return Checked(auditing.log.head().size, found.count, found.kept, replayed)
+    return Checked(auditing.log.head().size, found.count, found.kept, replayed, acts)
+
+
+def _check_acts(auditing: Auditing, found: _Findings) -> ActsFound:
+    """Whether the people in whose names acts stand have signed them."""
+    journal, acts = auditing.book.journal, ActsFound(auditing.verifier.verify)
+    head = journal.head()
+    acts.rulebook(journal.rulebook_events(0, head.rulebook_position))
+    rulebook = auditing.book.rulebook(head.rulebook_position)
+    for _, recorded in journal.streams(_ERASURES, head.size):
+        acts.account(rulebook, recorded)
+    for wrong in acts.kept:
+        fault = wrong.fault
+        message = f"{wrong.name} by {wrong.actor}: {fault.message}"
+        found.add(fault.code, f"position {wrong.position}", message, "keep the database as evidence; ask the actor")
+    found.count += acts.wrong - len(acts.kept)
+    return acts
 
 
 def _add_mismatches(replayed: ReplayResult, found: _Findings) -> None:

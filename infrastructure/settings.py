@@ -13,7 +13,7 @@ class Settings(BaseSettings):
 
     ``CARBON_LEDGER_DSN``: a PostgreSQL server instead of the embedded one.
     ``CARBON_LEDGER_KEK_FILE`` or ``CARBON_LEDGER_PASSPHRASE_FILE``: where the root key of the home comes from,
-    instead of a generated file.
+    instead of a generated file. ``CARBON_LEDGER_ACTOR_PASSPHRASE_FILE``: what opens a person's own key file.
     """
 
     model_config = SettingsConfigDict(env_prefix="CARBON_LEDGER_")
@@ -22,3 +22,4 @@ class Settings(BaseSettings):
     dsn: SecretStr | None = None
     kek_file: Path | None = None
     passphrase_file: Path | None = None
+    actor_passphrase_file: Path | None = None

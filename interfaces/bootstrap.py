@@ -14,6 +14,7 @@ from application import evidence, initializing, signing_keys
 from application.book import Book
 from application.checkpoints import Auditing
 from application.ports.behavior_source import BehaviorSource
+from application.ports.signer import Signer
 from application.ports.verifier import Verifier
 from application.ports.views import Views
 from application.ports.witness_folder import LogSide, WitnessSide
@@ -26,12 +27,13 @@ from infrastructure.clock import SimulatedClock, system_seconds
 from infrastructure.embedded_postgres import EmbeddedPostgres, explain
 from infrastructure.eventsourcing_journal import EventsourcingJournal, open_datastore
 from infrastructure.evidence_store import EvidenceFolder
+from infrastructure.gm import actor_key
 from infrastructure.gm.key_store import KeyStore
 from infrastructure.gm.root_key import RootSource
 from infrastructure.gm.sm2 import PyxVerifier
 from infrastructure.gm.sm2_format import public_key_from_pem as public_key_of
 from infrastructure.gm.sm2_format import public_key_to_pem as public_pem
-from infrastructure.gm.sm2_format import signature_to_der
+from infrastructure.gm.sm2_format import signature_from_der, signature_to_der
 from infrastructure.gm.sm4 import SM4Key
 from infrastructure.postgres.audit_log import PostgresAuditLog
 from infrastructure.postgres.opening import checked_dsn, explained, prepare_database
@@ -53,6 +55,7 @@ __all__ = [
     "RejectsFile",
     "Settings",
     "behavior_file",
+    "create_actor_key",
     "create_keys",
     "create_witness",
     "folder_of_log",
@@ -62,6 +65,8 @@ __all__ = [
     "open_witness",
     "public_key_of",
     "public_pem",
+    "read_actor_key",
+    "signature_from_der",
     "signature_to_der",
     "verifier",
 ]
@@ -171,10 +176,12 @@ def initialize(
     with_catalogue: bool = True,
     simulated_start_us: int | None = None,
     retention_days: int | None = None,
+    signed_acts: bool = False,
 ) -> Initialized:
     """Make the home, the database, the keys, the genesis event and the catalogue.
 
     ``simulated_start_us``: the book tells its times, beginning with this instant (microseconds since 1970).
+    ``signed_acts``: people must sign; so nothing of the catalogue, which nobody signs.
 
     Running it again finishes what was interrupted and changes nothing else.
     """
@@ -186,7 +193,7 @@ def initialize(
         if simulated_start_us is not None:
             _simulate(journal).tell(simulated_start_us)
         clock = "system" if simulated_start_us is None else "simulated"
-        initializing.open_book(book, clock=clock, retention_days=retention_days)
+        initializing.open_book(book, clock=clock, retention_days=retention_days, signed_acts=signed_acts)
         signing_keys.register_first(book, keys.next_signer(set()), PyxVerifier(), "init")
         if with_catalogue:
             initializing.load_catalogue(book, catalogue.documents())
@@ -208,6 +215,16 @@ def behavior_file(path: Path) -> BehaviorSource:
 def create_keys(settings: Settings) -> KeyStore:
     """The keys of a home that has none yet. Raises Unavailable ``key_store_exists``."""
     return KeyStore.create(_folder(settings), _root(settings))
+
+
+def create_actor_key(settings: Settings, path: Path) -> Signer:
+    """A new key of a person in a new file, sealed where the environment names a passphrase."""
+    return actor_key.create(path, settings.actor_passphrase_file)
+
+
+def read_actor_key(settings: Settings, path: Path) -> Signer:
+    """The key of a person. Raises Unavailable as ``actor_key.read``."""
+    return actor_key.read(path, settings.actor_passphrase_file)
 
 
 def create_witness(settings: Settings, known: Known) -> Witness:

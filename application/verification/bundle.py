@@ -20,6 +20,7 @@ from application.verification.bundle_reader import BundleReader
 from application.verification.disk_sort import DiskSort, merged
 from application.verification.findings import Findings, Step
 from application.verification.notes import Attested, Trusted, attested
+from application.verification.signed_acts import ActsFound
 from domain.audit.book_map import Item, map_key, map_root, map_value
 from domain.audit.bundle import (
     ABOUT,
@@ -84,6 +85,7 @@ class Verified:
     complete: bool = False
     digest: str = ""
     sample_seed: str = ""
+    acts: ActsFound | None = None
     balances: dict[str, int] = field(default_factory=dict)
 
 
@@ -117,6 +119,7 @@ class _Verification:
         self._book, self._size, self._accounts = b"", 0, 0
         self._rulebook = Rulebook()
         self._drawn: list[tuple[bytes, bytes, int]] = []
+        self._acts = result.acts = ActsFound(verify, trusted.pinned)
 
     def run(self) -> None:
         with self._findings.step("checkpoint") as step:
@@ -147,6 +150,8 @@ class _Verification:
             self._check_dossiers(step)
         with self._findings.step("samples") as step:
             self._check_samples(step)
+        with self._findings.step("acts") as step:
+            self._check_acts(step)
         with self._findings.step("about") as step:
             self._check_about(step, checkpoint)
 
@@ -187,6 +192,7 @@ class _Verification:
         genesis = self._rulebook.genesis
         if genesis is None or genesis.book != str(UUID(bytes=self._book)):
             raise _refused("book_differs", "the first event", "it opens another book than the checkpoint's log is of")
+        self._acts.rulebook(events)
         for wrong in check_rulebook(self._rulebook):
             text = f"{wrong.what}: booked {wrong.booked}, recomputed {wrong.recomputed}"
             self._findings.add(step, "mismatch", f"stream {wrong.stream}", text)
@@ -219,6 +225,7 @@ class _Verification:
                 self._findings.add(step, "mismatch", f"{stream}@{wrong.version} position {wrong.position}", text)
             self._state(stream, events, balances)
             self._claim_all(events)
+            self._acts.account(self._rulebook, events)
             for revised in account.revised:
                 impact, root = totals[revised.revision]
                 impact.add(revised.lines)
@@ -291,6 +298,14 @@ class _Verification:
         step.checked = len(expected)
         if list(islice(self._reader.lines(SAMPLES), SAMPLES_DRAWN + 1)) != expected:
             raise _refused("samples_differ", SAMPLES, "other samples than the seed draws from the credits shown")
+
+    def _check_acts(self, step: Step) -> None:
+        """Reviews, approvals, withdrawals and erasures are signed by the people in whose names they stand."""
+        step.checked = self._acts.total
+        for wrong in self._acts.kept:
+            text = f"{wrong.name} by {wrong.actor}: {wrong.fault.message}"
+            self._findings.add(step, wrong.fault.code, f"position {wrong.position}", text)
+        step.wrong = self._acts.wrong
 
     def _check_about(self, step: Step, checkpoint: Checkpoint) -> None:
         """Nothing here rests on it; but people read it."""

@@ -7,6 +7,7 @@ from typing import Any
 from application.verification.bundle import Verified
 from application.verification.notes import Attested
 from application.verification.proof_files import Shown
+from application.verification.signed_acts import ActsFound
 from domain.audit.checkpoint import Checkpoint
 from domain.audit.proofs import BalanceProof, EventProof
 from domain.instants import instant_text
@@ -31,6 +32,7 @@ def bundle_json(verified: Verified) -> dict[str, Any]:
         "by_behavior": {behavior: str(mg) for behavior, mg in sorted(verified.balances.items())},
         "digest": verified.digest,
         "sample_seed": verified.sample_seed,
+        "acts": acts_json(verified.acts),
         "steps": [vars(step) for step in findings.steps],
         "count": findings.total,
         "findings": [each._asdict() for each in findings.kept],
@@ -54,8 +56,31 @@ def bundle_pairs(verified: Verified) -> Pairs:
         ("covers", "the whole log" if verified.complete else "the accounts shown"),
         ("digest", verified.digest),
         ("samples drawn by", verified.sample_seed or "no seed"),
+        ("acts of people", acts_text(verified.acts)),
         ("witnesses", "none" if attested is None else witnesses_text(attested)),
     ]
+
+
+def acts_json(found: ActsFound | None) -> dict[str, Any] | None:
+    """What people did and signed, for machines. ``unsigned_by``: how many acts of each actor are a name alone."""
+    if found is None:
+        return None
+    unsigned = sum(found.unsigned.values())
+    return {
+        "signed": found.signed,
+        "unsigned": unsigned,
+        "wrong": found.wrong,
+        "unsigned_by": dict(sorted(found.unsigned.items())),
+    }
+
+
+def acts_text(found: ActsFound | None) -> str:
+    """The same for people."""
+    if found is None:
+        return "none seen"
+    names = ", ".join(f"{actor} ({count:,})" for actor, count in sorted(found.unsigned.items()))
+    unsigned = f"{sum(found.unsigned.values()):,} unsigned" + (f": {names}" if names else "")
+    return f"{found.signed:,} signed, {found.wrong:,} wrong, {unsigned}"
 
 
 def proof_json(shown: Shown) -> dict[str, Any]:

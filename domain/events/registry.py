@@ -16,7 +16,7 @@ from uuid import UUID
 import msgspec
 
 from domain.errors import Corrupt
-from domain.events import account, intake, keys, rulebook
+from domain.events import account, actors, intake, keys, rulebook
 from domain.events.base import Event, Personal, Recorded, RulebookEvent
 
 EVENTS: Final[tuple[type[Event], ...]] = (
@@ -33,6 +33,9 @@ EVENTS: Final[tuple[type[Event], ...]] = (
     rulebook.RevisionPlanned,
     rulebook.RevisionApproved,
     rulebook.RevisionCompleted,
+    actors.ActorKeyRegistered,
+    actors.ActorKeyApproved,
+    actors.ActorKeyRevoked,
     keys.SigningKeyRegistered,
     keys.SigningKeyRotated,
     intake.IntakeOpened,

@@ -13,12 +13,14 @@ from rich.text import Text
 
 from application import accounts, erasing, queries
 from application.accounts import Acted
+from application.acts import Signing
 from application.book import Book
 from application.erasing import Erasure
 from domain.account import KINDS
 from domain.erasure import GROUNDS
 from domain.history import AccountHistory
 from domain.instants import instant_of, instant_text
+from interfaces.cli.acting import signable
 from interfaces.cli.command import Cli, command, group
 from interfaces.cli.explaining import explain_json, explain_text
 from interfaces.cli.options import (
@@ -170,24 +172,28 @@ def close(cli: Cli, account: AccountRef, by: By, reason: Reason) -> Answer:
 
 
 @command(app, "erase", example='account erase ann-01 --reason "letter of 2026-03-01" --by alice')
-def erase(cli: Cli, account: AccountRef, by: By, reason: Reason, ground: Ground = GROUNDS[0]) -> Answer:
+@signable
+def erase(
+    cli: Cli, signing: Signing, account: AccountRef, by: By, reason: Reason, ground: Ground = GROUNDS[0]
+) -> Answer:
     """Ask to erase the person behind an account; somebody else approves it. Numbers, history and proofs stay.
 
     Refused while the law asks to keep the records: restrict the account until then (`consent withdraw`, `account
     freeze`).
     """
     with cli.ledger() as ledger:
-        acted = erasing.request(ledger.book, account, by, reason, ground)
+        acted = erasing.request(ledger.book, account, by, reason, ground, signing)
     answer = _acted(acted, f"erasure of account {account} is asked for: nothing is erased yet")
     hint = cli.following(f"account approve-erasure {acted.account_id} --by ACTOR   (somebody else)")
     return Answer(answer.payload | {"ground": ground}, [*answer.human, hint])
 
 
 @command(app, "approve-erasure", example="account approve-erasure ann-01 --by bob")
-def approve_erasure(cli: Cli, account: AccountRef, by: By) -> Answer:
+@signable
+def approve_erasure(cli: Cli, signing: Signing, account: AccountRef, by: By) -> Answer:
     """Erase the person behind an account, as somebody else has asked: for ever, and nobody can undo it."""
     with cli.ledger() as ledger:
-        erased = erasing.approve(ledger.book, account, by)
+        erased = erasing.approve(ledger.book, account, by, signing)
     payload = {"account_id": str(erased.account_id), "position": erased.position, "epoch": erased.epoch}
     pairs = [("account", erased.account_id), ("position", erased.position), ("effective", _until(erased.epoch))]
     hint = cli.following("keys rewrap")

@@ -45,6 +45,14 @@ RetentionDays = Annotated[
         show_default=False,
     ),
 ]
+SignedActs = Annotated[
+    bool,
+    typer.Option(
+        "--signed-acts",
+        help="Every review, approval, withdrawal and erasure has to be signed with a registered key; is recorded once "
+        "for ever. Needs --empty: nobody signs for the demo catalogue.",
+    ),
+]
 Empty = Annotated[bool, typer.Option("--empty", help="Without the demo catalogue of methodologies.")]
 ByRef = Annotated[
     bool, typer.Option("--by-ref", help="Make the digest from account references, to compare two ledgers.")
@@ -102,12 +110,16 @@ def register(app: typer.Typer) -> None:
     app.add_typer(views, name="views", rich_help_panel=_AUDIT)
 
 
-def init(cli: Cli, empty: Empty = False, retention_days: RetentionDays = None) -> Answer:
+def init(
+    cli: Cli, empty: Empty = False, retention_days: RetentionDays = None, signed_acts: SignedActs = False
+) -> Answer:
     """Make a ledger: home folder, database, keys and the demo catalogue. Running it again changes nothing."""
     from interfaces.bootstrap import initialize
 
+    if signed_acts and not empty:
+        raise typer.BadParameter("nobody signs for the demo catalogue: add --empty", param_hint="'--signed-acts'")
     settings = cli.settings()
-    made = initialize(settings, with_catalogue=not empty, retention_days=retention_days)
+    made = initialize(settings, with_catalogue=not empty, retention_days=retention_days, signed_acts=signed_acts)
     home = settings.home.resolve()
     hints = cli.following(
         "behaviors import FILE --open-accounts --rejects refused.csv",

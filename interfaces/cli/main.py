@@ -21,6 +21,7 @@ import typer
 from domain.errors import LedgerError
 from interfaces.cli import (
     accounts,
+    actors,
     applicability,
     archive,
     behaviors,
@@ -93,6 +94,7 @@ app.add_typer(consents.app, name="consent", rich_help_panel="Accounts and behavi
 app.add_typer(methodology.app, name="methodology", rich_help_panel="Rules (every two-person act is two commands)")
 app.add_typer(factors.app, name="factors", rich_help_panel="Rules (every two-person act is two commands)")
 app.add_typer(applicability.app, name="applicability", rich_help_panel="Rules (every two-person act is two commands)")
+app.add_typer(actors.app, name="actor", rich_help_panel="Rules (every two-person act is two commands)")
 app.add_typer(revisions.app, name="revision", rich_help_panel="Rules (every two-person act is two commands)")
 
 
