@@ -23,7 +23,7 @@ from domain.events.account import (
     FactorRevised,
     RevisedLine,
 )
-from domain.events.base import Event, Personal
+from domain.events.base import ActSignature, Event, Personal
 from domain.events.registry import EVENTS, encode
 from domain.events.rulebook import FactorRow
 from interfaces.cli.command import EXAMPLE
@@ -47,12 +47,15 @@ _TYPES = {
     "tuple[str, ...]": "list of text",
     "dict[str, int]": "object: text to integer",
     "tuple[RevisedLine, ...]": "list of [RevisedLine](#revisedline)",
+    "ActSignature": "[ActSignature](#actsignature)",
     "tuple[FactorRow, ...]": "list of [FactorRow](#factorrow)",
 }
 
 _MEANINGS = {
     "account_ref": "who the account belongs to, as the bank names the person",
+    "account": "id of the account",
     "accounts": "accounts with an in-scope credit",
+    "actor": "whose key it is",
     "after_mg": "mass of the in-scope credits afterwards, mg",
     "as_of": "log size that the plan looked at",
     "asserter": "who asserts the consent",
@@ -117,6 +120,7 @@ _MEANINGS = {
     "rows": "the values",
     "rule": "version of the calculation rule",
     "scale": "decimal places of the quantity",
+    "signed": "the actor's signature; not written where there is none",
     "size_bytes": "bytes received",
     "source": "title of the source",
     "source_ref": "the partner's reference in clear",
@@ -142,7 +146,7 @@ def events_page() -> str:
         parts.append(f"## Stream `{stream}`")
         parts += [_event_part(event) for event in events]
     parts.append("## Parts of events")
-    for struct in (RevisedLine, FactorRow):
+    for struct in (ActSignature, RevisedLine, FactorRow):
         parts.append(f"### {struct.__name__}\n\n{_text(struct)}\n\n{_fields(struct, 'facts')}")
     return "\n\n".join(parts) + "\n"
 

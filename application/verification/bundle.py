@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from itertools import groupby, islice
 from pathlib import Path
 from uuid import UUID
@@ -19,11 +18,13 @@ from uuid import UUID
 from application.verification.bundle_reader import BundleReader
 from application.verification.disk_sort import DiskSort, merged
 from application.verification.findings import Findings, Step
-from application.verification.notes import Attested, Trusted, attested
+from application.verification.notes import Trusted, attested
 from application.verification.signed_acts import ActsFound
+from application.verification.verified import Verified
 from domain.audit.book_map import Item, map_key, map_root, map_value
 from domain.audit.bundle import (
     ABOUT,
+    ACCESSES,
     ACCOUNTS,
     BODY,
     CHECKPOINT,
@@ -55,7 +56,7 @@ from domain.errors import LedgerError, Rejected
 from domain.events.account import BehaviorCredited, ConsentGranted
 from domain.events.base import Recorded
 from domain.events.intake import IntakeOpened
-from domain.events.registry import ACCOUNT_TOPICS, INTAKE_TOPICS, RULEBOOK_TOPICS, TOPICS, decode_shown
+from domain.events.registry import ACCESS_TOPICS, ACCOUNT_TOPICS, INTAKE_TOPICS, RULEBOOK_TOPICS, TOPICS, decode_shown
 from domain.replay import AccountReplay, approved_runs, check_rulebook
 from domain.revision import Impact, lines_entry
 from domain.rulebook import Rulebook
@@ -67,26 +68,6 @@ _ENTRY_RECORD = 32 + 32
 _CLAIM_RECORD = 32 + 1 + 16 + 8
 _KEY_TOPICS = frozenset(topic for topic, cls in TOPICS.items() if cls.STREAM == "signing keys")
 _TELL_EVERY = 10_000
-
-
-@dataclass
-class Verified:
-    """What a bundle shows. ``complete``: it holds every event of the log, so that ``digest`` is the book's (DESIGN 7).
-
-    ``balances``: mg by behavior over the accounts shown. ``sample_seed``: by what the samples were drawn; whether it is
-    the one that the auditor named, only the auditor can tell.
-    """
-
-    findings: Findings
-    attested: Attested | None = None
-    events: int = 0
-    accounts: int = 0
-    credits: int = 0
-    complete: bool = False
-    digest: str = ""
-    sample_seed: str = ""
-    acts: ActsFound | None = None
-    balances: dict[str, int] = field(default_factory=dict)
 
 
 def verify_bundle(path: Path, trusted: Trusted, verify: Verify, progress: Progress | None = None) -> Verified:
@@ -138,6 +119,11 @@ class _Verification:
                     if isinstance(each.event, IntakeOpened):
                         self._claim(each, f"intake {each.position} {each.event.partner}", proven=True)
                         self._claim(each, f"evidence {each.event.digest}", proven=True)
+        with self._findings.step("accesses") as step:
+            if ACCESSES in self._reader.names:
+                for stream, events in self._streams(ACCESSES, frozenset(ACCESS_TOPICS), step):
+                    self._state(stream, events, {})
+                    self._result.accesses += len(events)
         with self._findings.step("accounts") as step:
             self._check_accounts(step, checkpoint)
         with self._findings.step("log") as step:

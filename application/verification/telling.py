@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from application.verification.bundle import Verified
 from application.verification.notes import Attested
 from application.verification.proof_files import Shown
 from application.verification.signed_acts import ActsFound
+from application.verification.verified import Verified
 from domain.audit.checkpoint import Checkpoint
 from domain.audit.proofs import BalanceProof, EventProof
 from domain.instants import instant_text
@@ -33,6 +33,7 @@ def bundle_json(verified: Verified) -> dict[str, Any]:
         "digest": verified.digest,
         "sample_seed": verified.sample_seed,
         "acts": acts_json(verified.acts),
+        "accesses": verified.accesses,
         "steps": [vars(step) for step in findings.steps],
         "count": findings.total,
         "findings": [each._asdict() for each in findings.kept],
@@ -57,6 +58,7 @@ def bundle_pairs(verified: Verified) -> Pairs:
         ("digest", verified.digest),
         ("samples drawn by", verified.sample_seed or "no seed"),
         ("acts of people", acts_text(verified.acts)),
+        ("accesses shown", f"{verified.accesses:,}"),
         ("witnesses", "none" if attested is None else witnesses_text(attested)),
     ]
 

@@ -20,6 +20,7 @@ from domain.account import KINDS
 from domain.erasure import GROUNDS
 from domain.history import AccountHistory
 from domain.instants import instant_of, instant_text
+from interfaces.cli.accessing import ReadBy, about_to_show
 from interfaces.cli.acting import signable
 from interfaces.cli.command import Cli, command, group
 from interfaces.cli.explaining import explain_json, explain_text
@@ -76,6 +77,7 @@ def show(
     occurred_before: Before = None,
     known_at: KnownAt = None,
     at_position: AtPosition = None,
+    by: ReadBy = None,
 ) -> Answer:
     """What an account holds: now, or as the ledger knew it, of all its days or of those before one."""
     if known_at is not None and at_position is not None:
@@ -85,6 +87,7 @@ def show(
         known = queries.known_at(ledger.book, position=at_position, instant_us=instant)
         view = queries.show_account(ledger.book, account, known, before_day(occurred_before))
         erasure = _erasure(view.erasure, ledger.keys.epoch)
+        about_to_show(ledger, by, "account show", view.account_id)
     payload = {
         "account_id": view.account_id,
         "credited_mg": str(view.credited_mg),
@@ -103,7 +106,7 @@ def show(
 
 
 @command(app, "statement", example="account statement ann-01")
-def statement(cli: Cli, account: AccountRef) -> Answer:
+def statement(cli: Cli, account: AccountRef, by: ReadBy = None) -> Answer:
     """Every credit, reversal and revision of an account, in the order in which they were recorded."""
     with cli.ledger() as ledger:
         account_id, rows, position = queries.statement(ledger.book, ledger.views, account)
@@ -111,6 +114,7 @@ def statement(cli: Cli, account: AccountRef) -> Answer:
         history = AccountHistory().extend(
             ledger.book.journal.stream(accounts.account_id(ledger.book, account), position, personal=True)
         )
+        about_to_show(ledger, by, "account statement", account_id)
     lines = Counter(valuation.position for credit in history.credits.values() for valuation in credit.valuations)
     entries: list[dict[str, Any]] = []
     sums: dict[str, int] = {}
@@ -144,11 +148,14 @@ def statement(cli: Cli, account: AccountRef) -> Answer:
 
 
 @command(app, "explain", example="account explain ann-01 trip-77")
-def explain(cli: Cli, account: AccountRef, source: SourceRef, partner: Partner = LOCAL_PARTNER) -> Answer:
+def explain(
+    cli: Cli, account: AccountRef, source: SourceRef, partner: Partner = LOCAL_PARTNER, by: ReadBy = None
+) -> Answer:
     """Why a credit is worth what it is: formula, inputs, factors, sources, decision, every valuation over time."""
     with cli.ledger() as ledger:
         position = ledger.book.journal.head().size
         found = queries.explain(ledger.book, account, source, partner)
+        about_to_show(ledger, by, "account explain", found["account_id"])
     payload = explain_json(found, position)
     return Answer(payload, explain_text(payload))
 

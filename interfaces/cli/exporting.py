@@ -10,10 +10,12 @@ from uuid import UUID
 import typer
 
 from application import exporting
+from application.access import record_export
 from application.accounts import account_id
 from application.exporting import Exported, Selection
 from domain.audit.bundle import REPORT, VERIFIER
 from domain.errors import Rejected
+from interfaces.cli.accessing import ReadBy, reader
 from interfaces.cli.asking import Wait, Witnesses, WitnessFolders, WitnessKeys, exit_code_of, told, witness_keys
 from interfaces.cli.command import Cli, command, group
 from interfaces.cli.options import before_day
@@ -68,6 +70,7 @@ def bundle(
     witness_folder: WitnessFolders = (),  # type: ignore[assignment]
     witness: WitnessKeys = (),  # type: ignore[assignment]
     wait: Wait = 30,
+    by: ReadBy = None,
 ) -> Answer:
     """Everything to check accounts offline: whole streams, the whole rulebook, and the way to a signed checkpoint.
 
@@ -93,6 +96,9 @@ def bundle(
                 extras=_extras(redacted=redacted, sample_seed=sample_seed),
                 ask_witnesses=lambda signed: witnesses.ask(ledger, signed),
                 progress=tell,
+                recorded=lambda chosen: record_export(
+                    ledger.book, reader(by), "export bundle", chosen, personal=not redacted
+                ),
             )
     return _answer(cli, out, done, witnesses, redacted=redacted)
 

@@ -20,6 +20,7 @@ import typer
 
 from domain.errors import LedgerError
 from interfaces.cli import (
+    accessing,
     accounts,
     actors,
     applicability,
@@ -85,6 +86,7 @@ app.add_typer(archive.app, name="archive", rich_help_panel="Audit")
 app.add_typer(checkpoints.app, name="checkpoint", rich_help_panel="Audit")
 app.add_typer(proving.app, name="prove", rich_help_panel="Audit")
 app.add_typer(exporting.app, name="export", rich_help_panel="Audit")
+app.add_typer(accessing.app, name="access", rich_help_panel="Audit")
 app.add_typer(evidence.app, name="evidence", rich_help_panel="Audit")
 app.add_typer(keys.app, name="keys", rich_help_panel="Audit")
 app.add_typer(witness.app, name="witness", rich_help_panel="Audit")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from application.verification.bundle import Verified, verify_bundle
+from application.verification.bundle import verify_bundle
 from application.verification.bundle_reader import is_zip
 from application.verification.findings import printable
 from application.verification.notes import trusted_by
@@ -22,6 +22,7 @@ from application.verification.telling import (
     proof_pairs,
     proof_said,
 )
+from application.verification.verified import Verified
 from domain.audit.proofs import MAX_PROOF_BYTES
 from domain.errors import LedgerError, Rejected
 from interfaces.cli.command import Cli, command

@@ -22,7 +22,8 @@ class People:
 
     def public(self, name: str) -> str:
         """The public half as PEM."""
-        return self.cli.bytes(self.cli("actor", "key", "show", self.key(name))["public_pem"].encode(), name=f"{name}.pem")
+        pem = self.cli("actor", "key", "show", self.key(name))["public_pem"]
+        return self.cli.bytes(pem.encode(), name=f"{name}.pem")
 
     def join(self, name: str, *, by: str = "registrar", approver: str = "approver", sign: str = "") -> None:
         """A registered and approved key of a person."""

@@ -163,7 +163,8 @@ def test_decisions_revisions_withdrawals_and_erasures_are_signed_too(cli: Comman
     name = cli.publish(methodology())
     people.join("bob")
     signed = ("--by", "bob", "--actor-key", people.key("bob"))
-    proposed = cli("applicability", "propose", name, "--from", "2027-01-01", "--to", "2028-01-01", "--by", "ann")["decision_id"]
+    days = ("--from", "2027-01-01", "--to", "2028-01-01")
+    proposed = cli("applicability", "propose", name, *days, "--by", "ann")["decision_id"]
     approve = ("applicability", "approve", proposed)
     shown = cli(*approve, "--by", "bob", "--to-sign", people.new("decision.txt"))
     assert json.loads(shown["content"])["methodology"] == name
@@ -173,8 +174,8 @@ def test_decisions_revisions_withdrawals_and_erasures_are_signed_too(cli: Comman
     cli("applicability", "approve", other, "--by", "cat")
     assert cli.refused(*approve, *handed, "--signed-at", str(shown["rulebook"])) == "act_stale"
     cli(*approve, *signed)
-    days = ("CYCLING-SHARED@2", "--from", "2019-01-01", "--to", "2020-01-01")
-    cli("revision", "plan", *days, "--by", "alice")
+    past = ("CYCLING-SHARED@2", "--from", "2019-01-01", "--to", "2020-01-01")
+    cli("revision", "plan", *past, "--by", "alice")
     assert cli.refused("revision", "approve", "R1", "--by", "bob") == "act_unsigned"
     cli("revision", "approve", "R1", *signed)
     cli("revision", "apply", "R1")
