@@ -148,6 +148,7 @@ class Initialized(NamedTuple):
 
     server_version: str
     retention_days: int
+    signed_acts: bool
 
 
 @contextmanager
@@ -199,7 +200,7 @@ def initialize(
             initializing.load_catalogue(book, catalogue.documents())
         genesis = book.rulebook().genesis
         assert genesis is not None
-        return Initialized(server_version, genesis.retention_days)
+        return Initialized(server_version, genesis.retention_days, genesis.signed_acts)
 
 
 def verifier() -> Verifier:

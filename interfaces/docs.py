@@ -254,7 +254,8 @@ end with `_mg` and in `by_behavior`; [formats.md](formats.md) lists the keys of 
 refused row. `{PROGRAM} --version` shows the version.
 
 The name given with `--by` is recorded as given. The ledger compares names where an act takes two people; it does not
-authenticate: put your login in front of it.
+authenticate: put your login in front of it. Whoever has a registered key (`actor`) has to sign what he does
+([spec/acts.md](spec/acts.md)). Who is shown personal facts, or exports, is recorded first (`access list`).
 
 | exit code | meaning |
 | --- | --- |
@@ -272,6 +273,7 @@ authenticate: put your login in front of it.
 | `CARBON_LEDGER_DSN` | a PostgreSQL server (libpq connection string) instead of the embedded one |
 | `CARBON_LEDGER_KEK_FILE` | a file with the root key, 32 hex digits; else `keys/root.key` is generated |
 | `CARBON_LEDGER_PASSPHRASE_FILE` | instead: a file with a passphrase of 12 bytes or more |
+| `CARBON_LEDGER_ACTOR_PASSPHRASE_FILE` | a file with the passphrase of the person's key that signs (`actor key new`) |
 | `CARBON_LEDGER_PG_START_SECONDS` | how long to wait for the embedded server, 60 |
 | `CARBON_LEDGER_DEBUG` | 1 = show a traceback when the ledger has a defect |
 

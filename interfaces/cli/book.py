@@ -126,13 +126,19 @@ def init(
         "methodology import FILE --by ACTOR" if empty else "methodology list",
     )
     return Answer(
-        {"home": str(home), "server_version": made.server_version, "retention_days": made.retention_days},
+        {
+            "home": str(home),
+            "server_version": made.server_version,
+            "retention_days": made.retention_days,
+            "signed_acts": made.signed_acts,
+        },
         [
             heading("the ledger is ready"),
             facts(
                 [
                     ("home", home),
                     ("PostgreSQL", made.server_version),
+                    ("acts of people", "all have to be signed" if made.signed_acts else "signed by whoever has a key"),
                     ("personal data", f"kept for {made.retention_days:,} days after an account's last entry"),
                 ]
             ),
