@@ -55,6 +55,7 @@ _MEANINGS = {
     "account_ref": "who the account belongs to, as the bank names the person",
     "account": "id of the account",
     "accounts": "accounts with an in-scope credit",
+    "accounts_sm3": "SM3 over the ids of the accounts in order, each with a line end",
     "actor": "whose key it is",
     "after_mg": "mass of the in-scope credits afterwards, mg",
     "as_of": "log size that the plan looked at",
@@ -120,7 +121,7 @@ _MEANINGS = {
     "rows": "the values",
     "rule": "version of the calculation rule",
     "scale": "decimal places of the quantity",
-    "signed": "the actor's signature; not written where there is none",
+    "signed": "the actor's signature",
     "size_bytes": "bytes received",
     "source": "title of the source",
     "source_ref": "the partner's reference in clear",
@@ -152,8 +153,9 @@ def events_page() -> str:
 
 
 _EVENTS_INTRODUCTION = """\
-The permanent record: what the log may hold. A topic, once released, never changes its shape; a new shape is a new
-topic with the next `.vN`, and old ones are lifted when they are read. Facts are pseudonymous and stand in clear;
+The permanent record: what the log may hold. A topic, once released, never changes its shape, but for a field that is
+left out where it says what was so before; another shape is a new topic with the next `.vN`, and old ones are lifted
+when they are read. Facts are pseudonymous and stand in clear;
 whatever tells who, when exactly or where, and all free text about a person, is the personal part. It is sealed under a
 key of the account alone: destroying that key erases it and touches no number ([erasure.md](erasure.md)). Masses and
 quantities are integers as decimal text, of any size. How both parts are stored, and what a proof commits to:
@@ -204,7 +206,11 @@ def _text(cls: type[Any]) -> str:
 
 def _fields(cls: type[Any], part: str) -> str:
     annotations = _annotations(cls)
-    rows = [(f"`{name}`", _type(annotations[name]), meaning) for name, meaning in meanings(cls).items()]
+    late = {field.name for field in msgspec.structs.fields(cls) if field.default is not msgspec.NODEFAULT}
+    types = {
+        name: _type(annotations[name]) if name not in late else _left_out(annotations[name]) for name in meanings(cls)
+    }
+    rows = [(f"`{name}`", types[name], meaning) for name, meaning in meanings(cls).items()]
     return _markdown_table((f"{part}", "type", "meaning"), rows)
 
 
@@ -223,6 +229,10 @@ def _annotations(cls: type[Any]) -> dict[str, str]:
     for base in reversed(cls.__mro__):
         found.update(inspect.get_annotations(base))
     return found
+
+
+def _left_out(annotation: str) -> str:
+    return f"{_type(annotation.removesuffix(' | None'))} or left out"
 
 
 def _type(annotation: str) -> str:
