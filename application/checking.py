@@ -14,6 +14,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from application import evidence
+from application.act_checks import acts_found
 from application.book_mapping import PREFIX_BITS, map_states, part_of, prefix_of, stored_root
 from application.checkpoints import Auditing, Signed, checked
 from application.cosignatures import cosigned_note
@@ -27,13 +28,11 @@ from application.verification.signed_acts import ActsFound
 from domain.audit.book_map import map_key
 from domain.audit.merkle import root_of
 from domain.errors import LedgerError
-from domain.events.account import ErasureRequested, PersonalDataErased
 from domain.signing_keys import SigningKey
 
 AREAS = ("keys", "log", "checkpoints", "map", "replay", "acts", "views", "archive", "evidence")
 FINDINGS_KEPT = 1_000
 _STREAMS_PER_BATCH = 1_000
-_ERASURES = (ErasureRequested.TOPIC, PersonalDataErased.TOPIC)
 
 
 class Finding(NamedTuple):
@@ -136,12 +135,7 @@ def check(
 
 def _check_acts(auditing: Auditing, found: _Findings) -> ActsFound:
     """Whether the people in whose names acts stand have signed them."""
-    journal, acts = auditing.book.journal, ActsFound(auditing.verifier.verify)
-    head = journal.head()
-    acts.rulebook(journal.rulebook_events(0, head.rulebook_position))
-    rulebook = auditing.book.rulebook(head.rulebook_position)
-    for _, recorded in journal.streams(_ERASURES, head.size):
-        acts.account(rulebook, recorded)
+    acts = acts_found(auditing.book, auditing.verifier.verify)
     for wrong in acts.kept:
         fault = wrong.fault
         message = f"{wrong.name} by {wrong.actor}: {fault.message}"

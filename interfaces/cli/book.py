@@ -11,9 +11,12 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from application import queries, replaying
+from application.act_checks import acts_found
 from application.ports.views import VIEWS
 from application.queries import BookTotals
 from application.replaying import ReplayResult
+from application.verification.signed_acts import ActsFound
+from application.verification.telling import acts_json, acts_text
 from domain.erasure import DEFAULT_RETENTION_DAYS, MAX_RETENTION_DAYS
 from domain.instants import instant_of
 from interfaces.cli.command import Cli, command, group
@@ -203,6 +206,8 @@ def replay(
 ) -> Answer:
     """Recompute every credit and revision from the facts and compare with what was booked; 3 if any differ.
 
+    Acts of people are held against their registered keys too; `check` names those that are not signed as they must be.
+
     The reference reads the log. The fast kernel reads the archive: an edit of the log that is younger than the archive
     is found by `archive verify`, or by the reference.
     """
@@ -223,10 +228,12 @@ def replay(
                 result = replay_on(runner, ledger.book, ledger.archive, until, progress=tell)
             else:
                 result = replaying.replay(ledger.book, until, progress=tell)
-    human = _replayed(result, fast=fast)
+        acts = acts_found(ledger.book, ledger.verifier.verify, until)
+    human = _replayed(result, acts, fast=fast)
     if fast:
         human.append(cli.following("archive verify   (are the archive's rows those of the log?)"))
-    return Answer(_replayed_json(result, fast=fast), human, VERIFICATION_FAILED if result.mismatches else 0)
+    payload = _replayed_json(result, fast=fast) | {"acts": acts_json(acts)}
+    return Answer(payload, human, VERIFICATION_FAILED if result.mismatches or acts.wrong else 0)
 
 
 def _check_engine(engine: str, master: str | None, kernel: str) -> None:
@@ -329,7 +336,7 @@ def _replayed_json(result: ReplayResult, *, fast: bool) -> dict[str, Any]:
     }
 
 
-def _replayed(result: ReplayResult, *, fast: bool) -> list[RenderableType]:
+def _replayed(result: ReplayResult, acts: ActsFound, *, fast: bool) -> list[RenderableType]:
     rate = f" ({result.events / result.seconds:,.0f} events/s)" if result.seconds else ""
     said = "what the archive holds follows from its facts" if fast else "the history is what it was"
     if result.mismatches:
@@ -340,6 +347,7 @@ def _replayed(result: ReplayResult, *, fast: bool) -> list[RenderableType]:
         ("revisions", count_text(result.revisions)),
         ("mismatches", count_text(result.mismatches)),
         ("credited", mass_text(result.credited_mg)),
+        ("acts of people", acts_text(acts)),
         ("by the reference", f"{count_text(result.by_reference)} accounts"),
         ("digest", result.digest),
         ("time", f"{result.seconds:.1f} s{rate}"),
