@@ -20,6 +20,7 @@ from domain.errors import Corrupt, Rejected
 from domain.events import account, actors
 from domain.events import rulebook as events
 from domain.events.base import NewEvent, Recorded, RulebookEvent
+from domain.replay import check_rulebook
 from domain.rulebook import Rulebook
 from infrastructure.gm.sm2 import PyxVerifier
 from infrastructure.gm.sm2_format import key_id
@@ -135,6 +136,7 @@ ALTERATIONS: tuple[tuple[type[Any], int, dict[str, Any], type[Any]], ...] = (
     (events.DecisionProposed, 0, {"by": "mallory"}, events.DecisionApproved),
     (events.RevisionPlanned, 0, {"plan_digest": "00" * 32}, events.RevisionApproved),
     (actors.ActorKeyRevoked, 0, {"reason": "he asked for it"}, actors.ActorKeyRevoked),
+    (account.ErasureRequested, 0, {"ground": "unlawful"}, account.ErasureRequested),
     (account.ErasureRequested, 0, {"ground": "unlawful"}, account.PersonalDataErased),
     (account.PersonalDataErased, 0, {"request": 99}, account.PersonalDataErased),
 )
@@ -273,6 +275,25 @@ def test_a_registration_that_waits_can_be_ended_and_the_active_key_stays() -> No
     with refused("reason_malformed"):
         world.act(registered(world, "bob", CAT))
         registering.revoke(world.rulebook, "bob", "dan", " ")
+
+
+def test_whoever_had_a_key_cannot_act_by_name_once_it_is_revoked() -> None:
+    world = World()
+    people = Signers(world)
+    people.join("bob", BOB)
+    name = world.draft(metro())
+    world.act(registering.revoke(world.rulebook, "bob", "dan", "lost"))
+    world.act(methodology.review(world.rulebook, name, "bob"))
+    (wrong,) = judged(tuple(world.events()))[1]
+    assert (wrong.position, wrong.fault.code) == (world.size, "act_unsigned")
+
+
+@pytest.mark.parametrize("by", ["ann", "BOB"])
+def test_a_key_that_its_owner_or_registrant_approved_is_a_mismatch_of_the_rulebook(by: str) -> None:
+    log = altered(only(actors.ActorKeyApproved).position, by=by)
+    book = Rulebook()
+    book.extend(each for each in log if isinstance(each.event, RulebookEvent))
+    assert [wrong.what for wrong in check_rulebook(book)] == ["key approved by its owner or registrant"]
 
 
 def test_a_log_with_one_key_twice_cannot_be_read() -> None:
