@@ -91,8 +91,10 @@ def export_bundle(
         with path.open("xb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
             export = _Export(auditing, archive, sample_seed, progress or (lambda _: None))
             chosen = None if selection.is_all else export.chosen(selection)
+            export.begin(chosen, der, ask_witnesses or (lambda _: None))
+            # Of a checkpoint that is signed, and perhaps cosigned, already: the record is not in its own bundle.
             (recorded or (lambda _: None))(chosen)
-            exported = export.run(chosen, der, ask_witnesses or (lambda _: None), redacted=redacted)
+            exported = export.run(redacted=redacted)
             for name, made in (extras or {}).items():
                 export.put(name, made(exported))
     except FileExistsError as error:
@@ -123,22 +125,22 @@ class _Export:
         # What is shown, to tell what is not: 8 bytes each, and none where all is shown.
         self._positions = array("q")
         self._drawn: list[tuple[bytes, bytes, int]] = []
+        self._shown: _Shown | None = None
+        self._rulebook = set[UUID]()
 
     def put(self, name: str, content: bytes) -> None:
         """A small member."""
         self._zip.writestr(name, content)
 
-    def run(
-        self, chosen: list[UUID] | None, der: Der, ask_witnesses: Callable[[Signed], object], *, redacted: bool
-    ) -> Exported:
-        """All members of the format. ``chosen``: the accounts, by id; None = all."""
+    def begin(self, chosen: list[UUID] | None, der: Der, ask_witnesses: Callable[[Signed], object]) -> None:
+        """The checkpoint and the map: hashes, nothing of anybody. ``chosen``: the accounts, by id; None = all."""
         # The map moves with the next checkpoint that names one: until it is written nobody else signs.
         with self._auditing.log.signing():
             signed = sign(self._auditing, with_map=True)
             self._checkpoint = signed.checkpoint
             shown = None if chosen is None else _Shown(chosen, self._intakes_of(chosen), self._accesses_of(chosen))
-            rulebook = {each.stream for each in self._rulebook_events()}
-            self._write_map(shown, rulebook)
+            self._shown, self._rulebook = shown, {each.stream for each in self._rulebook_events()}
+            self._write_map(shown, self._rulebook)
             ask_witnesses(signed)
             note = cosigned_note(self._auditing, signed)
         body, (own, *_) = parse_note(note)
@@ -148,7 +150,11 @@ class _Export:
             (bundle.SIGNATURE, der(own.signature)),
         ):
             self.put(name, content)
-        self._write(bundle.RULEBOOK, sorted(self._logged(rulebook), key=lambda each: each.position), shown)
+
+    def run(self, *, redacted: bool) -> Exported:
+        """All other members of the format."""
+        shown = self._shown
+        self._write(bundle.RULEBOOK, sorted(self._logged(self._rulebook), key=lambda each: each.position), shown)
         self._write(bundle.KEYS, self._logged([SIGNING_KEYS]), shown)
         self._write(bundle.INTAKES, self._of(None if shown is None else shown.intakes, INTAKE_TOPICS), shown)
         self._write(bundle.ACCESSES, self._of(None if shown is None else shown.accesses, ACCESS_TOPICS), shown)

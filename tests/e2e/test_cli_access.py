@@ -126,7 +126,9 @@ def test_a_bundle_shows_the_accesses_to_its_accounts_and_to_no_others(cli: Comma
     ann = cli("account", "show", "ann", "--by", "olga")["account_id"]
     key = cli.bytes(cli("keys", "show")["public_pem"].encode(), name="log.pem")
     some, everything = cli.folder / "ann.zip", cli.folder / "all.zip"
-    cli("export", "bundle", str(some), "--accounts", cli.bytes(b"ann\n", name="refs.txt"), "--redacted")
+    refs = cli.bytes(b"ann\n", name="refs.txt")
+    cli("export", "bundle", str(cli.folder / "earlier.zip"), "--accounts", refs, "--redacted")
+    cli("export", "bundle", str(some), "--accounts", refs, "--redacted")
     with zipfile.ZipFile(some) as bundle:
         told = [json.loads(line)["facts"] for line in bundle.read("accesses.jsonl").splitlines()]
     assert sorted(each["command"] for each in told) == ["account show", "export bundle"]
