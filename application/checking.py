@@ -26,6 +26,7 @@ from application.tree_walk import beginning, recorded_of, walk
 from domain.audit.book_map import map_key
 from domain.audit.merkle import root_of
 from domain.errors import LedgerError
+from domain.events.registry import decode_shown
 from domain.signing_keys import SigningKey
 
 AREAS = ("keys", "log", "checkpoints", "map", "replay", "views", "archive", "evidence")
@@ -163,7 +164,7 @@ def _check_log(auditing: Auditing, keys: list[SigningKey], found: _Findings) -> 
             found.add(code, place, message, remedy)
         for each in grown.page:
             with found.within("log"):
-                recorded_of(each)
+                recorded_of(each, decode_shown)
         if grown.kept is not None:
             found.area = "checkpoints"
             good = _check_kept(auditing, head.book, grown.kept, keys, root_of(grown.frontier), good, found)
