@@ -58,9 +58,18 @@ def aad_of(*parts: bytes) -> bytes:
     return b"".join([len(part).to_bytes(4, "big") + part for part in parts])
 
 
-def seal(key: SM4Key, plaintext: bytes, aad: bytes) -> bytes:
-    """The sealed record; two records of the same plaintext differ."""
-    nonce = secrets.token_bytes(NONCE_BYTES)
+def fresh_nonces(count: int) -> list[bytes]:
+    """Random nonces for ``count`` records, each to be used once.
+
+    One call for many: asking the system lets go of the interpreter, and another thread then has it for a whole turn.
+    """
+    drawn = secrets.token_bytes(NONCE_BYTES * count)
+    return [drawn[start : start + NONCE_BYTES] for start in range(0, len(drawn), NONCE_BYTES)]
+
+
+def seal(key: SM4Key, plaintext: bytes, aad: bytes, nonce: bytes | None = None) -> bytes:
+    """The sealed record; two of the same plaintext differ. ``nonce``: one of ``fresh_nonces``, used nowhere else."""
+    nonce = secrets.token_bytes(NONCE_BYTES) if nonce is None else nonce
     encryptor = Cipher(key._algorithm, modes.GCM(nonce)).encryptor()
     encryptor.authenticate_additional_data(key._header + aad)
     sealed = encryptor.update(plaintext)
