@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
@@ -18,6 +20,7 @@ from interfaces.cli.asking import Wait, Witnesses, WitnessFolders, WitnessKeys, 
 from interfaces.cli.command import Cli, command, group
 from interfaces.cli.options import before_day
 from interfaces.cli.output import Answer, count_text, facts, heading
+from interfaces.cli.transport import Recipient, recipient_of
 from interfaces.reports.bundle_page import bundle_page
 from interfaces.verifier import build
 
@@ -54,6 +57,17 @@ Seed = Annotated[
         "--sample-seed", metavar="S", help="Draw samples by this seed, which the auditor names.", show_default=False
     ),
 ]
+SealTo = Annotated[
+    Path | None,
+    typer.Option(
+        "--seal-to",
+        metavar="PUB.pem",
+        help="Seal the bundle to this public key, as `transport-key new` wrote it: nobody else reads it.",
+        exists=True,
+        dir_okay=False,
+        show_default=False,
+    ),
+]
 
 
 @command(app, "bundle", example="export bundle for-the-exchange.zip --redacted --sample-seed 20261130")
@@ -65,6 +79,7 @@ def bundle(
     to: To = None,
     redacted: Redacted = False,
     sample_seed: Seed = "",
+    seal_to: SealTo = None,
     witness_folder: WitnessFolders = (),  # type: ignore[assignment]
     witness: WitnessKeys = (),  # type: ignore[assignment]
     wait: Wait = 30,
@@ -76,8 +91,9 @@ def bundle(
     """
     if len(sample_seed) > _MAX_SEED_CHARACTERS:
         raise typer.BadParameter(f"at most {_MAX_SEED_CHARACTERS} characters", param_hint="'--sample-seed'")
-    from interfaces.bootstrap import signature_to_der
+    from interfaces.bootstrap import sealing_for, signature_to_der
 
+    recipient = None if seal_to is None else recipient_of(seal_to)
     witnesses = Witnesses(witness_folder, witness_keys(witness, witness_folder), wait)
     with cli.ledger() as ledger:
         ids = None if accounts is None else _ids(ledger, accounts)
@@ -90,11 +106,12 @@ def bundle(
                 signature_to_der,
                 redacted=redacted,
                 sample_seed=sample_seed,
+                sealing=nullcontext if recipient is None else partial(sealing_for, recipient.public_key),
                 extras=_extras(redacted=redacted, sample_seed=sample_seed),
                 ask_witnesses=lambda signed: witnesses.ask(ledger, signed),
                 progress=tell,
             )
-    return _answer(cli, out, done, witnesses, redacted=redacted)
+    return _answer(cli, out, done, witnesses, recipient, redacted=redacted)
 
 
 def _extras(*, redacted: bool, sample_seed: str) -> dict[str, Callable[[Exported], bytes]]:
@@ -105,7 +122,9 @@ def _extras(*, redacted: bool, sample_seed: str) -> dict[str, Callable[[Exported
     }
 
 
-def _answer(cli: Cli, out: Path, done: Exported, witnesses: Witnesses, *, redacted: bool) -> Answer:
+def _answer(
+    cli: Cli, out: Path, done: Exported, witnesses: Witnesses, recipient: Recipient | None, *, redacted: bool
+) -> Answer:
     payload: dict[str, Any] = {
         "file": str(out),
         "size_bytes": out.stat().st_size,
@@ -115,6 +134,7 @@ def _answer(cli: Cli, out: Path, done: Exported, witnesses: Witnesses, *, redact
         "events": done.events,
         "samples": done.samples,
         "redacted": redacted,
+        "sealed_to": None if recipient is None else recipient.key,
         "witnesses": told(witnesses.found),
     }
     pairs = [
@@ -125,7 +145,11 @@ def _answer(cli: Cli, out: Path, done: Exported, witnesses: Witnesses, *, redact
         ("personal facts", "left out" if redacted else "in clear, in personal.jsonl"),
         *witnesses.pairs,
     ]
-    human: list[Any] = [heading("the bundle is written"), facts(pairs), cli.following(f"verify {out} --key log.pem")]
+    following = f"verify {out} --key log.pem"
+    if recipient is not None:
+        pairs.append(("sealed to", recipient.key))
+        following = f"unseal {out} --key PRIVATE --out bundle.zip"
+    human: list[Any] = [heading("the bundle is written"), facts(pairs), cli.following(following)]
     return Answer(payload, human, exit_code_of(witnesses.found))
 
 
