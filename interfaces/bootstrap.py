@@ -24,6 +24,7 @@ from infrastructure import catalogue
 from infrastructure.behavior_files import open_behavior_file
 from infrastructure.clock import SimulatedClock, system_seconds
 from infrastructure.embedded_postgres import EmbeddedPostgres, explain
+from infrastructure.event_files import parquet_rows, row_format
 from infrastructure.eventsourcing_journal import EventsourcingJournal, open_datastore
 from infrastructure.evidence_store import EvidenceFolder
 from infrastructure.gm.key_store import KeyStore
@@ -66,10 +67,12 @@ __all__ = [
     "open_transport_key",
     "open_witness",
     "opened_by",
+    "parquet_rows",
     "passphrase_in",
     "public_key_of",
     "public_path",
     "public_pem",
+    "row_format",
     "sealing_for",
     "signature_to_der",
     "verifier",
