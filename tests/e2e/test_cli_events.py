@@ -105,18 +105,17 @@ def test_erased_people_read_as_erased_nobody_is_in_plain_files_and_no_cell_begin
 def test_what_was_asked_for_is_what_is_there_and_stands_in_the_manifest(book: CommandLine) -> None:
     refs = book.bytes(b"ann\n", name="refs.txt")
     everything = book("checkpoint", "sign")["size"]
-    for number, (options, rows) in enumerate(
-        (
-            (("--topics", CREDITED), 3),
-            (("--topics", CREDITED, "--accounts", refs), 1),
-            (("--until", "5"), 5),
-            (("--until", "0"), 0),
-            (("--from", "2999-01-01"), 0),
-            (("--to", "2020-01-01"), 0),
-            (("--from", "2020-01-01", "--to", "2999-01-01"), everything),
-            (("--accounts", book.bytes(b"\n", name="nobody.txt")), 0),
-        )
-    ):
+    asked: list[tuple[tuple[str, ...], int]] = [
+        (("--topics", CREDITED), 3),
+        (("--topics", CREDITED, "--accounts", refs), 1),
+        (("--until", "5"), 5),
+        (("--until", "0"), 0),
+        (("--from", "2999-01-01"), 0),
+        (("--to", "2020-01-01"), 0),
+        (("--from", "2020-01-01", "--to", "2999-01-01"), everything),
+        (("--accounts", book.bytes(b"\n", name="nobody.txt")), 0),
+    ]
+    for number, (options, rows) in enumerate(asked):
         each = FORMATS[number % 3]
         path = book.folder / f"some{number}.{each}"
         assert book("export", "events", str(path), "--format", each, *options)["rows"] == rows, options
@@ -134,8 +133,8 @@ def test_what_cannot_be_asked_for_is_refused_and_leaves_no_file(book: CommandLin
         (("--accounts", book.bytes(b"nobody\n", name="refs.txt")), "account_unknown"),
     ):
         assert book.refused("export", "events", "x.jsonl", *options) == code
-    for options in (("--format", "xlsx"), ("--from", "2026-02-30"), ("--from", "2026-03-01", "--to", "2026-03-01")):
-        assert book.refused("export", "events", "x.jsonl", *options, code=2) == "usage"
+    for words in ("--format xlsx", "--from 2026-02-30", "--from 2026-03-01 --to 2026-03-01"):
+        assert book.refused("export", "events", "x.jsonl", *words.split(), code=2) == "usage"
     assert not list(Path().glob("x*"))
     book("export", "events", ".", "--format", "csv")
     assert verified(book, Path("events.csv"))["ok"]
