@@ -216,7 +216,7 @@ def _events_answer(cli: Cli, path: Path, manifest: Path, told: Manifest) -> Answ
         "format": told.format,
         "rows": told.rows,
         "size_bytes": told.size_bytes,
-        "sm3": told.sm3.hex(),
+        "digest": told.sm3.hex(),
         "origin": told.log,
         "size": told.size,
         "personal": told.personal,

@@ -115,7 +115,7 @@ def test_a_flip_of_any_byte_of_file_or_manifest_is_found(tmp_path: Path, name: s
 
 def resigned(content: bytes, **change: Any) -> bytes:
     """A manifest that the log's key has signed over whatever its operator likes."""
-    told = {"form": "csv", "personal": True, "chosen": CHOSEN, "count": 2} | change
+    told: dict[str, Any] = {"form": "csv", "personal": True, "chosen": CHOSEN, "count": 2, **change}
     return events_vectors.note(content, **told)
 
 
