@@ -6,16 +6,20 @@ import csv
 import io
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
+from application import accounts
 from domain.events.account import BehaviorCredited
+from domain.instants import instant_of
+from interfaces.bootstrap import open_ledger
 from interfaces.verifier.main import main as verifier_main
 from tests.e2e.cli_tools import METRO, CommandLine
+from tests.fixtures.ledgers import Server
 
 CREDITED = BehaviorCredited.TOPIC
 FORMATS = ("jsonl", "csv", "parquet")
@@ -124,6 +128,41 @@ def test_what_was_asked_for_is_what_is_there_and_stands_in_the_manifest(book: Co
         assert found["complete"] is (rows == everything)
         assert found["complete"] or any("a bundle" in each for each in found["not_shown"])
     assert f"topics {CREDITED}\n" in Path("some1.csv.manifest").read_text()
+
+
+@pytest.fixture
+def midnight(
+    server: Server, simulated_template: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[CommandLine]:
+    """A book where something happens at the first instant of the third of March, and just before the fourth."""
+    server.execute("CREATE DATABASE {name} TEMPLATE {template}", name="midnight", template=simulated_template)
+    settings = server.settings("midnight")
+    with open_ledger(settings) as ledger:
+        assert ledger.clock is not None
+        for instant in ("2026-03-03T00:00:00Z", "2026-03-03T23:59:59.999999Z", "2026-03-04T00:00:00Z"):
+            ledger.clock.tell(instant_of(instant))
+            accounts.open_account(ledger.book, instant)
+    assert settings.dsn is not None
+    monkeypatch.setenv("CARBON_LEDGER_HOME", str(settings.home))
+    monkeypatch.setenv("CARBON_LEDGER_DSN", settings.dsn.get_secret_value())
+    monkeypatch.chdir(tmp_path)
+    yield CommandLine(settings, tmp_path)
+    server.execute("DROP DATABASE {name} WITH (FORCE)", name="midnight")
+
+
+def test_a_day_begins_with_its_first_instant_and_ends_before_the_next_day(midnight: CommandLine) -> None:
+    midnight.bytes(midnight("keys", "show")["public_pem"].encode(), name="log.pem")
+    for number, (first, after, times) in enumerate(
+        (
+            ("2026-03-03", "2026-03-04", ["2026-03-03T00:00:00.000000Z", "2026-03-03T23:59:59.999999Z"]),
+            ("2026-03-04", "2026-03-05", ["2026-03-04T00:00:00.000000Z"]),
+            ("2026-03-05", "2026-03-06", []),
+        )
+    ):
+        path = Path(f"day{number}.jsonl")
+        midnight("export", "events", str(path), "--from", first, "--to", after)
+        assert [row["recorded_at"] for row in rows_of(path)] == times
+        assert verified(midnight, path)["ok"]
 
 
 def test_what_cannot_be_asked_for_is_refused_and_leaves_no_file(book: CommandLine) -> None:

@@ -135,6 +135,7 @@ def test_rows_that_the_operator_signed_must_still_be_what_they_say(tmp_path: Pat
         (right, {"chosen": CHOSEN._replace(first=11)}, "row_outside"),
         (right, {"chosen": CHOSEN._replace(topics=CHOSEN.topics[1:])}, "row_outside"),
         ("\r\n".join((header, reversed_, opened, "")), {}, "rows_out_of_order"),
+        ("\r\n".join((header, opened, opened, "")), {}, "rows_out_of_order"),
         ("\r\n".join((opened, reversed_, "")), {}, "row_malformed"),
         (right + "x", {}, "row_malformed"),
     ]
@@ -143,6 +144,21 @@ def test_rows_that_the_operator_signed_must_still_be_what_they_say(tmp_path: Pat
         path = put(tmp_path, "csv", content, resigned(content, **change))
         assert code in codes(found(path)), (code, change)
     assert codes(found(put(tmp_path, "csv", right.encode(), resigned(right.encode())))) == []
+
+
+def test_a_day_is_from_its_first_instant_to_the_first_of_the_next(tmp_path: Path) -> None:
+    content = KNOWN["jsonl"]["file"].encode().splitlines(keepends=True)[8]
+    assert b"T00:00:00.000000Z" in content
+    chosen = CHOSEN._replace(accounts=None, topics=(), from_day="", first=9, last=9)
+    for first, after, outside in (
+        ("2026-03-02", "", []),
+        ("2026-03-03", "", ["row_outside"]),
+        ("", "2026-03-02", ["row_outside"]),
+        ("", "2026-03-03", []),
+    ):
+        asked = chosen._replace(from_day=first, to_day=after)
+        manifest = events_vectors.note(content, "jsonl", False, asked, 1)
+        assert codes(found(put(tmp_path, "jsonl", content, manifest))) == outside
 
 
 def test_a_whole_log_that_the_operator_signed_must_lead_to_its_root(tmp_path: Path) -> None:
