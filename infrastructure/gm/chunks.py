@@ -60,7 +60,8 @@ class ChunkSealer:
         self._put(last=True)
 
     def _put(self, *, last: bool) -> None:
-        chunk = bytes(self._waiting[: self._chunk_bytes])
+        with memoryview(self._waiting) as waiting:
+            chunk = bytes(waiting[: self._chunk_bytes])
         del self._waiting[: self._chunk_bytes]
         self._file.write(self._seal_one(chunk, self._number, last))
         self._number += 1

@@ -30,7 +30,8 @@ Passphrase = Annotated[
         "--passphrase-file",
         metavar="FILE",
         envvar="CARBON_LEDGER_TRANSPORT_PASSPHRASE_FILE",
-        help="A file (mode 0600) with the passphrase of the private key; without it, it is asked for.",
+        help="A file (mode 0600) with the passphrase of the private key, else the one that "
+        "CARBON_LEDGER_TRANSPORT_PASSPHRASE_FILE names; without both, it is asked for.",
         show_default=False,
     ),
 ]
