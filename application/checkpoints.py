@@ -176,7 +176,7 @@ def _sign(auditing: Auditing, head: TreeHead, keys: list[SigningKey], *, with_ma
         if was != checkpoint:
             raise log_changed(head.size, "the log leads to another checkpoint than was signed at this size")
         return Signed(checkpoint, newest.note, is_new=False)
-    note = _note(auditing, checkpoint, keys)
+    note = signed_text(auditing, checkpoint.origin, checkpoint.size, body_of(checkpoint), keys)
     log.keep(Kept(head.size, position, began.frontier, note))
     return Signed(checkpoint, note, is_new=True)
 
@@ -188,18 +188,18 @@ def _compare(verifier: Verifier, book: bytes, grown: Grown, kept: Kept, keys: li
         raise log_changed(grown.size, "the log was changed after it was signed at this size")
 
 
-def _note(auditing: Auditing, checkpoint: Checkpoint, keys: list[SigningKey]) -> bytes:
-    key = key_at(keys, checkpoint.size)
+def signed_text(auditing: Auditing, name: str, size: int, body: bytes, keys: list[SigningKey]) -> bytes:
+    """A text as a note, signed with the key of a log of this size. Raises Rejected ``no_signing_key``."""
+    key = key_at(keys, size)
     if key is None:
         raise Rejected(
             "no_signing_key",
-            f"no key signs a log of {checkpoint.size} events",
+            f"no key signs a log of {size} events",
             remedy="run `carbon-ledger init` again: it makes and records the first key",
         )
     signer = auditing.signer(key.key)
-    body = body_of(checkpoint)
-    name = key_hash_of(checkpoint.origin, UNCOMPRESSED + signer.public_key)
-    return note_of(body, [(checkpoint.origin, name, signer.sign(signed_message(body)))])
+    key_hash = key_hash_of(name, UNCOMPRESSED + signer.public_key)
+    return note_of(body, [(name, key_hash, signer.sign(signed_message(body)))])
 
 
 def _forged(kept: Kept) -> Corrupt:

@@ -24,15 +24,18 @@ from infrastructure import catalogue
 from infrastructure.behavior_files import open_behavior_file
 from infrastructure.clock import SimulatedClock, system_seconds
 from infrastructure.embedded_postgres import EmbeddedPostgres, explain
+from infrastructure.event_files import parquet_rows, row_format
 from infrastructure.eventsourcing_journal import EventsourcingJournal, open_datastore
 from infrastructure.evidence_store import EvidenceFolder
 from infrastructure.gm.key_store import KeyStore
-from infrastructure.gm.root_key import RootSource
+from infrastructure.gm.root_key import RootSource, passphrase_in
 from infrastructure.gm.sm2 import PyxVerifier
+from infrastructure.gm.sm2_format import key_id, signature_to_der
 from infrastructure.gm.sm2_format import public_key_from_pem as public_key_of
 from infrastructure.gm.sm2_format import public_key_to_pem as public_pem
-from infrastructure.gm.sm2_format import signature_to_der
 from infrastructure.gm.sm4 import SM4Key
+from infrastructure.gm.transport import opened_by, sealing_for
+from infrastructure.gm.transport_key import new_transport_key, open_transport_key, public_path
 from infrastructure.postgres.audit_log import PostgresAuditLog
 from infrastructure.postgres.opening import checked_dsn, explained, prepare_database
 from infrastructure.postgres.views import PostgresViews
@@ -58,10 +61,19 @@ __all__ = [
     "folder_of_log",
     "folder_of_witness",
     "initialize",
+    "key_id",
+    "new_transport_key",
     "open_ledger",
+    "open_transport_key",
     "open_witness",
+    "opened_by",
+    "parquet_rows",
+    "passphrase_in",
     "public_key_of",
+    "public_path",
     "public_pem",
+    "row_format",
+    "sealing_for",
     "signature_to_der",
     "verifier",
 ]

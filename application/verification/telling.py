@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from application.verification.bundle import Verified
+from application.verification.events import VerifiedEvents
 from application.verification.notes import Attested
 from application.verification.proof_files import Shown
 from domain.audit.checkpoint import Checkpoint
+from domain.audit.events_manifest import OPEN, Manifest
 from domain.audit.proofs import BalanceProof, EventProof
 from domain.instants import instant_text
 
@@ -56,6 +58,55 @@ def bundle_pairs(verified: Verified) -> Pairs:
         ("samples drawn by", verified.sample_seed or "no seed"),
         ("witnesses", "none" if attested is None else witnesses_text(attested)),
     ]
+
+
+def events_json(verified: VerifiedEvents) -> dict[str, Any]:
+    """Exported events, for machines."""
+    manifest, findings = verified.manifest, verified.findings
+    return {
+        "ok": findings.total == 0,
+        "origin": None if manifest is None else manifest.log,
+        "size": None if manifest is None else manifest.size,
+        "signed_by": verified.signed_by.hex() or None,
+        "format": None if manifest is None else manifest.format,
+        "events": verified.rows,
+        "complete": verified.complete,
+        "not_shown": verified.not_shown,
+        "steps": [vars(step) for step in findings.steps],
+        "count": findings.total,
+        "findings": [each._asdict() for each in findings.kept],
+    }
+
+
+def events_said(verified: VerifiedEvents) -> str:
+    """The first line for people."""
+    total = verified.findings.total
+    return f"{total:,} FINDINGS" if total else "verified: this is what the log's key signed"
+
+
+def events_pairs(verified: VerifiedEvents) -> Pairs:
+    """Exported events, for people. What a stranger wrote is not made printable here."""
+    manifest = verified.manifest
+    if manifest is None:
+        return []
+    return [
+        ("log", f"{manifest.log}, {manifest.size:,} events"),
+        ("rows", f"{manifest.rows:,} as {manifest.format}, {verified.rows:,} checked"),
+        ("asked for", chosen_text(manifest)),
+        ("personal facts", "in clear" if manifest.personal else "left out"),
+        ("covers", "the whole log" if verified.complete else "what was asked for"),
+        ("made by", manifest.software),
+        *(("not shown", each) for each in verified.not_shown),
+    ]
+
+
+def chosen_text(manifest: Manifest) -> str:
+    """What was asked for, in words."""
+    chosen = manifest.chosen
+    accounts = "all accounts" if chosen.accounts is None else f"{chosen.accounts.number:,} accounts"
+    topics = "all topics" if not chosen.topics else ", ".join(chosen.topics)
+    days = f"recorded from {chosen.from_day or OPEN} to {chosen.to_day or OPEN} (UTC)"
+    return f"positions {chosen.first:,} to {chosen.last:,}, {days}, {accounts}, {topics}"
 
 
 def proof_json(shown: Shown) -> dict[str, Any]:

@@ -113,8 +113,20 @@ def hand_out_what_an_auditor_checks(cli: CommandLine) -> None:
     cli("prove", "event", "1", "--out", event)
     cli("prove", "balance", "ann", "--out", balance)
     cli("export", "bundle", bundle)
-    for file in (event, balance, bundle):
+    events = str(cli.folder / "events.csv")
+    cli("export", "events", events, "--format", "csv", "--until", "5")
+    for file in (event, balance, bundle, f"{events}.manifest"):
         cli("verify", file, "--key", key)
+    send_it_sealed(cli, bundle)
+
+
+def send_it_sealed(cli: CommandLine, file: str) -> None:
+    phrase, private, sealed = (str(cli.folder / name) for name in ("phrase", "exchange.key", "bundle.sealed"))
+    Path(phrase).write_text("twelve bytes and more")
+    Path(phrase).chmod(0o600)
+    cli("transport-key", "new", private, "--passphrase-file", phrase)
+    cli("seal", file, "--to", f"{private}.pem", "--out", sealed)
+    cli("unseal", sealed, "--key", private, "--out", f"{file}.again", "--passphrase-file", phrase)
 
 
 def have_it_witnessed(cli: CommandLine) -> None:

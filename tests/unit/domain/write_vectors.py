@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 
 from tests.architecture.project import ROOT
-from tests.unit.domain import audit_vectors, bundle_vectors, event_vectors
+from tests.unit.domain import audit_vectors, bundle_vectors, event_vectors, events_vectors
+from tests.unit.gm import transport_vectors
 
 
 def blocks() -> list[tuple[str, str, list[str]]]:
@@ -24,6 +25,10 @@ def blocks() -> list[tuple[str, str, list[str]]]:
         ("proofs.md", "json", [bundle_vectors.proof_vectors() + "\n"]),
         ("bundle.md", "bundle", [bundle_vectors.example()]),
         ("bundle.md", "json", [bundle_vectors.vectors() + "\n"]),
+        ("events-export.md", "events", [events_vectors.example()]),
+        ("events-export.md", "json", [events_vectors.vectors() + "\n"]),
+        ("transport.md", "transport", [transport_vectors.example()]),
+        ("transport.md", "json", [transport_vectors.vector_text() + "\n"]),
     ]
 
 
