@@ -34,7 +34,10 @@ from infrastructure.gm.sm2_format import public_key_to_pem as public_pem
 from infrastructure.gm.sm2_format import signature_to_der
 from infrastructure.gm.sm4 import SM4Key
 from infrastructure.postgres.audit_log import PostgresAuditLog
+from infrastructure.postgres.migrating import Migrated
 from infrastructure.postgres.opening import checked_dsn, explained, prepare_database
+from infrastructure.postgres.opening import migrate_database as migrate
+from infrastructure.postgres.rights import Access, Kind, access, grant
 from infrastructure.postgres.views import PostgresViews
 from infrastructure.private_output import PrivateBytes, PrivateCsv
 from infrastructure.rejects_file import RejectsFile
@@ -47,7 +50,10 @@ if TYPE_CHECKING:
     from infrastructure.archive import ParquetArchive
 
 __all__ = [
+    "Access",
+    "Kind",
     "Ledger",
+    "Migrated",
     "PrivateBytes",
     "PrivateCsv",
     "RejectsFile",
@@ -55,9 +61,12 @@ __all__ = [
     "behavior_file",
     "create_keys",
     "create_witness",
+    "database_access",
     "folder_of_log",
     "folder_of_witness",
+    "grant_rights",
     "initialize",
+    "migrate_database",
     "open_ledger",
     "open_witness",
     "public_key_of",
@@ -148,12 +157,8 @@ class Initialized(NamedTuple):
 @contextmanager
 def open_ledger(settings: Settings) -> Iterator[Ledger]:
     """The ledger of a home that was initialized. Raises Unavailable with a remedy for everything that is missing."""
-    if not KeyStore.exists(_folder(settings)) and not (settings.home / "postgres").exists():
-        raise Unavailable(
-            "not_initialized",
-            f"there is no ledger in {settings.home}",
-            remedy=f"run `carbon-ledger init --home {shlex.quote(str(settings.home))}` first",
-        )
+    if not KeyStore.exists(_folder(settings)):
+        _refuse_absent_server(settings)
     with _journal(settings) as (journal, server_version):
         keys = KeyStore(_folder(settings), _root(settings))
         journal.unlock(keys.kek)
@@ -193,6 +198,27 @@ def initialize(
         genesis = book.rulebook().genesis
         assert genesis is not None
         return Initialized(server_version, genesis.retention_days)
+
+
+def migrate_database(settings: Settings) -> Migrated:
+    """The newest schema. Raises Unavailable ``schema_newer``, ``right_missing``."""
+    with _existing_server(settings) as conninfo:
+        return migrate(conninfo)
+
+
+def grant_rights(settings: Settings, role: str, kind: Kind) -> None:
+    """Give a role what the service or a reader needs, and nothing else.
+
+    Raises Rejected ``role_unknown``, ``role_not_limited``; Unavailable ``schema_older``, ``right_missing``.
+    """
+    with _existing_server(settings) as conninfo:
+        grant(conninfo, role, kind)
+
+
+def database_access(settings: Settings) -> Access:
+    """Who may do what. Raises Unavailable ``schema_older``, ``right_missing``."""
+    with _existing_server(settings) as conninfo:
+        return access(conninfo)
 
 
 def verifier() -> Verifier:
@@ -271,15 +297,40 @@ def _simulate(journal: EventsourcingJournal) -> SimulatedClock:
     return clock
 
 
+def _refuse_absent_server(settings: Settings) -> None:
+    if not (settings.home / "postgres").exists():
+        raise Unavailable(
+            "not_initialized",
+            f"there is no ledger in {settings.home}",
+            remedy=f"run `carbon-ledger init --home {shlex.quote(str(settings.home))}` first",
+        )
+
+
+@contextmanager
+def _existing_server(settings: Settings) -> Iterator[str]:
+    """As ``_server``; an embedded one must be there already."""
+    if settings.dsn is None:
+        _refuse_absent_server(settings)
+    with _server(settings) as conninfo:
+        yield conninfo
+
+
 @contextmanager
 def _journal(settings: Settings) -> Iterator[tuple[EventsourcingJournal, str]]:
+    with _server(settings) as conninfo, _open(conninfo) as opened:
+        yield opened
+
+
+@contextmanager
+def _server(settings: Settings) -> Iterator[str]:
+    """How to connect to the server of the DSN, or to the embedded one, which runs meanwhile."""
     if settings.dsn is not None:
-        with explained(explain), _open(checked_dsn(settings.dsn.get_secret_value())) as opened:
-            yield opened
+        with explained(explain):
+            yield checked_dsn(settings.dsn.get_secret_value())
         return
     postgres = EmbeddedPostgres(settings.home)
-    with explained(postgres.explain), postgres as conninfo, _open(conninfo) as opened:
-        yield opened
+    with explained(postgres.explain), postgres as conninfo:
+        yield conninfo
 
 
 @contextmanager
