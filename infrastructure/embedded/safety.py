@@ -108,8 +108,8 @@ def _explain_one(error: BaseException, log: str) -> Unavailable | None:
             "login_refused",
             f"the database server does not let this role in: {error}",
             field="CARBON_LEDGER_DSN",
-            remedy="check user, database and how it logs in; a new role needs `carbon-ledger database grant` too, which "
-            "gives CONNECT",
+            remedy="check user, database and how it logs in; `carbon-ledger database grant` gives CONNECT "
+            "to a new role",
         )
     if _is_lost(error):
         lost = Unavailable(

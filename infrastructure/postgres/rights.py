@@ -15,8 +15,8 @@ import psycopg
 from psycopg import Connection, sql
 from psycopg.rows import tuple_row
 
-from domain.errors import Rejected
-from infrastructure.postgres.migrating import refuse_older
+from domain.errors import Rejected, Unavailable
+from infrastructure.postgres.migrating import may_migrate, refuse_older
 
 Kind = Literal["service", "reader"]
 Table = tuple[str, str]
@@ -145,7 +145,7 @@ def grant(conninfo: str, role: str, kind: Kind) -> None:
     """
     with psycopg.connect(conninfo, autocommit=True, row_factory=tuple_row) as conn, conn.transaction():
         refuse_older(conn)
-        _refuse_unlimited(conn, role)
+        _refuse_ungrantable(conn, role)
         for statement in _grants(conn, role, kind):
             conn.execute(statement)
 
@@ -168,8 +168,16 @@ def access(conninfo: str) -> Access:
     return Access(version, owner, role, shown, sorted(GUARDS - on))
 
 
-def _refuse_unlimited(conn: Connection[Any], role: str) -> None:
+def _refuse_ungrantable(conn: Connection[Any], role: str) -> None:
     owner, owner_oid = _one(conn, _OWNER)
+    # PostgreSQL itself would only warn whoever holds a right and may not give it on.
+    if not may_migrate(conn):
+        raise Unavailable(
+            "right_missing",
+            f"only {owner}, which owns the schema, gives rights on it",
+            field="CARBON_LEDGER_DSN",
+            remedy=f"connect as {owner}",
+        )
     found = conn.execute(_ROLE, (owner_oid, role)).fetchone()
     if found is None:
         quoted = sql.Identifier(role).as_string(conn)
