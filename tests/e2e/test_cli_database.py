@@ -279,6 +279,9 @@ def test_a_reader_is_answered_as_far_as_the_views_are_and_told_what_is_not_for_i
         assert cli("totals", "--at-position", str(before["position"]))["digest"] == before["digest"]
         assert cli("methodology", "list")["methodologies"]
         assert cli("checkpoint", "list")["checkpoints"]
+        assert cli("archive", "build")["position"] == behind
+        day = cli("totals", "--occurred-before", "2026-04-01")
+        assert day["by_behavior"] == before["by_behavior"]
         for asked in (("account", "show", "ben"), ("account", "show", ben), ("replay",), ("totals", "--by-ref")):
             assert cli.refused(*asked, code=4) == "right_missing", asked
         for act in (
