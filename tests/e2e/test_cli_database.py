@@ -296,6 +296,17 @@ def test_a_reader_is_answered_as_far_as_the_views_are_and_told_what_is_not_for_i
         }
 
 
+def test_a_checkpoint_of_a_log_that_never_was_stops_appends_and_is_named_by_check(bank: Bank) -> None:
+    with psycopg.connect(bank.database.dsn(SERVICE), autocommit=True) as conn:
+        conn.execute("INSERT INTO journal.checkpoints VALUES (1000000, 0, '', 'x')")
+    with bank.as_role(SERVICE) as cli:
+        assert cli.refused("account", "open", "eve", code=3) == "log_behind_checkpoint"
+        assert "log_behind_checkpoint" in {each["code"] for each in cli("check", code=3)["findings"]}
+    bank.sql("SET session_replication_role = replica", "DELETE FROM journal.checkpoints WHERE size = 1000000")
+    with bank.as_role(SERVICE) as cli:
+        assert cli("account", "open", "eve")["position"]
+
+
 def test_a_view_that_the_owner_dropped_comes_back_with_the_rights_it_had(bank: Bank) -> None:
     bank.sql("DROP TABLE views.account_balance")
     with bank.as_role(SERVICE) as cli:
