@@ -100,7 +100,7 @@ def known_at(
 def show_account(book: Book, account_ref: str, known: Known, before_day: int | None = None) -> AccountView:
     """Raises Rejected ``account_unknown``."""
     found = account_id(book, account_ref)
-    recorded = book.journal.stream(found, known.position, personal=True)
+    recorded = book.journal.stream(found, known.position, personal=book.opens)
     account = Account(found).extend(recorded)
     history = AccountHistory().extend(recorded)
     if account.version == 0:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from application import evidence, initializing, signing_keys
-from application.book import Book
+from application.book import Book, keys_absent
 from application.checkpoints import Auditing
 from application.ports.behavior_source import BehaviorSource
 from application.ports.verifier import Verifier
@@ -88,12 +88,24 @@ class Ledger:
     server_version: str
     clock: SimulatedClock | None
     home: Path
-    keys: KeyStore
+    key_store: KeyStore | None
     evidence: EvidenceFolder
+
+    @property
+    def keys(self) -> KeyStore:
+        """The keys of the home. Raises Unavailable ``keys_absent``."""
+        if self.key_store is None:
+            raise keys_absent()
+        return self.key_store
+
+    @property
+    def key_epoch(self) -> int:
+        """Which key-encryption key is in use; where there is no key store, as the database tells."""
+        return self.book.journal.key_epoch() if self.key_store is None else self.key_store.epoch
 
     def rewrap(self) -> int:
         """Everything under a new key-encryption key, then the old one destroyed; returns the new epoch."""
-        journal = self.book.journal
+        keys, journal = self.keys, self.book.journal
         assert isinstance(journal, EventsourcingJournal)
 
         def also(old: SM4Key, new: SM4Key) -> None:
@@ -101,7 +113,7 @@ class Ledger:
             journal.rewrap(old, new)
 
         evidence.refuse_lost(self.book, self.evidence)
-        return self.keys.rewrap(also)
+        return keys.rewrap(also)
 
     @property
     def verifier(self) -> Verifier:
@@ -114,7 +126,7 @@ class Ledger:
         journal = self.book.journal
         assert isinstance(journal, EventsourcingJournal)
         log = PostgresAuditLog(journal.datastore, journal.stored)
-        return Auditing(self.book, log, log, self.verifier, self.keys.signer)
+        return Auditing(self.book, log, log, self.verifier, lambda key_id: self.keys.signer(key_id))
 
     @cached_property
     def archive(self) -> ParquetArchive:
@@ -157,16 +169,26 @@ class Initialized(NamedTuple):
 @contextmanager
 def open_ledger(settings: Settings) -> Iterator[Ledger]:
     """The ledger of a home that was initialized. Raises Unavailable with a remedy for everything that is missing."""
-    if not KeyStore.exists(_folder(settings)):
+    if settings.without_keys and settings.dsn is not None:
+        # Only an archive will be in it.
+        settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    elif not KeyStore.exists(_folder(settings)):
         _refuse_absent_server(settings)
     with _journal(settings) as (journal, server_version):
-        keys = KeyStore(_folder(settings), _root(settings))
-        journal.unlock(keys.kek)
-        book = Book(journal, keys.pepper())
+        keys = None if settings.without_keys else KeyStore(_folder(settings), _root(settings))
+        if keys is not None:
+            journal.unlock(keys.kek)
+        book = Book(journal, None if keys is None else keys.pepper())
         genesis = book.rulebook().genesis
         simulated = genesis is not None and genesis.clock == "simulated"
         clock = _simulate(journal) if simulated else None
-        kept = EvidenceFolder(settings.home / "evidence", lambda: keys.kek)
+
+        def kek() -> SM4Key:
+            if keys is None:
+                raise keys_absent()
+            return keys.kek
+
+        kept = EvidenceFolder(settings.home / "evidence", kek)
         yield Ledger(book, PostgresViews(journal.datastore, journal), server_version, clock, settings.home, keys, kept)
 
 

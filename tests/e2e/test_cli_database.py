@@ -296,6 +296,31 @@ def test_a_reader_is_answered_as_far_as_the_views_are_and_told_what_is_not_for_i
         }
 
 
+def test_a_reader_needs_no_keys_and_reads_an_account_by_its_id_without_what_is_personal(
+    bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ben = bank.answers["ben"]
+    monkeypatch.setenv("CARBON_LEDGER_HOME", str(bank.cli.folder / "auditor"))
+    monkeypatch.setenv("CARBON_LEDGER_WITHOUT_KEYS", "1")
+    with bank.as_role(READER) as cli:
+        assert cli("totals")["credited_mg"] == cli("totals", "--occurred-before", "2026-04-01")["credited_mg"]
+        shown = cli("account", "show", ben["account_id"])
+        assert shown == {**ben, "account_ref": None, "position": shown["position"]}
+        assert {each["source_ref"] for each in cli("account", "statement", ben["account_id"])["entries"]} == {None}
+        assert "not opened" in cli.run("account", "statement", ben["account_id"]).stdout
+        for asked in ("account show ben", "keys show", "keys rewrap"):
+            assert cli.refused(*asked.split(), code=4) == "keys_absent", asked
+        for asked in ("replay", "checkpoint sign"):
+            assert cli.refused(*asked.split(), code=4) == "right_missing", asked
+        found = {(each["area"], each["code"]) for each in cli("check", code=3)["findings"]}
+        assert {code for area, code in found if area in ("log", "checkpoints", "map")} == {"right_missing"}
+    with bank.as_role(SERVICE) as cli:
+        lines = cli.file(METRO, name="more.csv")
+        for act in (("behaviors", "import", lines), ("checkpoint", "sign"), ("account", "open", "eve")):
+            assert cli.refused(*act, code=4) == "keys_absent", act
+        assert cli.refused("replay", code=4) == "keys_locked"
+
+
 def test_a_checkpoint_of_a_log_that_never_was_stops_appends_and_is_named_by_check(bank: Bank) -> None:
     with psycopg.connect(bank.database.dsn(SERVICE), autocommit=True) as conn:
         conn.execute("INSERT INTO journal.checkpoints VALUES (1000000, 0, '', 'x')")
