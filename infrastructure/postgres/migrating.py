@@ -24,6 +24,13 @@ SELECT CASE WHEN m.oid IS NULL
 FROM (SELECT to_regclass('public.ledger_migrations') AS found) AS f LEFT JOIN pg_class AS m ON m.oid = f.found
 """
 
+# Whoever may be the owner makes things as the owner: functions that run as their owner must not become a superuser's.
+_OWNER = """
+SELECT coalesce(m.relowner, CASE WHEN pg_has_role(d.datdba, 'MEMBER') THEN d.datdba END)::regrole::text
+FROM pg_database AS d LEFT JOIN pg_class AS m ON m.oid = to_regclass('public.ledger_migrations')
+WHERE d.datname = current_database()
+"""
+
 
 class Migrated(NamedTuple):
     """Schema versions before and after; 0 = there was none. ``applied``: the files that ran."""
@@ -34,10 +41,14 @@ class Migrated(NamedTuple):
 
 
 def migrate(conn: Connection[Any]) -> Migrated:
-    """Apply what is missing. Raises Unavailable ``schema_newer``."""
+    """Apply what is missing, as the owner of the schema or of the database. Raises Unavailable ``schema_newer``."""
     scripts = _scripts()
     with conn.transaction():
         conn.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        with conn.cursor(row_factory=tuple_row) as cursor:
+            row = cursor.execute(_OWNER).fetchone()
+        if row is not None and row[0] is not None:
+            conn.execute(f"SET LOCAL ROLE {row[0]}".encode())
         conn.execute("CREATE TABLE IF NOT EXISTS public.ledger_migrations (name text PRIMARY KEY)")
         done = _done(conn)
         _refuse_newer(done)

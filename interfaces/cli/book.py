@@ -163,7 +163,8 @@ def totals(
         "occurred_before": occurred_before,
         "known_at": known_at,
     }
-    return Answer(payload, _totals(answer, occurred_before, provisional=known.provisional))
+    behind = max(known.position - answer.position, 0)
+    return Answer(payload, _totals(answer, occurred_before, provisional=known.provisional, behind=behind))
 
 
 def _as_of(cli: Cli, ledger: Ledger, position: int, day: int, *, by_ref: bool) -> BookTotals:
@@ -288,7 +289,7 @@ def demo(cli: Cli) -> Answer:
     return Answer(told, (), 0 if told.get("ok") else VERIFICATION_FAILED)
 
 
-def _totals(answer: BookTotals, occurred_before: str | None, *, provisional: bool) -> list[RenderableType]:
+def _totals(answer: BookTotals, occurred_before: str | None, *, provisional: bool, behind: int) -> list[RenderableType]:
     pairs = [
         ("accounts", count_text(answer.accounts)),
         ("credits", count_text(answer.credits)),
@@ -297,6 +298,10 @@ def _totals(answer: BookTotals, occurred_before: str | None, *, provisional: boo
     ]
     days = "" if occurred_before is None else f" of behaviors before {occurred_before}"
     human: list[RenderableType] = [heading(f"{mass_text(answer.credited_mg)} CO2e{days}"), facts(pairs)]
+    if behind:
+        human.append(
+            Text(f"The views are {count_text(behind)} events behind the log, and this role may not write them.")
+        )
     if provisional:
         human.append(Text("Provisional: more may still be recorded before that time."))
     if answer.behaviors:

@@ -41,6 +41,13 @@ class Bank:
             patch.setenv("CARBON_LEDGER_DSN", dsn)
             yield self.cli
 
+    @contextmanager
+    def cli_on(self, database: Database) -> Iterator[CommandLine]:
+        """Another database, by the role that runs the server."""
+        with self._patch.context() as patch:
+            patch.setenv("CARBON_LEDGER_DSN", database.superuser())
+            yield self.cli
+
     def sql(self, *statements: str) -> None:
         """By the role that runs the server."""
         with psycopg.connect(self.database.superuser(), autocommit=True) as conn:
@@ -268,6 +275,20 @@ def test_a_schema_that_does_not_fit_is_refused_to_whoever_does_not_own_it(bank: 
     bank.sql("DELETE FROM public.ledger_migrations WHERE name = '9999_x.sql'")
 
 
+def test_what_a_superuser_makes_in_the_database_is_its_owners(server: Server, bank: Bank) -> None:
+    database = new_database(server, "bank_by_superuser")
+    with bank.cli_on(database) as cli:
+        cli("database", "migrate")
+        assert cli("database", "show")["owner"] == OWNER
+    with psycopg.connect(database.superuser()) as conn:
+        owners = conn.execute(
+            "SELECT DISTINCT relowner::regrole::text FROM pg_class WHERE relnamespace = 'journal'::regnamespace UNION"
+            " SELECT proowner::regrole::text FROM pg_proc WHERE pronamespace IN ('journal'::regnamespace,"
+            " 'views'::regnamespace) UNION SELECT nspowner::regrole::text FROM pg_namespace WHERE nspname LIKE 'view%'"
+        )
+        assert owners.fetchall() == [(OWNER,)]
+
+
 def test_a_reader_is_answered_as_far_as_the_views_are_and_told_what_is_not_for_it(bank: Bank) -> None:
     ben = bank.answers["ben"]["account_id"]
     with bank.as_role(SERVICE) as cli:
@@ -275,6 +296,7 @@ def test_a_reader_is_answered_as_far_as_the_views_are_and_told_what_is_not_for_i
         behind = cli("keys", "rotate", "--by", "alice")["first_size"]
     with bank.as_role(READER) as cli:
         assert cli("totals") == before
+        assert "behind the log" in cli.run("totals").stdout
         assert cli.refused("totals", "--at-position", str(behind), code=4) == "views_behind"
         assert cli("totals", "--at-position", str(before["position"]))["digest"] == before["digest"]
         assert cli("methodology", "list")["methodologies"]
