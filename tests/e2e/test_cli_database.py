@@ -14,6 +14,7 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
+from infrastructure.postgres.rights import GUARDS
 from interfaces.bootstrap import Settings
 from tests.e2e.cli_tools import METRO, CommandLine
 from tests.e2e.test_cli_commands import documented_keys
@@ -183,6 +184,20 @@ def outcome(conn: psycopg.Connection[Any], statement: str) -> str:
     finally:
         conn.rollback()
     return DONE
+
+
+def test_no_table_of_the_journal_and_no_guard_is_forgotten(bank: Bank) -> None:
+    with psycopg.connect(bank.database.dsn(SERVICE)) as conn:
+        forgotten = conn.execute(
+            "SELECT relname FROM pg_class WHERE relnamespace = 'journal'::regnamespace AND relkind = 'r'"
+            " AND NOT has_table_privilege(oid, 'SELECT')"
+        )
+        assert forgotten.fetchall() == []
+        triggers = conn.execute(
+            "SELECT tgrelid::regclass || '.' || tgname FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = tgrelid"
+            " WHERE NOT tgisinternal AND c.relnamespace = 'journal'::regnamespace"
+        )
+        assert {name for (name,) in triggers} == GUARDS
 
 
 def test_whoever_is_not_named_is_not_let_in(bank: Bank) -> None:
