@@ -18,7 +18,7 @@ from application.book_mapping import MapChanges, check_root, stored_root
 from application.ports.audit_log import AuditLog, Kept, MapStore, TreeHead
 from application.ports.signer import Signer
 from application.ports.verifier import Verifier
-from application.tree_walk import Grown, beginning, log_changed, recorded_of, walk
+from application.tree_walk import Grown, beginning, log_behind_checkpoint, log_changed, recorded_of, walk
 from domain.audit.book_map import EMPTY
 from domain.audit.checkpoint import Checkpoint, body_of, parse_body
 from domain.audit.merkle import root_of
@@ -95,12 +95,7 @@ def newest_of(auditing: Auditing, head: TreeHead, keys: list[SigningKey], *, wit
     if kept is None:
         return None
     if kept.size > head.size:
-        raise Corrupt(
-            "log_behind_checkpoint",
-            f"the log has {head.size} events; a checkpoint of {kept.size} was signed",
-            field=f"position {head.size}",
-            remedy="the end of the log was lost: restore the newest backup before anybody writes again",
-        )
+        raise log_behind_checkpoint(head.size, kept.size)
     return Signed(checked(auditing.verifier, head.book, kept, keys), kept.note, is_new=False)
 
 

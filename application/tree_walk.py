@@ -83,6 +83,16 @@ def log_changed(position: int, message: str) -> Corrupt:
     )
 
 
+def log_behind_checkpoint(size: int, signed: int) -> Corrupt:
+    """The log is shorter than it was when it was signed. Nothing may be appended: it would take a position twice."""
+    return Corrupt(
+        "log_behind_checkpoint",
+        f"the log has {size} events; a checkpoint of {signed} was signed",
+        field=f"position {size}",
+        remedy="the end of the log was lost: restore the newest backup before anybody writes again",
+    )
+
+
 _RULEBOOK = frozenset(RULEBOOK_TOPICS)
 
 

@@ -14,6 +14,7 @@ class Settings(BaseSettings):
     ``CARBON_LEDGER_DSN``: a PostgreSQL server instead of the embedded one.
     ``CARBON_LEDGER_KEK_FILE`` or ``CARBON_LEDGER_PASSPHRASE_FILE``: where the root key of the home comes from,
     instead of a generated file.
+    ``CARBON_LEDGER_WITHOUT_KEYS``: no key store is opened; what needs a key is refused.
     """
 
     model_config = SettingsConfigDict(env_prefix="CARBON_LEDGER_")
@@ -22,3 +23,4 @@ class Settings(BaseSettings):
     dsn: SecretStr | None = None
     kek_file: Path | None = None
     passphrase_file: Path | None = None
+    without_keys: bool = False

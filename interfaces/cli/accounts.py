@@ -82,7 +82,7 @@ def show(
         instant = None if known_at is None else instant_of(known_at)
         known = queries.known_at(ledger.book, position=at_position, instant_us=instant)
         view = queries.show_account(ledger.book, account, known, before_day(occurred_before))
-        erasure = _erasure(view.erasure, ledger.keys.epoch)
+        erasure = _erasure(view.erasure, ledger.key_epoch)
     payload = {
         "account_id": view.account_id,
         "credited_mg": str(view.credited_mg),
@@ -106,8 +106,9 @@ def statement(cli: Cli, account: AccountRef) -> Answer:
     with cli.ledger() as ledger:
         account_id, rows, position = queries.statement(ledger.book, ledger.views, account)
         times = ledger.book.journal.recorded_at([row.position for row in rows])
+        closed = "erased" if ledger.book.opens else "not opened"
         history = AccountHistory().extend(
-            ledger.book.journal.stream(accounts.account_id(ledger.book, account), position, personal=True)
+            ledger.book.journal.stream(accounts.account_id(ledger.book, account), position, personal=ledger.book.opens)
         )
     lines = Counter(valuation.position for credit in history.credits.values() for valuation in credit.valuations)
     entries: list[dict[str, Any]] = []
@@ -138,7 +139,7 @@ def statement(cli: Cli, account: AccountRef) -> Answer:
         "position": position,
         "entries": entries,
     }
-    return Answer(payload, [heading(f"account {account}"), _entries_table(entries), masses_table(by_behavior)])
+    return Answer(payload, [heading(f"account {account}"), _entries_table(entries, closed), masses_table(by_behavior)])
 
 
 @command(app, "explain", example="account explain ann-01 trip-77")
@@ -266,7 +267,8 @@ def _view(
     return human
 
 
-def _entries_table(entries: list[dict[str, Any]]) -> RenderableType:
+def _entries_table(entries: list[dict[str, Any]], closed: str) -> RenderableType:
+    """``closed``: what stands for a reference that is not there to be read."""
     rows = [
         (
             entry["position"],
@@ -275,7 +277,7 @@ def _entries_table(entries: list[dict[str, Any]]) -> RenderableType:
             entry["behavior"],
             entry["day"],
             entry["partner"],
-            "erased" if entry["partner"] and entry["source_ref"] is None else entry["source_ref"],
+            closed if entry["partner"] and entry["source_ref"] is None else entry["source_ref"],
             mass_text(int(entry["change_mg"])),
             mass_text(int(entry["balance_mg"])),
         )

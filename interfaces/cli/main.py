@@ -28,6 +28,7 @@ from interfaces.cli import (
     checking,
     checkpoints,
     consents,
+    database,
     evidence,
     examining,
     exporting,
@@ -88,6 +89,7 @@ app.add_typer(proving.app, name="prove", rich_help_panel="Audit")
 app.add_typer(exporting.app, name="export", rich_help_panel="Audit")
 app.add_typer(evidence.app, name="evidence", rich_help_panel="Audit")
 app.add_typer(keys.app, name="keys", rich_help_panel="Audit")
+app.add_typer(database.app, name="database", rich_help_panel="Book")
 app.add_typer(transport.app, name="transport-key", rich_help_panel="Audit")
 app.add_typer(witness.app, name="witness", rich_help_panel="Audit")
 app.add_typer(behaviors.app, name="behaviors", rich_help_panel="Accounts and behaviors")

@@ -42,8 +42,10 @@ DESIGN_KEYS = {
 }
 """What scripts may depend on, whatever else an answer says."""
 
-OWN_TESTS = {"init", "demo", "keys init", "checkpoint run", "witness run"}
-"""These make books, or run until they are ended: test_cli_process, test_demo, test_cli_keys, test_cli_background."""
+OWN_TESTS = {"init", "demo", "keys init", "checkpoint run", "witness run", "database grant"}
+"""These make books, run until they are ended, or need roles: test_cli_process, test_demo, test_cli_keys,
+test_cli_background, test_cli_database.
+"""
 
 
 def documented_keys() -> dict[str, set[str]]:
@@ -97,6 +99,8 @@ def tell_a_story_with_every_command(cli: CommandLine) -> None:
     cli("keys", "show")
     cli("keys", "rotate", "--by", "alice")
     cli("keys", "rewrap")
+    for act in ("migrate", "show"):
+        cli("database", act)
     for act in ("build", "status", "verify", "rebuild"):
         cli("archive", act)
     hand_out_what_an_auditor_checks(cli)
@@ -186,6 +190,7 @@ def test_the_lists_in_answers_hold_exactly_the_documented_keys(cli: CommandLine)
         "intakes": ("evidence", "list"),
         "releases": ("factors", "list"),
         "signing": ("keys", "show"),
+        "roles": ("database", "show"),
         "decisions": ("applicability", "list"),
         "revisions": ("revision", "list"),
         "consents": ("account", "show", "ann"),
