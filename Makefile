@@ -34,12 +34,18 @@ check: setup ## Style, types, import contracts, generated documents up to date
 	$(BIN)/lint-imports
 	$(BIN)/python -m interfaces.docs --check
 
-ifeq ($(strip $(ARGS)),)
-COVERAGE := --cov --cov-report=term
-endif
+# Only the unit tests are watched for coverage: they alone reach every branch of domain/, and watching takes time.
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not long"
 
 test: setup $(VENV)/.spark ## The tests, in less than 10 minutes on 2 cores, and full branch coverage of domain/
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not long" $(COVERAGE) $(ARGS)
+ifeq ($(strip $(ARGS)),)
+	@failed=0; \
+	$(PYTEST) tests/unit --cov --cov-report=term || failed=1; \
+	$(PYTEST) --ignore=tests/unit || failed=1; \
+	exit $$failed
+else
+	$(PYTEST) $(ARGS)
+endif
 
 test-long: setup $(VENV)/.spark ## All tests with big numbers: millions of rows, hundreds of kills (an hour or more)
 	CARBON_LEDGER_LONG=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --timeout 7200 $(ARGS)

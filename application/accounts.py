@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeAlias, TypeVar
 from uuid import UUID, uuid4
 
-from application.book import Book
+from application.book import Book, keys_absent
 from application.ports.journal import Append
 from domain import account as rules
 from domain.account import Account
@@ -40,10 +40,15 @@ class Acted(NamedTuple):
 def account_id(book: Book, account_ref: str) -> UUID:
     """The account of a reference; or the account with this id, the only name that an erased one has.
 
-    Raises Rejected ``account_unknown``.
+    Raises Rejected ``account_unknown``, Unavailable ``keys_absent``.
     """
-    key = book.keys.account(account_ref)
-    found = book.journal.find_accounts([key]).get(key) or _by_id(book, account_ref)
+    found = None
+    if book.opens:
+        key = book.keys.account(account_ref)
+        found = book.journal.find_accounts([key]).get(key)
+    found = found or _by_id(book, account_ref)
+    if found is None and not book.opens:
+        raise keys_absent()
     if found is None:
         raise Rejected(
             "account_unknown",

@@ -20,6 +20,16 @@ from domain.rulebook import Rulebook
 T = TypeVar("T")
 
 
+def keys_absent() -> Unavailable:
+    """What needs a key, in a ledger that was opened without any."""
+    return Unavailable(
+        "keys_absent",
+        "the ledger was opened without keys: nothing personal can be looked up, read or recorded, and nothing signed",
+        field="CARBON_LEDGER_WITHOUT_KEYS",
+        remedy="name an account by its id; for everything else use the home that has the keys, without this setting",
+    )
+
+
 class Done(NamedTuple):
     """An act that was recorded: its event and log position."""
 
@@ -30,10 +40,23 @@ class Done(NamedTuple):
 class Book:
     """What all use cases share."""
 
-    def __init__(self, journal: Journal, keys: Keys) -> None:
+    def __init__(self, journal: Journal, keys: Keys | None) -> None:
+        """``keys`` None: facts are read, and nothing else."""
         self.journal = journal
-        self.keys = keys
+        self._keys = keys
         self._rulebook = Rulebook()
+
+    @property
+    def opens(self) -> bool:
+        """Whether names can be looked up and personal parts opened here."""
+        return self._keys is not None
+
+    @property
+    def keys(self) -> Keys:
+        """Raises Unavailable ``keys_absent``."""
+        if self._keys is None:
+            raise keys_absent()
+        return self._keys
 
     def rulebook(self, position: int | None = None) -> Rulebook:
         """The rulebook as of a rulebook position (default: now).
@@ -72,7 +95,7 @@ class Book:
         genesis = self._rulebook.genesis
         if genesis is None:
             raise Unavailable("not_initialized", "this home has no book yet", remedy="run `carbon-ledger init`")
-        if genesis.pepper_check != self.keys.check():
+        if self.opens and genesis.pepper_check != self.keys.check():
             raise Unavailable(
                 "pepper_wrong",
                 "the key file of this home belongs to another book",

@@ -19,15 +19,16 @@ from application.book_mapping import PREFIX_BITS, map_states, part_of, prefix_of
 from application.checkpoints import Auditing, Signed, checked
 from application.cosignatures import cosigned_note
 from application.ports.archive import Archive
-from application.ports.audit_log import Kept, StreamState
+from application.ports.audit_log import AuditLog, Kept, Logged, StreamState
 from application.ports.evidence import EvidenceStore
 from application.ports.views import Views
 from application.replaying import ReplayResult, replay
-from application.tree_walk import beginning, recorded_of, walk
+from application.tree_walk import beginning, log_behind_checkpoint, recorded_of, walk
 from application.verification.signed_acts import ActsFound
 from domain.audit.book_map import map_key
 from domain.audit.merkle import root_of
-from domain.errors import LedgerError
+from domain.errors import LedgerError, Unavailable
+from domain.events.registry import decode_shown
 from domain.signing_keys import SigningKey
 
 AREAS = ("keys", "log", "checkpoints", "map", "replay", "acts", "views", "archive", "evidence")
@@ -69,6 +70,9 @@ class _Findings:
         if self.count <= FINDINGS_KEPT:
             self.kept.append(Finding(self.area, code, place, message, remedy))
 
+    def add_error(self, error: LedgerError) -> None:
+        self.add(error.code, error.field or self.area, error.message, error.remedy)
+
     @contextmanager
     def within(self, area: str) -> Iterator[None]:
         """What is found, or raised, in an area."""
@@ -76,7 +80,7 @@ class _Findings:
         try:
             yield
         except LedgerError as error:
-            self.add(error.code, error.field or area, error.message, error.remedy)
+            self.add_error(error)
         except Exception as error:  # noqa: BLE001  # one edited number must not hide what else was edited
             self.add("unreadable", area, f"{type(error).__name__}: {error}"[:500], "restore a backup, or report this")
 
@@ -162,13 +166,8 @@ def _check_log(auditing: Auditing, keys: list[SigningKey], found: _Findings) -> 
     newest = log.newest()
     kept_until = 0 if newest is None else newest.size
     if newest is not None and newest.size > head.size:
-        found.add(
-            "log_behind_checkpoint",
-            f"position {head.size}",
-            f"the log has {head.size} events; a checkpoint of {newest.size} was signed",
-            "the end of the log was lost: restore the newest backup before anybody writes again",
-        )
-    good = 0
+        found.add_error(log_behind_checkpoint(head.size, newest.size))
+    good, opening = 0, True
     for grown in walk(log, head, beginning()):
         for subtree in grown.subtrees:
             end = subtree.number + 1 << subtree.level
@@ -179,17 +178,27 @@ def _check_log(auditing: Auditing, keys: list[SigningKey], found: _Findings) -> 
                     "these events are not those that were signed, or views.tree_nodes was edited",
                     "run `checkpoint rebuild`: it fails if it was the events",
                 )
-        for code, place, message, remedy in log.unopened(grown.page):
-            found.add(code, place, message, remedy)
+        opening = opening and _check_opening(log, grown.page, found)
         for each in grown.page:
             with found.within("log"):
-                recorded_of(each)
+                recorded_of(each, decode_shown)
         if grown.kept is not None:
             found.area = "checkpoints"
             good = _check_kept(auditing, head.book, grown.kept, keys, root_of(grown.frontier), good, found)
             found.area = "log"
     for size in log.loose_cosignatures():
         found.add("cosignature_forged", f"journal.cosignatures {size}", "nothing like it was signed", _ASK_AGAIN)
+
+
+def _check_opening(log: AuditLog, page: list[Logged], found: _Findings) -> bool:
+    """Do the sealed parts open; False where nothing can be opened here: then the tree is looked at all the same."""
+    try:
+        for code, place, message, remedy in log.unopened(page):
+            found.add(code, place, message, remedy)
+    except Unavailable as error:
+        found.add_error(error)
+        return False
+    return True
 
 
 def _check_kept(
@@ -206,7 +215,7 @@ def _check_kept(
         checkpoint = checked(auditing.verifier, book, kept, keys)
         cosigned_note(auditing, Signed(checkpoint, kept.note, is_new=False))
     except LedgerError as error:
-        found.add(error.code, error.field, error.message, error.remedy)
+        found.add_error(error)
         return good
     if checkpoint.root == root:
         return kept.size

@@ -18,7 +18,7 @@ from application.book_mapping import MapChanges, check_root, stored_root
 from application.ports.audit_log import AuditLog, Kept, MapStore, TreeHead
 from application.ports.signer import Signer
 from application.ports.verifier import Verifier
-from application.tree_walk import Grown, beginning, log_changed, recorded_of, walk
+from application.tree_walk import Grown, beginning, log_behind_checkpoint, log_changed, recorded_of, walk
 from domain.audit.book_map import EMPTY
 from domain.audit.checkpoint import Checkpoint, body_of, parse_body
 from domain.audit.merkle import root_of
@@ -95,12 +95,7 @@ def newest_of(auditing: Auditing, head: TreeHead, keys: list[SigningKey], *, wit
     if kept is None:
         return None
     if kept.size > head.size:
-        raise Corrupt(
-            "log_behind_checkpoint",
-            f"the log has {head.size} events; a checkpoint of {kept.size} was signed",
-            field=f"position {head.size}",
-            remedy="the end of the log was lost: restore the newest backup before anybody writes again",
-        )
+        raise log_behind_checkpoint(head.size, kept.size)
     return Signed(checked(auditing.verifier, head.book, kept, keys), kept.note, is_new=False)
 
 
@@ -176,7 +171,7 @@ def _sign(auditing: Auditing, head: TreeHead, keys: list[SigningKey], *, with_ma
         if was != checkpoint:
             raise log_changed(head.size, "the log leads to another checkpoint than was signed at this size")
         return Signed(checkpoint, newest.note, is_new=False)
-    note = _note(auditing, checkpoint, keys)
+    note = signed_text(auditing, checkpoint.origin, checkpoint.size, body_of(checkpoint), keys)
     log.keep(Kept(head.size, position, began.frontier, note))
     return Signed(checkpoint, note, is_new=True)
 
@@ -188,18 +183,18 @@ def _compare(verifier: Verifier, book: bytes, grown: Grown, kept: Kept, keys: li
         raise log_changed(grown.size, "the log was changed after it was signed at this size")
 
 
-def _note(auditing: Auditing, checkpoint: Checkpoint, keys: list[SigningKey]) -> bytes:
-    key = key_at(keys, checkpoint.size)
+def signed_text(auditing: Auditing, name: str, size: int, body: bytes, keys: list[SigningKey]) -> bytes:
+    """A text as a note, signed with the key of a log of this size. Raises Rejected ``no_signing_key``."""
+    key = key_at(keys, size)
     if key is None:
         raise Rejected(
             "no_signing_key",
-            f"no key signs a log of {checkpoint.size} events",
+            f"no key signs a log of {size} events",
             remedy="run `carbon-ledger init` again: it makes and records the first key",
         )
     signer = auditing.signer(key.key)
-    body = body_of(checkpoint)
-    name = key_hash_of(checkpoint.origin, UNCOMPRESSED + signer.public_key)
-    return note_of(body, [(checkpoint.origin, name, signer.sign(signed_message(body)))])
+    key_hash = key_hash_of(name, UNCOMPRESSED + signer.public_key)
+    return note_of(body, [(name, key_hash, signer.sign(signed_message(body)))])
 
 
 def _forged(kept: Kept) -> Corrupt:

@@ -11,10 +11,10 @@ from __future__ import annotations
 import zipfile
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import islice
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 from uuid import UUID
 
 from application.book_mapping import entry_of, prefix_of
@@ -42,6 +42,8 @@ STREAMS_PER_BATCH = 1_000
 EVENTS_PER_PAGE = 5_000
 Der = Callable[[bytes], bytes]
 """A signature of 64 bytes as DER."""
+Sealing = Callable[[IO[bytes]], AbstractContextManager[Any]]
+"""A file, and what is to be written to in its place while the block lasts."""
 
 
 class Selection(NamedTuple):
@@ -75,12 +77,13 @@ def export_bundle(
     *,
     redacted: bool = False,
     sample_seed: str = "",
+    sealing: Sealing = nullcontext,
     extras: Mapping[str, Callable[[Exported], bytes]] | None = None,
     ask_witnesses: Callable[[Signed], object] | None = None,
     recorded: Callable[[Sequence[UUID] | None], object] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Exported:
-    """Write a new bundle. ``extras``: further members, made when the others are written.
+    """Write a new bundle. ``extras``: further members, made when the others are written. ``sealing``: for transport.
 
     ``ask_witnesses``: has the checkpoint cosigned, while nobody else signs a newer one. ``recorded``: puts on record
     which accounts are about to leave, None for all, before anything does.
@@ -88,7 +91,11 @@ def export_bundle(
     Raises Rejected ``bundle_exists``, ``nothing_selected``; Corrupt as ``sign``.
     """
     try:
-        with path.open("xb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+        with (
+            path.open("xb") as file,
+            sealing(file) as target,
+            zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive,
+        ):
             export = _Export(auditing, archive, sample_seed, progress or (lambda _: None))
             chosen = None if selection.is_all else export.chosen(selection)
             export.begin(chosen, der, ask_witnesses or (lambda _: None))

@@ -20,7 +20,7 @@ from application.ports.views import BehaviorTotal, Views
 from application.projections.entries import StatementRow
 from domain.account import Account
 from domain.digest import new_sm3
-from domain.errors import Rejected
+from domain.errors import Rejected, Unavailable
 from domain.events.account import AccountOpened
 from domain.history import AccountHistory, Credit
 from domain.instants import instant_text
@@ -100,7 +100,7 @@ def known_at(
 def show_account(book: Book, account_ref: str, known: Known, before_day: int | None = None) -> AccountView:
     """Raises Rejected ``account_unknown``."""
     found = account_id(book, account_ref)
-    recorded = book.journal.stream(found, known.position, personal=True)
+    recorded = book.journal.stream(found, known.position, personal=book.opens)
     account = Account(found).extend(recorded)
     history = AccountHistory().extend(recorded)
     if account.version == 0:
@@ -219,9 +219,19 @@ def _valuation(rulebook: Rulebook, credit: Credit, index: int, times: dict[int, 
 
 
 def totals(book: Book, views: Views, *, at: int | None = None, by_ref: bool = False) -> BookTotals:
-    """The whole book; as of log position ``at``; ``by_ref``: the digest names accounts by account_ref instead of id."""
+    """The whole book; as of log position ``at``; ``by_ref``: the digest names accounts by account_ref instead of id.
+
+    Raises Unavailable ``views_behind``.
+    """
     views.advance(book.journal.head().size)
     with views.still() as shown:
+        if at is not None and shown < at:
+            raise Unavailable(
+                "views_behind",
+                f"the views show the log up to position {shown}, and this database role may not write them",
+                field="at_position",
+                remedy="ask as of an earlier position, or run `totals` once with the role of the service",
+            )
         balances = views.balances(at)
         digest = digest_by_ref(book, balances) if by_ref else digest_of(balances)
         return BookTotals(shown if at is None else at, views.accounts(at), views.totals(at), digest)

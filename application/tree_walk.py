@@ -7,7 +7,7 @@ Leaves to the caller: which checkpoint to begin at, and whether its signature is
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import NamedTuple
 
@@ -15,8 +15,8 @@ from application.ports.audit_log import AuditLog, Kept, Logged, TreeHead
 from domain.audit.leaves import leaf_of, unpack
 from domain.audit.merkle import Subtree, grow, root_of
 from domain.errors import Corrupt
-from domain.events.base import Recorded
-from domain.events.registry import RULEBOOK_TOPICS, decode_shown, placed
+from domain.events.base import Event, Recorded
+from domain.events.registry import RULEBOOK_TOPICS, decode_facts, placed
 
 PAGE = 5_000
 
@@ -64,10 +64,10 @@ def walk(log: AuditLog, head: TreeHead, began: Grown) -> Iterator[Grown]:
         raise log_changed(grown.size, "the head of the log tells another rulebook position or time than its events")
 
 
-def recorded_of(each: Logged) -> Recorded:
-    """The facts of a stored event. Raises Corrupt with the place."""
+def recorded_of(each: Logged, decode: Callable[[str, bytes], Event] = decode_facts) -> Recorded:
+    """The facts of a stored event. ``decode``: how strictly they are read. Raises Corrupt with the place."""
     try:
-        facts = decode_shown(each.topic, unpack(each.state).facts)
+        facts = decode(each.topic, unpack(each.state).facts)
     except Corrupt as error:
         raise placed(error, each.stream, each.version, each.position) from error
     return Recorded(each.stream, each.version, each.position, facts, None)
@@ -80,6 +80,16 @@ def log_changed(position: int, message: str) -> Corrupt:
         message,
         field=f"position {position}",
         remedy="stop writing, keep the database as evidence, and run `carbon-ledger check`",
+    )
+
+
+def log_behind_checkpoint(size: int, signed: int) -> Corrupt:
+    """The log is shorter than it was when it was signed. Nothing may be appended: it would take a position twice."""
+    return Corrupt(
+        "log_behind_checkpoint",
+        f"the log has {size} events; a checkpoint of {signed} was signed",
+        field=f"position {size}",
+        remedy="the end of the log was lost: restore the newest backup before anybody writes again",
     )
 
 

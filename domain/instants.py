@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_SECOND_US = 1_000_000
 
 
 def instant_of(text: str) -> int:
@@ -24,3 +25,9 @@ def instant_text(instant_us: int) -> str:
     """RFC 3339 in UTC, with a fraction only where there is one."""
     moment = _EPOCH + timedelta(microseconds=instant_us)
     return moment.isoformat().replace("+00:00", "Z")
+
+
+def microsecond_text(instant_us: int) -> str:
+    """RFC 3339 in UTC, always with six digits."""
+    seconds, fraction = divmod(instant_us, _SECOND_US)
+    return f"{instant_text(seconds * _SECOND_US)[:-1]}.{fraction:06}Z"

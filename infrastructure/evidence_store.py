@@ -31,6 +31,7 @@ from infrastructure.behavior_files.content import StoredContent
 from infrastructure.gm.private_files import read_private, write_private
 from infrastructure.gm.sm4 import SM4Key, aad_of, key_version, new_key, open_sealed, seal
 from infrastructure.sealed_file import CHUNK_BYTES, SealedFile, seal_file
+from infrastructure.whole_files import sync_folder
 
 _KEY_VERSION: Final = 1
 _IN_USE, _COMMIT = ".in-use", ".commit"
@@ -92,7 +93,8 @@ class EvidenceFolder:
         with _written(self.folder):
             for path in (self._key(digest), self._sealed(digest)):
                 path.unlink(missing_ok=True)
-                _sync_folder(path.parent)
+                if path.parent.is_dir():
+                    sync_folder(path.parent)
 
     def rewrap(self, old: SM4Key, new: SM4Key) -> int:
         """Wrap every key under another epoch; returns how many. May be asked for again after an interruption.
@@ -144,7 +146,7 @@ class EvidenceFolder:
                 if self._present(digest) != PRESENT:
                     self._write_key(digest, _wrapped(self._kek(), digest, key))
                     path.replace(self._sealed(digest))
-                    _sync_folder(self._sealed(digest).parent)
+                    sync_folder(self._sealed(digest).parent)
 
     def _write_key(self, digest: str, wrapped: bytes) -> None:
         with self._incoming() as (path, file):
@@ -153,7 +155,7 @@ class EvidenceFolder:
             os.fsync(file.fileno())
             self._key(digest).parent.mkdir(mode=0o700, exist_ok=True)
             path.replace(self._key(digest))
-            _sync_folder(self._key(digest).parent)
+            sync_folder(self._key(digest).parent)
 
     @contextmanager
     def _incoming(self) -> Iterator[tuple[Path, BinaryIO]]:
@@ -307,12 +309,3 @@ def _written(folder: Path) -> Iterator[None]:
             field=str(folder),
             remedy="free space or mend its permissions; or import with --no-evidence and keep the file yourself",
         ) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    if folder.is_dir():
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

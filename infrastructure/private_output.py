@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from domain.errors import LedgerError, Rejected, Unavailable
+from infrastructure.whole_files import sync_folder
 
 
 class PrivateOutput:
@@ -93,13 +94,14 @@ class PrivateOutput:
             os.rename(self.partial_path, self.path)
         else:
             os.unlink(self.partial_path)
+        sync_folder(self.path.parent)
 
     def _exists(self) -> Rejected:
         return Rejected(
             f"{self._what}_file_exists",
             "there is already a file with this name, and the ledger overwrites none",
             field=str(self.path),
-            remedy=f"name another file, or move this one away; unsaved rows are in {self.partial_path.name}, if any",
+            remedy=f"name another file, or move this one away; {self.partial_path.name}, if any, is an unfinished one",
         )
 
     def _failure(self, error: OSError) -> LedgerError:

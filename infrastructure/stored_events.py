@@ -18,7 +18,7 @@ from domain.errors import Corrupt
 from domain.events.account import AccountOpened
 from domain.events.base import Event, NewEvent, Personal, Recorded
 from domain.events.registry import decode_facts, decode_personal, encode_part, placed
-from infrastructure.gm.sm4 import SM4Key, aad_of, open_sealed, seal
+from infrastructure.gm.sm4 import SM4Key, aad_of, fresh_nonces, open_sealed, seal
 from infrastructure.postgres.account_keys import AccountKeys, KeyMissing, NewKey
 
 _AAD: Final = b"carbon-ledger/personal/1"
@@ -47,18 +47,18 @@ class StoredEvents:
         made, new = self.keys.make(opened) if opened else ({}, [])
         others = {part[0] for part in parts if part[4] is not None} - opened
         keys = {**self.keys.of(others), **made} if others else made
-        salts = secrets.token_bytes(SALT_BYTES * len(parts))
+        salts, nonces = secrets.token_bytes(SALT_BYTES * len(parts)), fresh_nonces(len(parts))
         rows = []
         for place, (stream, version, topic, facts, personal) in enumerate(parts):
             salt = salts[place * SALT_BYTES : (place + 1) * SALT_BYTES]
-            sealed = b"" if personal is None else self._sealed(keys.get(stream), stream, version, topic, personal)
+            sealed = b""
+            if personal is not None:
+                key = keys.get(stream)
+                if key is None:
+                    raise _key_missing(stream, version)
+                sealed = seal(key, personal, self._aad(stream, version, topic), nonces[place])
             rows.append((stream, version, topic, pack(salt, facts, sealed)))
         return rows, new
-
-    def _sealed(self, key: SM4Key | None, stream: UUID, version: int, topic: str, personal: bytes) -> bytes:
-        if key is None:
-            raise _key_missing(stream, version)
-        return seal(key, personal, self._aad(stream, version, topic))
 
     def facts(self, stream: UUID, version: int, topic: str, state: bytes) -> Event:
         """The facts of a stored row. Raises Corrupt with the place."""

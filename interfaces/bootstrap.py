@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from application import evidence, initializing, signing_keys
-from application.book import Book
+from application.book import Book, keys_absent
 from application.checkpoints import Auditing
 from application.ports.behavior_source import BehaviorSource
 from application.ports.signer import Signer
@@ -25,18 +25,24 @@ from infrastructure import catalogue
 from infrastructure.behavior_files import open_behavior_file
 from infrastructure.clock import SimulatedClock, system_seconds
 from infrastructure.embedded_postgres import EmbeddedPostgres, explain
+from infrastructure.event_files import parquet_rows, row_format
 from infrastructure.eventsourcing_journal import EventsourcingJournal, open_datastore
 from infrastructure.evidence_store import EvidenceFolder
 from infrastructure.gm import actor_key
 from infrastructure.gm.key_store import KeyStore
-from infrastructure.gm.root_key import RootSource
+from infrastructure.gm.root_key import RootSource, passphrase_in
 from infrastructure.gm.sm2 import PyxVerifier
+from infrastructure.gm.sm2_format import key_id, signature_from_der, signature_to_der
 from infrastructure.gm.sm2_format import public_key_from_pem as public_key_of
 from infrastructure.gm.sm2_format import public_key_to_pem as public_pem
-from infrastructure.gm.sm2_format import signature_from_der, signature_to_der
 from infrastructure.gm.sm4 import SM4Key
+from infrastructure.gm.transport import opened_by, sealing_for
+from infrastructure.gm.transport_key import new_transport_key, open_transport_key, public_path
 from infrastructure.postgres.audit_log import PostgresAuditLog
+from infrastructure.postgres.migrating import Migrated
 from infrastructure.postgres.opening import checked_dsn, explained, prepare_database
+from infrastructure.postgres.opening import migrate_database as migrate
+from infrastructure.postgres.rights import Access, Kind, access, grant
 from infrastructure.postgres.views import PostgresViews
 from infrastructure.private_output import PrivateBytes, PrivateCsv
 from infrastructure.rejects_file import RejectsFile
@@ -49,7 +55,10 @@ if TYPE_CHECKING:
     from infrastructure.archive import ParquetArchive
 
 __all__ = [
+    "Access",
+    "Kind",
     "Ledger",
+    "Migrated",
     "PrivateBytes",
     "PrivateCsv",
     "RejectsFile",
@@ -58,14 +67,26 @@ __all__ = [
     "create_actor_key",
     "create_keys",
     "create_witness",
+    "database_access",
     "folder_of_log",
     "folder_of_witness",
+    "grant_rights",
     "initialize",
+    "key_id",
+    "migrate_database",
+    "new_transport_key",
     "open_ledger",
+    "open_transport_key",
     "open_witness",
+    "opened_by",
+    "parquet_rows",
+    "passphrase_in",
     "public_key_of",
+    "public_path",
     "public_pem",
     "read_actor_key",
+    "row_format",
+    "sealing_for",
     "signature_from_der",
     "signature_to_der",
     "verifier",
@@ -84,12 +105,24 @@ class Ledger:
     server_version: str
     clock: SimulatedClock | None
     home: Path
-    keys: KeyStore
+    key_store: KeyStore | None
     evidence: EvidenceFolder
+
+    @property
+    def keys(self) -> KeyStore:
+        """The keys of the home. Raises Unavailable ``keys_absent``."""
+        if self.key_store is None:
+            raise keys_absent()
+        return self.key_store
+
+    @property
+    def key_epoch(self) -> int:
+        """Which key-encryption key is in use; where there is no key store, as the database tells."""
+        return self.book.journal.key_epoch() if self.key_store is None else self.key_store.epoch
 
     def rewrap(self) -> int:
         """Everything under a new key-encryption key, then the old one destroyed; returns the new epoch."""
-        journal = self.book.journal
+        keys, journal = self.keys, self.book.journal
         assert isinstance(journal, EventsourcingJournal)
 
         def also(old: SM4Key, new: SM4Key) -> None:
@@ -97,7 +130,7 @@ class Ledger:
             journal.rewrap(old, new)
 
         evidence.refuse_lost(self.book, self.evidence)
-        return self.keys.rewrap(also)
+        return keys.rewrap(also)
 
     @property
     def verifier(self) -> Verifier:
@@ -110,7 +143,7 @@ class Ledger:
         journal = self.book.journal
         assert isinstance(journal, EventsourcingJournal)
         log = PostgresAuditLog(journal.datastore, journal.stored)
-        return Auditing(self.book, log, log, self.verifier, self.keys.signer)
+        return Auditing(self.book, log, log, self.verifier, lambda key_id: self.keys.signer(key_id))
 
     @cached_property
     def archive(self) -> ParquetArchive:
@@ -154,20 +187,26 @@ class Initialized(NamedTuple):
 @contextmanager
 def open_ledger(settings: Settings) -> Iterator[Ledger]:
     """The ledger of a home that was initialized. Raises Unavailable with a remedy for everything that is missing."""
-    if not KeyStore.exists(_folder(settings)) and not (settings.home / "postgres").exists():
-        raise Unavailable(
-            "not_initialized",
-            f"there is no ledger in {settings.home}",
-            remedy=f"run `carbon-ledger init --home {shlex.quote(str(settings.home))}` first",
-        )
+    if settings.without_keys and settings.dsn is not None:
+        # Only an archive will be in it.
+        settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    elif not KeyStore.exists(_folder(settings)):
+        _refuse_absent_server(settings)
     with _journal(settings) as (journal, server_version):
-        keys = KeyStore(_folder(settings), _root(settings))
-        journal.unlock(keys.kek)
-        book = Book(journal, keys.pepper())
+        keys = None if settings.without_keys else KeyStore(_folder(settings), _root(settings))
+        if keys is not None:
+            journal.unlock(keys.kek)
+        book = Book(journal, None if keys is None else keys.pepper())
         genesis = book.rulebook().genesis
         simulated = genesis is not None and genesis.clock == "simulated"
         clock = _simulate(journal) if simulated else None
-        kept = EvidenceFolder(settings.home / "evidence", lambda: keys.kek)
+
+        def kek() -> SM4Key:
+            if keys is None:
+                raise keys_absent()
+            return keys.kek
+
+        kept = EvidenceFolder(settings.home / "evidence", kek)
         yield Ledger(book, PostgresViews(journal.datastore, journal), server_version, clock, settings.home, keys, kept)
 
 
@@ -201,6 +240,27 @@ def initialize(
         genesis = book.rulebook().genesis
         assert genesis is not None
         return Initialized(server_version, genesis.retention_days, genesis.signed_acts)
+
+
+def migrate_database(settings: Settings) -> Migrated:
+    """The newest schema. Raises Unavailable ``schema_newer``, ``right_missing``."""
+    with _existing_server(settings) as conninfo:
+        return migrate(conninfo)
+
+
+def grant_rights(settings: Settings, role: str, kind: Kind) -> None:
+    """Give a role what the service or a reader needs, and nothing else.
+
+    Raises Rejected ``role_unknown``, ``role_not_limited``; Unavailable ``schema_older``, ``right_missing``.
+    """
+    with _existing_server(settings) as conninfo:
+        grant(conninfo, role, kind)
+
+
+def database_access(settings: Settings) -> Access:
+    """Who may do what. Raises Unavailable ``schema_older``, ``right_missing``."""
+    with _existing_server(settings) as conninfo:
+        return access(conninfo)
 
 
 def verifier() -> Verifier:
@@ -289,15 +349,40 @@ def _simulate(journal: EventsourcingJournal) -> SimulatedClock:
     return clock
 
 
+def _refuse_absent_server(settings: Settings) -> None:
+    if not (settings.home / "postgres").exists():
+        raise Unavailable(
+            "not_initialized",
+            f"there is no ledger in {settings.home}",
+            remedy=f"run `carbon-ledger init --home {shlex.quote(str(settings.home))}` first",
+        )
+
+
+@contextmanager
+def _existing_server(settings: Settings) -> Iterator[str]:
+    """As ``_server``; an embedded one must be there already."""
+    if settings.dsn is None:
+        _refuse_absent_server(settings)
+    with _server(settings) as conninfo:
+        yield conninfo
+
+
 @contextmanager
 def _journal(settings: Settings) -> Iterator[tuple[EventsourcingJournal, str]]:
+    with _server(settings) as conninfo, _open(conninfo) as opened:
+        yield opened
+
+
+@contextmanager
+def _server(settings: Settings) -> Iterator[str]:
+    """How to connect to the server of the DSN, or to the embedded one, which runs meanwhile."""
     if settings.dsn is not None:
-        with explained(explain), _open(checked_dsn(settings.dsn.get_secret_value())) as opened:
-            yield opened
+        with explained(explain):
+            yield checked_dsn(settings.dsn.get_secret_value())
         return
     postgres = EmbeddedPostgres(settings.home)
-    with explained(postgres.explain), postgres as conninfo, _open(conninfo) as opened:
-        yield opened
+    with explained(postgres.explain), postgres as conninfo:
+        yield conninfo
 
 
 @contextmanager

@@ -281,6 +281,7 @@ authenticate: put your login in front of it. Whoever has a registered key (`acto
 | --- | --- |
 | `CARBON_LEDGER_HOME` | the home folder when `--home` is not given |
 | `CARBON_LEDGER_DSN` | a PostgreSQL server (libpq connection string) instead of the embedded one |
+| `CARBON_LEDGER_WITHOUT_KEYS` | 1 = open no key store: facts are read, accounts named by id |
 | `CARBON_LEDGER_KEK_FILE` | a file with the root key, 32 hex digits; else `keys/root.key` is generated |
 | `CARBON_LEDGER_PASSPHRASE_FILE` | instead: a file with a passphrase of 12 bytes or more |
 | `CARBON_LEDGER_ACTOR_PASSPHRASE_FILE` | a file with the passphrase of the person's key that signs (`actor key new`) |

@@ -14,6 +14,7 @@ from uuid import UUID
 from domain.audit.book_map import Item
 from domain.audit.merkle import Subtree
 from domain.audit.note import Cosignature
+from domain.events.base import Personal
 
 
 class TreeHead(NamedTuple):
@@ -100,6 +101,9 @@ class AuditLog(Protocol):
         """Roots of kept subtrees of one level from an index on; fewer where fewer are kept."""
 
     def keep_subtrees(self, subtrees: Sequence[Subtree]) -> None: ...
+
+    def opened(self, page: Sequence[Logged]) -> list[Personal | None]:
+        """Personal parts in clear, as the keys of the accounts open them now; None where there is none, or no key."""
 
     def unopened(self, page: Sequence[Logged]) -> list[Wrong]:
         """Personal parts that do not open though their account's key is there, or whose key is gone unexplained."""

@@ -36,7 +36,10 @@ class Views(Protocol):
     """Port of the read side."""
 
     def advance(self, min_position: int) -> int:
-        """Follow the log until at least ``min_position`` is shown (read your own writes); returns the position."""
+        """Follow the log until at least ``min_position`` is shown (read your own writes); returns the position.
+
+        It is an earlier one where this role may read the views and not write them.
+        """
 
     def still(self) -> AbstractContextManager[int]:
         """Hold what this thread reads inside still, at one position, which is given; others go on meanwhile."""

@@ -90,20 +90,32 @@ def attested(note: bytes, trusted: Trusted, verify: Verify) -> Attested:
     ``witnesses_missing``.
     """
     body, signatures = parse_note(note)
-    checkpoint, signed_by, signature = parse_body(body), b"", b""
-    for each in signatures:
-        if each.signed_s is None and each.name == checkpoint.origin:
-            for key in trusted.log_keys:
-                if each.key_hash == key_hash_of(each.name, UNCOMPRESSED + key):
-                    if not verify(key, signed_message(body), each.signature):
-                        raise _refused("signature_wrong", f"the signature of {each.name} is not over this checkpoint")
-                    signed_by, signature = key, each.signature
-    if not signed_by:
-        raise _refused("key_unknown", f"none of the keys given has signed the checkpoint of {checkpoint.origin}")
+    checkpoint = parse_body(body)
+    signed_by, signature = signed_by_log(checkpoint.origin, body, signatures, trusted, verify)
     witnesses = cosigned(body, signatures, trusted.witness_keys, verify)
     if len(witnesses) < trusted.need:
         raise _refused("witnesses_missing", f"{len(witnesses)} of the witnesses known have signed, {trusted.need} must")
     return Attested(checkpoint, signed_by, signature, witnesses)
+
+
+def signed_by_log(
+    name: str, body: bytes, signatures: Sequence[NoteSignature], trusted: Trusted, verify: Verify
+) -> tuple[bytes, bytes]:
+    """The log's key that signed a text under its name, and the signature.
+
+    Raises Rejected ``signature_wrong``, ``key_unknown``.
+    """
+    signed_by = signature = b""
+    for each in signatures:
+        if each.signed_s is None and each.name == name:
+            for key in trusted.log_keys:
+                if each.key_hash == key_hash_of(each.name, UNCOMPRESSED + key):
+                    if not verify(key, signed_message(body), each.signature):
+                        raise _refused("signature_wrong", f"the signature of {each.name} is not over this text")
+                    signed_by, signature = key, each.signature
+    if not signed_by:
+        raise _refused("key_unknown", f"none of the keys given has signed as {name}")
+    return signed_by, signature
 
 
 def cosigned(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from application.verification.events import VerifiedEvents
 from application.verification.notes import Attested
 from application.verification.proof_files import Shown
 from application.verification.signed_acts import ActsFound
 from application.verification.verified import Verified
 from domain.audit.checkpoint import Checkpoint
+from domain.audit.events_manifest import OPEN, Manifest
 from domain.audit.proofs import BalanceProof, EventProof
 from domain.instants import instant_text
 
@@ -83,6 +85,55 @@ def acts_text(found: ActsFound | None) -> str:
     names = ", ".join(f"{actor} ({count:,})" for actor, count in sorted(found.unsigned.items()))
     unsigned = f"{sum(found.unsigned.values()):,} unsigned" + (f": {names}" if names else "")
     return f"{found.signed:,} signed, {found.wrong:,} wrong, {unsigned}"
+
+
+def events_json(verified: VerifiedEvents) -> dict[str, Any]:
+    """Exported events, for machines."""
+    manifest, findings = verified.manifest, verified.findings
+    return {
+        "ok": findings.total == 0,
+        "origin": None if manifest is None else manifest.log,
+        "size": None if manifest is None else manifest.size,
+        "signed_by": verified.signed_by.hex() or None,
+        "format": None if manifest is None else manifest.format,
+        "events": verified.rows,
+        "complete": verified.complete,
+        "not_shown": verified.not_shown,
+        "steps": [vars(step) for step in findings.steps],
+        "count": findings.total,
+        "findings": [each._asdict() for each in findings.kept],
+    }
+
+
+def events_said(verified: VerifiedEvents) -> str:
+    """The first line for people."""
+    total = verified.findings.total
+    return f"{total:,} FINDINGS" if total else "verified: this is what the log's key signed"
+
+
+def events_pairs(verified: VerifiedEvents) -> Pairs:
+    """Exported events, for people. What a stranger wrote is not made printable here."""
+    manifest = verified.manifest
+    if manifest is None:
+        return []
+    return [
+        ("log", f"{manifest.log}, {manifest.size:,} events"),
+        ("rows", f"{manifest.rows:,} as {manifest.format}, {verified.rows:,} checked"),
+        ("asked for", chosen_text(manifest)),
+        ("personal facts", "in clear" if manifest.personal else "left out"),
+        ("covers", "the whole log" if verified.complete else "what was asked for"),
+        ("made by", manifest.software),
+        *(("not shown", each) for each in verified.not_shown),
+    ]
+
+
+def chosen_text(manifest: Manifest) -> str:
+    """What was asked for, in words."""
+    chosen = manifest.chosen
+    accounts = "all accounts" if chosen.accounts is None else f"{chosen.accounts.number:,} accounts"
+    topics = "all topics" if not chosen.topics else ", ".join(chosen.topics)
+    days = f"recorded from {chosen.from_day or OPEN} to {chosen.to_day or OPEN} (UTC)"
+    return f"positions {chosen.first:,} to {chosen.last:,}, {days}, {accounts}, {topics}"
 
 
 def proof_json(shown: Shown) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from domain.audit.merkle import HASH_BYTES, empty_root
 from domain.audit.note import is_name
 from domain.behavior import LAST_INSTANT_US
 from domain.errors import Corrupt
-from domain.instants import instant_of, instant_text
+from domain.instants import instant_of, microsecond_text
 
 _NUMBER = rb"(0|[1-9][0-9]{0,18})"
 _HASH = rb"([A-Za-z0-9+/]{43}=)"
@@ -24,7 +24,6 @@ _TIME = rb"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z)"
 _BODY = re.compile(
     rb"([!-~]+)\n%b\n%b\nrulebook %b\ntime %b\n(?:map %b %b\n)?" % (_NUMBER, _HASH, _NUMBER, _TIME, _NUMBER, _HASH)
 )
-_SECOND_US = 1_000_000
 
 
 class Checkpoint(NamedTuple):
@@ -48,7 +47,7 @@ def body_of(checkpoint: Checkpoint) -> bytes:
     """The text to sign. Raises Corrupt ``checkpoint_malformed``."""
     _check(checkpoint)
     origin, size, root, rulebook_position, recorded_us, map_position, map_root = checkpoint
-    lines = [origin, str(size), _base64(root), f"rulebook {rulebook_position}", f"time {_time(recorded_us)}"]
+    lines = [origin, str(size), _base64(root), f"rulebook {rulebook_position}", f"time {microsecond_text(recorded_us)}"]
     if map_position:
         lines.append(f"map {map_position} {_base64(map_root)}")
     return "".join(f"{line}\n" for line in lines).encode("ascii")
@@ -98,12 +97,6 @@ def _check(checkpoint: Checkpoint) -> None:
 
 def _base64(value: bytes) -> str:
     return b64encode(value).decode("ascii")
-
-
-def _time(recorded_us: int) -> str:
-    """RFC 3339 in UTC, always with six digits."""
-    seconds, fraction = divmod(recorded_us, _SECOND_US)
-    return f"{instant_text(seconds * _SECOND_US)[:-1]}.{fraction:06}Z"
 
 
 def _malformed(message: str, field: str) -> Corrupt:

@@ -7,6 +7,7 @@ Leaves to others: where the server comes from (embedded or a DSN).
 from __future__ import annotations
 
 import errno
+import re
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,15 @@ SAFE_VALUES = {
     "full_page_writes": ("on",),
     "synchronous_commit": ("on", "local", "remote_write", "remote_apply"),
 }
+# A refused login has no state code either. In another language of the server it reads as a lost one, with its words.
+_REFUSED_LOGINS = (
+    "authentication failed",
+    "no pg_hba.conf entry",
+    "permission denied for database",
+    "is not permitted to log in",
+    "does not exist",
+    "no password supplied",
+)
 _FULL_DISK_MESSAGES = ("No space left on device", "Disk quota exceeded", "disk full")
 
 
@@ -87,16 +97,20 @@ def _explain_one(error: BaseException, log: str) -> Unavailable | None:
         )
     if isinstance(error, psycopg.errors.TooManyConnections):
         return Unavailable("server_busy", str(error), remedy="close other programs or raise max_connections")
-    if isinstance(error, psycopg.errors.InsufficientPrivilege):
-        return Unavailable(
-            "not_permitted",
-            f"the database role of this session may not do that: {error}",
-            remedy="use the role that owns the ledger: whoever is shown personal facts is recorded first",
-        )
     if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
         return Unavailable("server_read_only", str(error), remedy="connect to the primary server")
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return _right_missing(error)
     if isinstance(error, psycopg.errors.IoError):
         return Unavailable("disk_failed", str(error), remedy="check the disk before going on")
+    if _is_lost(error) and any(word in str(error) for word in _REFUSED_LOGINS):
+        return Unavailable(
+            "login_refused",
+            f"the database server does not let this role in: {error}",
+            field="CARBON_LEDGER_DSN",
+            remedy="check user, database and how it logs in; `carbon-ledger database grant` gives CONNECT "
+            "to a new role",
+        )
     if _is_lost(error):
         lost = Unavailable(
             "server_lost",
@@ -105,6 +119,20 @@ def _explain_one(error: BaseException, log: str) -> Unavailable | None:
         )
         return _with_the_logs_help(lost, log)
     return None
+
+
+def _right_missing(error: psycopg.errors.InsufficientPrivilege) -> Unavailable:
+    said = error.diag.message_primary or str(error)
+    # Such as "permission denied for table account_keys"; in another language of the server the name stands there too.
+    named = re.search(r"[a-z_]+$", said)
+    return Unavailable(
+        "right_missing",
+        f"this database role may not do that: {said}",
+        field="" if named is None else named[0],
+        remedy="`carbon-ledger database show` tells what this role may do. With the role that owns the database, "
+        "`database grant ROLE --as service` gives what the service needs, `--as reader` what reads without names, "
+        "references and keys; what only an owner may do is `database migrate`",
+    )
 
 
 def _with_the_logs_help(error: Unavailable, log: str) -> Unavailable:

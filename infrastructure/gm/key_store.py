@@ -26,7 +26,6 @@ from infrastructure.gm.sm4 import SM4Key, aad_of, new_key, open_sealed, seal
 from infrastructure.pepper import SECRET_BYTES, Pepper
 
 FORMAT = 1
-_MAX_ITERATIONS = 10_000_000
 _HEX = re.compile(r"([0-9a-f]{2})+")
 
 
@@ -194,7 +193,7 @@ class KeyStore:
         if (
             content.format != FORMAT
             or not _HEX.fullmatch(content.salt)
-            or not 0 < content.iterations <= _MAX_ITERATIONS
+            or not 0 < content.iterations <= root_key.MAX_ITERATIONS
         ):
             raise _damaged(path)
         return content

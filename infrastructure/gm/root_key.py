@@ -19,6 +19,7 @@ from infrastructure.gm.private_files import read_private, write_private
 from infrastructure.gm.sm4 import KEY_BYTES, SM4Key
 
 ITERATIONS = 200_000
+MAX_ITERATIONS = 10_000_000
 MIN_PASSPHRASE_BYTES = 12
 GENERATED, FILE, PASSPHRASE = "generated", "file", "passphrase"
 
@@ -45,10 +46,7 @@ class RootSource(NamedTuple):
     def read(self, generated: Path, salt: bytes, iterations: int) -> SM4Key:
         """Raises Unavailable ``key_missing``, ``key_exposed``, ``key_damaged``."""
         if self.kind == PASSPHRASE and self.passphrase_file is not None:
-            phrase = read_private(self.passphrase_file).rstrip(b"\r\n")
-            if len(phrase) < MIN_PASSPHRASE_BYTES:
-                raise _damaged(self.passphrase_file, f"a passphrase of at least {MIN_PASSPHRASE_BYTES} bytes")
-            return SM4Key(PBKDF2HMAC(SM3(), KEY_BYTES, salt, iterations).derive(phrase), 0)
+            return stretched(passphrase_in(self.passphrase_file), salt, iterations)
         path = self.kek_file or generated
         try:
             key = binascii.unhexlify(read_private(path).strip())
@@ -57,6 +55,19 @@ class RootSource(NamedTuple):
         if len(key) != KEY_BYTES:
             raise _damaged(path, "a key of 32 hex digits")
         return SM4Key(key, 0)
+
+
+def passphrase_in(path: Path) -> bytes:
+    """The passphrase that a file holds. Raises Unavailable ``key_missing``, ``key_exposed``, ``key_damaged``."""
+    phrase = read_private(path).rstrip(b"\r\n")
+    if len(phrase) < MIN_PASSPHRASE_BYTES:
+        raise _damaged(path, f"a passphrase of at least {MIN_PASSPHRASE_BYTES} bytes")
+    return phrase
+
+
+def stretched(phrase: bytes, salt: bytes, iterations: int) -> SM4Key:
+    """The key of a passphrase."""
+    return SM4Key(PBKDF2HMAC(SM3(), KEY_BYTES, salt, iterations).derive(phrase), 0)
 
 
 def generate(path: Path) -> None:

@@ -58,14 +58,37 @@ def aad_of(*parts: bytes) -> bytes:
     return b"".join([len(part).to_bytes(4, "big") + part for part in parts])
 
 
-def seal(key: SM4Key, plaintext: bytes, aad: bytes) -> bytes:
-    """The sealed record; two records of the same plaintext differ."""
-    nonce = secrets.token_bytes(NONCE_BYTES)
+def fresh_nonces(count: int) -> list[bytes]:
+    """Random nonces for ``count`` records, each to be used once.
+
+    One call for many: asking the system lets go of the interpreter, and another thread then has it for a whole turn.
+    """
+    drawn = secrets.token_bytes(NONCE_BYTES * count)
+    return [drawn[start : start + NONCE_BYTES] for start in range(0, len(drawn), NONCE_BYTES)]
+
+
+def seal(key: SM4Key, plaintext: bytes, aad: bytes, nonce: bytes | None = None) -> bytes:
+    """The sealed record; two of the same plaintext differ. ``nonce``: one of ``fresh_nonces``, used nowhere else."""
+    nonce = secrets.token_bytes(NONCE_BYTES) if nonce is None else nonce
+    return b"".join((key._header, nonce, *_encrypted(key, nonce, plaintext, key._header + aad)))
+
+
+def seal_with(key: SM4Key, nonce: bytes, plaintext: bytes, aad: bytes) -> bytes:
+    """Ciphertext and tag alone. A nonce that is used twice under one key gives everything away: the caller counts."""
+    return b"".join(_encrypted(key, nonce, plaintext, aad))
+
+
+def open_with(key: SM4Key, nonce: bytes, sealed: bytes, aad: bytes) -> bytes:
+    """What ``seal_with`` sealed. Raises Corrupt ``seal_broken``."""
+    return _decrypted(key, nonce, sealed[:-TAG_BYTES], sealed[-TAG_BYTES:], aad)
+
+
+def _encrypted(key: SM4Key, nonce: bytes, plaintext: bytes, aad: bytes) -> tuple[bytes, bytes]:
     encryptor = Cipher(key._algorithm, modes.GCM(nonce)).encryptor()
-    encryptor.authenticate_additional_data(key._header + aad)
+    encryptor.authenticate_additional_data(aad)
     sealed = encryptor.update(plaintext)
     encryptor.finalize()
-    return b"".join((key._header, nonce, sealed, encryptor.tag))
+    return sealed, encryptor.tag
 
 
 def key_version(sealed: bytes) -> int:
@@ -93,18 +116,28 @@ def open_sealed(key: SM4Key, sealed: bytes, aad: bytes) -> bytes:
             remedy="use the key of that version; an erased one is gone for good",
         )
     body = _HEADER_BYTES + NONCE_BYTES
-    mode = modes.GCM(sealed[_HEADER_BYTES:body], sealed[-TAG_BYTES:])
-    decryptor = Cipher(key._algorithm, mode).decryptor()
-    decryptor.authenticate_additional_data(key._header + aad)
-    plaintext = decryptor.update(sealed[body:-TAG_BYTES])
+    nonce, tag = sealed[_HEADER_BYTES:body], sealed[-TAG_BYTES:]
+    return _decrypted(key, nonce, sealed[body:-TAG_BYTES], tag, key._header + aad)
+
+
+def _decrypted(key: SM4Key, nonce: bytes, sealed: bytes, tag: bytes, aad: bytes) -> bytes:
+    if len(tag) < TAG_BYTES:
+        raise _broken()
+    decryptor = Cipher(key._algorithm, modes.GCM(nonce, tag)).decryptor()
+    decryptor.authenticate_additional_data(aad)
+    plaintext = decryptor.update(sealed)
     try:
         decryptor.finalize()
     except InvalidTag:
         # Without the chain: a traceback with this frame's locals must not show what was not authentic.
         del plaintext
-        raise Corrupt(
-            "seal_broken",
-            "the record was changed, moved to another place, or belongs to another key",
-            remedy="restore the row from a backup; keep the changed one as evidence",
-        ) from None
+        raise _broken() from None
     return plaintext
+
+
+def _broken() -> Corrupt:
+    return Corrupt(
+        "seal_broken",
+        "the record was changed, moved to another place, or belongs to another key",
+        remedy="restore the row from a backup; keep the changed one as evidence",
+    )

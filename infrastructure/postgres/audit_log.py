@@ -23,6 +23,7 @@ from domain.audit.merkle import HASH_BYTES, Subtree
 from domain.audit.note import Cosignature, NoteSignature
 from domain.errors import Corrupt, LedgerError
 from domain.events.account import PersonalDataErased
+from domain.events.base import Personal, Recorded
 from infrastructure.gm.sm4 import key_version
 from infrastructure.postgres.account_keys import AccountKeys, KeyMissing
 from infrastructure.postgres.connecting import connection
@@ -63,6 +64,9 @@ class Opening(Protocol):
 
     @property
     def keys(self) -> AccountKeys: ...
+
+    def recorded(self, rows: Sequence[Sequence[Any]], *, personal: bool) -> list[Recorded]:
+        """Rows (stream, version, position, topic, state) as events."""
 
     def unopened(self, rows: Sequence[tuple[UUID, int, str, bytes]]) -> list[tuple[int, Corrupt]]:
         """Which of these rows do not open, and why."""
@@ -186,6 +190,10 @@ class PostgresAuditLog:
         with self._held.cursor() as cursor, cursor.copy("COPY views.tree_nodes FROM STDIN") as copy:
             for each in subtrees:
                 copy.write_row(each)
+
+    def opened(self, page: Sequence[Logged]) -> list[Personal | None]:
+        rows = [(each.stream, each.version, each.position, each.topic, each.state) for each in page]
+        return [each.personal for each in self._stored.recorded(rows, personal=True)]
 
     def unopened(self, page: Sequence[Logged]) -> list[Wrong]:
         sealed = [each for each in page if unpack(each.state).sealed]

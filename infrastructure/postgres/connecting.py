@@ -14,7 +14,12 @@ from typing import Any
 import psycopg
 from eventsourcing.postgres import PostgresDatastore
 from psycopg import Connection
-from psycopg.errors import DeadlockDetected, IdleInTransactionSessionTimeout, LockNotAvailable
+from psycopg.errors import (
+    DeadlockDetected,
+    IdleInTransactionSessionTimeout,
+    InsufficientPrivilege,
+    LockNotAvailable,
+)
 
 from domain.errors import Unavailable
 from infrastructure.embedded.safety import explain
@@ -22,12 +27,14 @@ from infrastructure.embedded.safety import explain
 
 @contextmanager
 def connection(datastore: PostgresDatastore) -> Iterator[Connection[Any]]:
-    """A connection in autocommit mode. Raises Unavailable: ``server_lost``, ``ledger_busy``, ``disk_full`` ..."""
+    """A connection in autocommit mode. Raises Unavailable: ``server_lost``, ``right_missing``, ``disk_full`` ..."""
     # Not datastore.get_connection(): it turns a unique violation into the library's error and loses its constraint.
     datastore.pool.open()
     try:
         with datastore.pool.connection() as conn:
             yield conn
+    except InsufficientPrivilege as error:
+        raise _understood(error) or error from error
     except (psycopg.OperationalError, psycopg.InterfaceError, IdleInTransactionSessionTimeout) as error:
         datastore.pool.check()
         understood = _understood(error)
@@ -45,7 +52,7 @@ def session(datastore: PostgresDatastore) -> Iterator[Connection[Any]]:
         with psycopg.connect(**{**parts, "autocommit": True}) as conn:
             conn.execute("SET idle_session_timeout = 0")
             yield conn
-    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+    except (psycopg.OperationalError, psycopg.InterfaceError, InsufficientPrivilege) as error:
         understood = _understood(error)
         if understood is None:
             raise

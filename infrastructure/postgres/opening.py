@@ -15,18 +15,29 @@ from psycopg.conninfo import conninfo_to_dict
 
 from domain.errors import Unavailable
 from infrastructure.embedded.safety import check_server_settings
-from infrastructure.postgres.migrating import migrate
+from infrastructure.postgres.migrating import Migrated, may_migrate, migrate, refuse_older
 
 
 def prepare_database(conninfo: str) -> str:
-    """Check the server, bring the schema up to date; returns the server's version as it names it.
+    """Check the server; bring the schema up to date if it is this role's, or refuse one that does not fit.
 
-    Raises Unavailable ``server_version_unsupported``, ``unsafe_server_setting``.
+    Returns the server's version as it names it. Raises Unavailable ``server_version_unsupported``,
+    ``unsafe_server_setting``, ``schema_older``, ``schema_newer``, ``right_missing``.
     """
     with psycopg.connect(conninfo, autocommit=True) as conn:
         check_server_settings(conn)
-        migrate(conn)
+        if may_migrate(conn):
+            migrate(conn)
+        else:
+            refuse_older(conn)
         return conn.info.parameter_status("server_version") or str(conn.info.server_version)
+
+
+def migrate_database(conninfo: str) -> Migrated:
+    """Bring the schema up to date. Raises as ``prepare_database``, and ``right_missing`` for who may not."""
+    with psycopg.connect(conninfo, autocommit=True) as conn:
+        check_server_settings(conn)
+        return migrate(conn)
 
 
 def checked_dsn(dsn: str) -> str:

@@ -22,6 +22,7 @@ from psycopg import Connection, Cursor
 from psycopg.rows import tuple_row
 
 from application.ports.journal import Appended, Head, RefTaken, RulebookMoved, StreamMoved
+from application.tree_walk import log_behind_checkpoint
 from domain.audit.leaves import HASH_BYTES, content_hash, header, leaf, unpack
 from domain.audit.merkle import extend, root_of
 from domain.errors import Corrupt, Unavailable
@@ -132,7 +133,8 @@ class JournalRecorder(PostgresApplicationRecorder):
         """Append rows (stream, version, topic, state) in this order.
 
         ``rulebook_seen`` None = the rows do not depend on the rulebook. ``refs``: key and index into ``rows``.
-        Raises RulebookMoved, StreamMoved, RefTaken, Unavailable ``keys_moved``; then nothing was written.
+        Raises RulebookMoved, StreamMoved, RefTaken, Unavailable ``keys_moved``, Corrupt ``log_behind_checkpoint``; then
+        nothing was written.
         """
         held: Connection[Any] | None = getattr(self._held, "conn", None)
         # The dear half of the leaves needs no position: it is done before the head is held.
@@ -204,10 +206,13 @@ def _lock(cursor: Cursor[Any]) -> tuple[Head, int, _Tree]:
     cursor.row_factory = tuple_row
     row = cursor.execute(
         "SELECT size, rulebook_position, recorded_us, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,"
-        " uuid_send(book), frontier, key_epoch FROM journal.log_head FOR UPDATE",
+        " uuid_send(book), frontier, key_epoch, (SELECT coalesce(max(size), 0) FROM journal.checkpoints)"
+        " FROM journal.log_head FOR UPDATE",
         prepare=True,
     ).fetchone()
     assert row is not None
+    if row[0] < row[7]:
+        raise log_behind_checkpoint(row[0], row[7])
     frontier = bytes(row[5])
     hashes = [frontier[start : start + HASH_BYTES] for start in range(0, len(frontier), HASH_BYTES)]
     return Head(row[0], row[1], row[2]), row[3], _Tree(bytes(row[4]), hashes, row[6])

@@ -37,22 +37,6 @@ _PAGE = 5_000
 _REBUILD_PAGE = 10_000
 _STATEMENT_COLUMNS = "account_id, position, version, kind, behavior, day, change_mg, source"
 
-# As migration 0002 creates them; needed again here because a dropped table leaves no shape to copy.
-_TABLES = {
-    "account_balance": """(
-        account_id uuid NOT NULL, behavior text NOT NULL, credited_mg numeric NOT NULL, credits bigint NOT NULL,
-        PRIMARY KEY (account_id, behavior)
-    ) WITH (fillfactor = 70)""",
-    # In the shadow its key is made when the rows are there, faster than kept up row by row.
-    "account_statement": """(
-        account_id uuid NOT NULL, position bigint NOT NULL, version bigint NOT NULL, kind text NOT NULL,
-        behavior text NOT NULL, day date, change_mg numeric NOT NULL, source text NOT NULL
-    )""",
-    "book_totals": """(
-        behavior text PRIMARY KEY, credited_mg numeric NOT NULL, credits bigint NOT NULL, accounts bigint NOT NULL
-    )""",
-}
-
 _UPSERT_BALANCES = """
 WITH change AS (
     SELECT * FROM unnest(%s::uuid[], %s::text[], %s::numeric[], %s::bigint[]) AS c(account_id, behavior, mg, credits)
@@ -75,7 +59,7 @@ ON CONFLICT (behavior) DO UPDATE SET credited_mg = t.credited_mg + EXCLUDED.cred
 _FROM_STATEMENT = """
 SET LOCAL work_mem = '256MB';
 SET LOCAL maintenance_work_mem = '256MB';
-ALTER TABLE views_shadow.account_statement ADD PRIMARY KEY (account_id, position);
+SELECT views.shadow_key();
 INSERT INTO views_shadow.account_balance
     SELECT account_id, behavior, sum(change_mg), count(*) FILTER (WHERE kind = 'credited')
     FROM views_shadow.account_statement GROUP BY account_id, behavior;
@@ -104,6 +88,8 @@ class PostgresViews:
         if shown < min_position:
             # What is not recorded yet cannot be shown, and must not be passed over when it comes.
             min_position = min(min_position, self._journal.head().size)
+        if shown < min_position and not self._may_write():
+            return shown
         while shown < min_position:
             with self._projectors, self._changing() as conn:
                 shown = _hold(conn)
@@ -169,8 +155,7 @@ class PostgresViews:
             raise Rejected("view_unknown", f"there is no view {unknown[0]}", field="name", remedy=", ".join(VIEWS))
         with self._shadow(progress, archive) as conn:
             for name in names:
-                conn.execute(f"DROP TABLE IF EXISTS views.{name}".encode())
-                conn.execute(f"ALTER TABLE views_shadow.{name} SET SCHEMA views".encode())
+                conn.execute("SELECT views.shadow_swap(%s)", (name,))
             # A position beyond the log would keep what is recorded next from ever being shown.
             conn.execute("UPDATE views.progress SET position = least(position, (SELECT size FROM journal.log_head))")
             counts = [conn.execute(f"SELECT count(*) FROM views.{name}".encode()).fetchone() for name in names]
@@ -187,16 +172,13 @@ class PostgresViews:
     ) -> Iterator[Connection[Any]]:
         """The views built anew in their own schema, at the position of the live ones, which stand still meanwhile.
 
-        Most of the log is read before the live views are held; only what came after is read under the lock.
+        Most of the log is read before the live views are held; only what came after is read under the lock. Tables are
+        made and put in place by functions of the schema's owner (migration 0005): this role may own nothing.
         """
         with connection(self._datastore) as own:
             own.execute("SELECT pg_advisory_lock(hashtext('carbon_ledger.views_shadow'))")
             try:
-                with own.transaction():
-                    own.execute("DROP SCHEMA IF EXISTS views_shadow CASCADE")
-                    own.execute("CREATE SCHEMA views_shadow")
-                    for name in VIEWS:
-                        own.execute(f"CREATE TABLE views_shadow.{name} {_TABLES[name]}".encode())
+                own.execute("SELECT views.shadow_begin()")
                 target = self._position()
                 archived = 0
                 if archive is not None:
@@ -209,7 +191,7 @@ class PostgresViews:
                     shown = _hold(own)
                     self._fill(own, target, shown, progress, _write)
                     yield own
-                    own.execute("DROP SCHEMA views_shadow CASCADE")
+                    own.execute("SELECT views.shadow_end()")
             finally:
                 own.execute("SELECT pg_advisory_unlock(hashtext('carbon_ledger.views_shadow'))")
 
@@ -252,6 +234,9 @@ class PostgresViews:
             shown += len(rows.account)
             if progress is not None:
                 progress(shown)
+
+    def _may_write(self) -> bool:
+        return bool(self._fetch("SELECT has_table_privilege('views.progress', 'UPDATE')", ())[0][0])
 
     def _position(self) -> int:
         return int(self._fetch("SELECT position FROM views.progress", ())[0][0])

@@ -59,8 +59,12 @@ def reader(by: str | None) -> Reader:
 
 
 def about_to_show(ledger: Ledger, by: str | None, asked: str, account: str) -> None:
-    """Record that personal facts of an account are shown next. ``account``: its id."""
-    record_read(ledger.book, reader(by), asked, UUID(account))
+    """Record that personal facts of an account are shown next. ``account``: its id.
+
+    Without keys nothing personal is opened, and whoever reads so need not be able to write.
+    """
+    if ledger.book.opens:
+        record_read(ledger.book, reader(by), asked, UUID(account))
 
 
 @command(app, "list", example="access list --account ann-01")

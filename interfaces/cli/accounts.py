@@ -86,7 +86,7 @@ def show(
         instant = None if known_at is None else instant_of(known_at)
         known = queries.known_at(ledger.book, position=at_position, instant_us=instant)
         view = queries.show_account(ledger.book, account, known, before_day(occurred_before))
-        erasure = _erasure(view.erasure, ledger.keys.epoch)
+        erasure = _erasure(view.erasure, ledger.key_epoch)
         about_to_show(ledger, by, "account show", view.account_id)
     payload = {
         "account_id": view.account_id,
@@ -111,8 +111,9 @@ def statement(cli: Cli, account: AccountRef, by: ReadBy = None) -> Answer:
     with cli.ledger() as ledger:
         account_id, rows, position = queries.statement(ledger.book, ledger.views, account)
         times = ledger.book.journal.recorded_at([row.position for row in rows])
+        closed = "erased" if ledger.book.opens else "not opened"
         history = AccountHistory().extend(
-            ledger.book.journal.stream(accounts.account_id(ledger.book, account), position, personal=True)
+            ledger.book.journal.stream(accounts.account_id(ledger.book, account), position, personal=ledger.book.opens)
         )
         about_to_show(ledger, by, "account statement", account_id)
     lines = Counter(valuation.position for credit in history.credits.values() for valuation in credit.valuations)
@@ -144,7 +145,7 @@ def statement(cli: Cli, account: AccountRef, by: ReadBy = None) -> Answer:
         "position": position,
         "entries": entries,
     }
-    return Answer(payload, [heading(f"account {account}"), _entries_table(entries), masses_table(by_behavior)])
+    return Answer(payload, [heading(f"account {account}"), _entries_table(entries, closed), masses_table(by_behavior)])
 
 
 @command(app, "explain", example="account explain ann-01 trip-77")
@@ -279,7 +280,8 @@ def _view(
     return human
 
 
-def _entries_table(entries: list[dict[str, Any]]) -> RenderableType:
+def _entries_table(entries: list[dict[str, Any]], closed: str) -> RenderableType:
+    """``closed``: what stands for a reference that is not there to be read."""
     rows = [
         (
             entry["position"],
@@ -288,7 +290,7 @@ def _entries_table(entries: list[dict[str, Any]]) -> RenderableType:
             entry["behavior"],
             entry["day"],
             entry["partner"],
-            "erased" if entry["partner"] and entry["source_ref"] is None else entry["source_ref"],
+            closed if entry["partner"] and entry["source_ref"] is None else entry["source_ref"],
             mass_text(int(entry["change_mg"])),
             mass_text(int(entry["balance_mg"])),
         )

@@ -18,6 +18,7 @@ from application.replaying import ReplayResult
 from application.verification.signed_acts import ActsFound
 from application.verification.telling import acts_json, acts_text
 from domain.erasure import DEFAULT_RETENTION_DAYS, MAX_RETENTION_DAYS
+from domain.errors import Unavailable
 from domain.instants import instant_of
 from interfaces.cli.command import Cli, command, group
 from interfaces.cli.kernels import ReplayKernel, is_fast
@@ -183,7 +184,8 @@ def totals(
         "occurred_before": occurred_before,
         "known_at": known_at,
     }
-    return Answer(payload, _totals(answer, occurred_before, provisional=known.provisional))
+    behind = max(known.position - answer.position, 0)
+    return Answer(payload, _totals(answer, occurred_before, provisional=known.provisional, behind=behind))
 
 
 def _as_of(cli: Cli, ledger: Ledger, position: int, day: int, *, by_ref: bool) -> BookTotals:
@@ -252,12 +254,12 @@ def rebuild(cli: Cli, name: ViewName = None, from_archive: FromArchive = False) 
         raise typer.BadParameter(f"{name!r} is not a view: {', '.join(VIEWS)}", param_hint="'NAME'")
     names = VIEWS if name is None else (name,)
     with cli.ledger() as ledger, cli.progress.counting("rebuilding", "events") as tell:
-        before = queries.totals(ledger.book, ledger.views)
+        before = _before_rebuild(ledger)
         if from_archive:
             ledger.archive.build(progress=tell)
         rows = ledger.views.rebuild(names, progress=tell, archive=ledger.archive if from_archive else None)
         after = queries.totals(ledger.book, ledger.views)
-        equal = before.digest == (
+        equal = before is not None and before.digest == (
             after.digest
             if after.position == before.position
             else queries.totals(ledger.book, ledger.views, at=before.position).digest
@@ -266,6 +268,16 @@ def rebuild(cli: Cli, name: ViewName = None, from_archive: FromArchive = False) 
     said = "nothing changed" if equal else "the live views were wrong and are repaired"
     pairs = [("views", ", ".join(names)), ("rows", count_text(rows)), ("digest", after.digest)]
     return Answer(payload, [heading(f"rebuilt: {said}"), facts(pairs)])
+
+
+def _before_rebuild(ledger: Ledger) -> BookTotals | None:
+    """What the live views say; None where one of them was dropped."""
+    try:
+        return queries.totals(ledger.book, ledger.views)
+    except Unavailable as error:
+        if error.code != "view_missing":
+            raise
+        return None
 
 
 @command(views, "check", example="views check")
@@ -302,7 +314,7 @@ def demo(cli: Cli) -> Answer:
     return Answer(told, (), 0 if told.get("ok") else VERIFICATION_FAILED)
 
 
-def _totals(answer: BookTotals, occurred_before: str | None, *, provisional: bool) -> list[RenderableType]:
+def _totals(answer: BookTotals, occurred_before: str | None, *, provisional: bool, behind: int) -> list[RenderableType]:
     pairs = [
         ("accounts", count_text(answer.accounts)),
         ("credits", count_text(answer.credits)),
@@ -311,6 +323,10 @@ def _totals(answer: BookTotals, occurred_before: str | None, *, provisional: boo
     ]
     days = "" if occurred_before is None else f" of behaviors before {occurred_before}"
     human: list[RenderableType] = [heading(f"{mass_text(answer.credited_mg)} CO2e{days}"), facts(pairs)]
+    if behind:
+        human.append(
+            Text(f"The views are {count_text(behind)} events behind the log, and this role may not write them.")
+        )
     if provisional:
         human.append(Text("Provisional: more may still be recorded before that time."))
     if answer.behaviors:

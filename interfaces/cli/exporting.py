@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import typer
 
-from application import exporting
+from application import exporting, exporting_events
 from application.access import record_export
 from application.accounts import account_id
 from application.exporting import Exported, Selection
+from application.exporting_events import EventFilter
+from application.verification.telling import chosen_text
 from domain.audit.bundle import REPORT, VERIFIER
+from domain.audit.event_rows import FORMATS, JSONL
+from domain.audit.events_manifest import SUFFIX, Manifest
 from domain.errors import Rejected
 from interfaces.cli.accessing import ReadBy, reader
 from interfaces.cli.asking import Wait, Witnesses, WitnessFolders, WitnessKeys, exit_code_of, told, witness_keys
 from interfaces.cli.command import Cli, command, group
-from interfaces.cli.options import before_day
+from interfaces.cli.options import before_day, civil_day, period_of
 from interfaces.cli.output import Answer, count_text, facts, heading
+from interfaces.cli.transport import Recipient, recipient_of
 from interfaces.reports.bundle_page import bundle_page
 from interfaces.verifier import build
 
@@ -44,10 +52,15 @@ Accounts = Annotated[
 ]
 From = Annotated[
     str | None,
-    typer.Option("--from", metavar="DATE", help="Only accounts with a credit of this civil day or later."),
+    typer.Option(
+        "--from", metavar="DATE", help="Only accounts with a credit of this civil day or later.", parser=civil_day
+    ),
 ]
 To = Annotated[
-    str | None, typer.Option("--to", metavar="DATE", help="Only accounts with a credit of a civil day before this.")
+    str | None,
+    typer.Option(
+        "--to", metavar="DATE", help="Only accounts with a credit of a civil day before this.", parser=civil_day
+    ),
 ]
 Redacted = Annotated[bool, typer.Option("--redacted", help="Leave personal facts out; it is checked as fully.")]
 Seed = Annotated[
@@ -55,6 +68,54 @@ Seed = Annotated[
     typer.Option(
         "--sample-seed", metavar="S", help="Draw samples by this seed, which the auditor names.", show_default=False
     ),
+]
+SealTo = Annotated[
+    Path | None,
+    typer.Option(
+        "--seal-to",
+        metavar="PUB.pem",
+        help="Seal the bundle to this public key, as `transport-key new` wrote it: nobody else reads it.",
+        exists=True,
+        dir_okay=False,
+        show_default=False,
+    ),
+]
+EventsOut = Annotated[Path, typer.Argument(metavar="OUT", help="The new file, or a folder for it.", show_default=False)]
+Format = Annotated[str, typer.Option("--format", metavar="F", help="jsonl, csv or parquet.")]
+RecordedFrom = Annotated[
+    str | None,
+    typer.Option("--from", metavar="DATE", help="Only what was recorded on this day (UTC) or later.", parser=civil_day),
+]
+RecordedTo = Annotated[
+    str | None,
+    typer.Option("--to", metavar="DATE", help="Only what was recorded before this day (UTC).", parser=civil_day),
+]
+EventAccounts = Annotated[
+    Path | None,
+    typer.Option(
+        "--accounts",
+        metavar="FILE",
+        help="Only events of these accounts: a text file with one account reference, or id, on each line.",
+        exists=True,
+        dir_okay=False,
+        show_default=False,
+    ),
+]
+Topics = Annotated[
+    list[str],
+    typer.Option(
+        "--topics",
+        metavar="TOPIC",
+        help="Only events of this topic, or of several with commas between; may be repeated. See docs/events.md.",
+        show_default=False,
+    ),
+]
+Until = Annotated[
+    int | None,
+    typer.Option("--until", metavar="POSITION", min=0, help="Only events up to this position.", show_default=False),
+]
+Personal = Annotated[
+    bool, typer.Option("--personal", help="Also personal facts, in clear; those of erased people are gone.")
 ]
 
 
@@ -67,6 +128,7 @@ def bundle(
     to: To = None,
     redacted: Redacted = False,
     sample_seed: Seed = "",
+    seal_to: SealTo = None,
     witness_folder: WitnessFolders = (),  # type: ignore[assignment]
     witness: WitnessKeys = (),  # type: ignore[assignment]
     wait: Wait = 30,
@@ -79,8 +141,9 @@ def bundle(
     """
     if len(sample_seed) > _MAX_SEED_CHARACTERS:
         raise typer.BadParameter(f"at most {_MAX_SEED_CHARACTERS} characters", param_hint="'--sample-seed'")
-    from interfaces.bootstrap import signature_to_der
+    from interfaces.bootstrap import sealing_for, signature_to_der
 
+    recipient = None if seal_to is None else recipient_of(seal_to)
     witnesses = Witnesses(witness_folder, witness_keys(witness, witness_folder), wait)
     with cli.ledger() as ledger:
         ids = None if accounts is None else _ids(ledger, accounts)
@@ -93,6 +156,7 @@ def bundle(
                 signature_to_der,
                 redacted=redacted,
                 sample_seed=sample_seed,
+                sealing=nullcontext if recipient is None else partial(sealing_for, recipient.public_key),
                 extras=_extras(redacted=redacted, sample_seed=sample_seed),
                 ask_witnesses=lambda signed: witnesses.ask(ledger, signed),
                 progress=tell,
@@ -100,7 +164,84 @@ def bundle(
                     ledger.book, reader(by), "export bundle", chosen, personal=not redacted
                 ),
             )
-    return _answer(cli, out, done, witnesses, redacted=redacted)
+    return _answer(cli, out, done, witnesses, recipient, redacted=redacted)
+
+
+@command(app, "events", example="export events march.csv --format csv --from 2026-03-01 --to 2026-04-01")
+def events(
+    cli: Cli,
+    out: EventsOut,
+    format_: Format = JSONL,
+    from_: RecordedFrom = None,
+    to: RecordedTo = None,
+    accounts: EventAccounts = None,
+    topics: Topics = (),  # type: ignore[assignment]
+    until: Until = None,
+    personal: Personal = False,
+    by: ReadBy = None,
+) -> Answer:
+    """Events of the log as rows, with a manifest that the log's key signs: OUT and OUT.manifest, for `verify`.
+
+    A folder as OUT gets a file named events. Personal facts are left out unless they are asked for.
+    """
+    if format_ not in FORMATS:
+        raise typer.BadParameter(f"one of {', '.join(FORMATS)}", param_hint="'--format'")
+    if from_ is not None or to is not None:
+        period_of(from_, to)
+    from interfaces.bootstrap import PrivateBytes, row_format
+
+    path = out / f"events.{format_}" if out.is_dir() else out
+    manifest = path.with_name(path.name + SUFFIX)
+    named = tuple(each for text in topics for each in text.split(",") if each)
+    with cli.ledger() as ledger:
+        ids = None if accounts is None else _ids(ledger, accounts)
+        wanted = EventFilter(from_ or "", to or "", ids, named, until)
+        # The manifest takes its name last: a file without one is no export.
+        with (
+            PrivateBytes(manifest, "manifest") as note,
+            PrivateBytes(path, "events") as file,
+            cli.progress.counting("exporting", "events", ledger.book.journal.head().size) as tell,
+        ):
+            done = exporting_events.export_events(
+                ledger.auditing,
+                wanted,
+                format_,
+                row_format(format_),
+                file.write,
+                personal=personal,
+                software=f"carbon-ledger {version('carbon-ledger')}",
+                recorded=lambda: record_export(ledger.book, reader(by), "export events", ids, personal=personal),
+                progress=tell,
+            )
+            note.write(done.note)
+    return _events_answer(cli, path, manifest, done.manifest)
+
+
+def _events_answer(cli: Cli, path: Path, manifest: Path, told: Manifest) -> Answer:
+    payload: dict[str, Any] = {
+        "file": str(path),
+        "manifest": str(manifest),
+        "format": told.format,
+        "rows": told.rows,
+        "size_bytes": told.size_bytes,
+        "digest": told.sm3.hex(),
+        "origin": told.log,
+        "size": told.size,
+        "personal": told.personal,
+    }
+    pairs = [
+        ("file", str(path)),
+        ("manifest", str(manifest)),
+        ("rows", count_text(told.rows)),
+        ("asked for", chosen_text(told)),
+        ("personal facts", "in clear" if told.personal else "left out"),
+    ]
+    human: list[Any] = [
+        heading("the events are written"),
+        facts(pairs),
+        cli.following(f"verify {manifest} --key log.pem"),
+    ]
+    return Answer(payload, human)
 
 
 def _extras(*, redacted: bool, sample_seed: str) -> dict[str, Callable[[Exported], bytes]]:
@@ -111,7 +252,9 @@ def _extras(*, redacted: bool, sample_seed: str) -> dict[str, Callable[[Exported
     }
 
 
-def _answer(cli: Cli, out: Path, done: Exported, witnesses: Witnesses, *, redacted: bool) -> Answer:
+def _answer(
+    cli: Cli, out: Path, done: Exported, witnesses: Witnesses, recipient: Recipient | None, *, redacted: bool
+) -> Answer:
     payload: dict[str, Any] = {
         "file": str(out),
         "size_bytes": out.stat().st_size,
@@ -121,6 +264,7 @@ def _answer(cli: Cli, out: Path, done: Exported, witnesses: Witnesses, *, redact
         "events": done.events,
         "samples": done.samples,
         "redacted": redacted,
+        "sealed_to": None if recipient is None else recipient.key,
         "witnesses": told(witnesses.found),
     }
     pairs = [
@@ -131,7 +275,11 @@ def _answer(cli: Cli, out: Path, done: Exported, witnesses: Witnesses, *, redact
         ("personal facts", "left out" if redacted else "in clear, in personal.jsonl"),
         *witnesses.pairs,
     ]
-    human: list[Any] = [heading("the bundle is written"), facts(pairs), cli.following(f"verify {out} --key log.pem")]
+    following = f"verify {out} --key log.pem"
+    if recipient is not None:
+        pairs.append(("sealed to", recipient.key))
+        following = f"unseal {out} --key PRIVATE --out bundle.zip"
+    human: list[Any] = [heading("the bundle is written"), facts(pairs), cli.following(following)]
     return Answer(payload, human, exit_code_of(witnesses.found))
 
 

@@ -8,7 +8,8 @@ import typer
 from rich.text import Text
 
 from application import signing_keys
-from domain.signing_keys import SigningKey
+from domain.errors import Rejected
+from domain.signing_keys import SigningKey, key_at
 from interfaces.cli.command import Cli, command, group
 from interfaces.cli.options import By
 from interfaces.cli.output import Answer, facts, heading, table
@@ -16,6 +17,10 @@ from interfaces.cli.output import Answer, facts, heading, table
 app = group("Keys of this home: what signs the log, and what everything secret is wrapped under.")
 
 Public = Annotated[bool, typer.Option("--public", help="Print the public key that signs now, as PEM, and no more.")]
+Size = Annotated[
+    int | None,
+    typer.Option("--size", min=1, help="Print the public key, as PEM, that signs checkpoints of this size."),
+]
 
 _ROOTS = {
     "generated": "a file made beside the store (keys/root.key): whoever copies the home has it",
@@ -37,17 +42,20 @@ def init(cli: Cli) -> Answer:
 
 
 @command(app, "show", example="keys show --public")
-def show(cli: Cli, public: Public = False) -> Answer:
-    """Which keys there are, and which log sizes each of them signs."""
+def show(cli: Cli, public: Public = False, size: Size = None) -> Answer:
+    """Which keys there are, and which log sizes each of them signs. Raises Rejected ``size_not_signed``."""
     from interfaces.bootstrap import public_pem
 
     with cli.ledger() as ledger:
         keys = signing_keys.keys_of(ledger.book, ledger.verifier)
         root, epoch = ledger.keys.root, ledger.keys.epoch
     listed = [_key(key) for key in keys]
-    pem = public_pem(keys[-1].public_key) if keys else ""
+    if size is not None and key_at(keys, size) is None:
+        raise Rejected("size_not_signed", f"no key signs a log of size {size}", field="size", remedy="see `keys show`")
+    shown_key = key_at(keys, size) if size is not None else next(reversed(keys), None)
+    pem = public_pem(shown_key.public_key) if shown_key is not None else ""
     told: dict[str, Any] = {"root": root, "epoch": epoch, "public_pem": pem, "signing": listed}
-    if public:
+    if public or size is not None:
         return Answer(told, [pem.rstrip("\n")])
     rows = [(each["key"], each["first_size"], each["last_size"] or "in use") for each in listed]
     return Answer(

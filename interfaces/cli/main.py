@@ -30,6 +30,7 @@ from interfaces.cli import (
     checking,
     checkpoints,
     consents,
+    database,
     evidence,
     examining,
     exporting,
@@ -38,6 +39,7 @@ from interfaces.cli import (
     methodology,
     proving,
     revisions,
+    transport,
     verifying,
     witness,
 )
@@ -82,6 +84,7 @@ book.register(app)
 checking.register(app)
 verifying.register(app)
 examining.register(app)
+transport.register(app)
 app.add_typer(archive.app, name="archive", rich_help_panel="Audit")
 app.add_typer(checkpoints.app, name="checkpoint", rich_help_panel="Audit")
 app.add_typer(proving.app, name="prove", rich_help_panel="Audit")
@@ -89,6 +92,8 @@ app.add_typer(exporting.app, name="export", rich_help_panel="Audit")
 app.add_typer(accessing.app, name="access", rich_help_panel="Audit")
 app.add_typer(evidence.app, name="evidence", rich_help_panel="Audit")
 app.add_typer(keys.app, name="keys", rich_help_panel="Audit")
+app.add_typer(database.app, name="database", rich_help_panel="Book")
+app.add_typer(transport.app, name="transport-key", rich_help_panel="Audit")
 app.add_typer(witness.app, name="witness", rich_help_panel="Audit")
 app.add_typer(behaviors.app, name="behaviors", rich_help_panel="Accounts and behaviors")
 app.add_typer(accounts.app, name="account", rich_help_panel="Accounts and behaviors")

@@ -42,7 +42,7 @@ def _reason(text: str) -> str:
     return text
 
 
-def _day(text: str) -> str:
+def civil_day(text: str) -> str:
     try:
         if not _DAY.fullmatch(text):
             raise ValueError
@@ -53,7 +53,7 @@ def _day(text: str) -> str:
 
 
 def _day_or_open(text: str) -> str:
-    return text if text == OPEN else _day(text)
+    return text if text == OPEN else civil_day(text)
 
 
 def _instant(text: str) -> str:
@@ -200,7 +200,9 @@ PartnerName = Annotated[
 ]
 Before = Annotated[
     str | None,
-    typer.Option("--occurred-before", metavar="DATE", help="Only behaviors of civil days before this.", parser=_day),
+    typer.Option(
+        "--occurred-before", metavar="DATE", help="Only behaviors of civil days before this.", parser=civil_day
+    ),
 ]
 KnownAt = Annotated[
     str | None,
@@ -223,14 +225,14 @@ ValidTo = Annotated[
 ]
 ReceivedBefore = Annotated[
     str,
-    typer.Option("--before", metavar="DATE", help="What was last received before this civil day.", parser=_day),
+    typer.Option("--before", metavar="DATE", help="What was last received before this civil day.", parser=civil_day),
 ]
 FirstDay = Annotated[
-    str | None, typer.Option("--from", metavar="DATE", help="First civil day.", parser=_day, show_default=False)
+    str | None, typer.Option("--from", metavar="DATE", help="First civil day.", parser=civil_day, show_default=False)
 ]
 DayAfter = Annotated[
     str | None,
-    typer.Option("--to", metavar="DATE", help="First civil day after the last.", parser=_day, show_default=False),
+    typer.Option("--to", metavar="DATE", help="First civil day after the last.", parser=civil_day, show_default=False),
 ]
 InputFile = Annotated[Path, typer.Argument(metavar="FILE", help="The file to read.", show_default=False)]
 

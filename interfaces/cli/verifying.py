@@ -10,7 +10,8 @@ from rich.text import Text
 
 from application.verification.bundle import verify_bundle
 from application.verification.bundle_reader import is_zip
-from application.verification.findings import printable
+from application.verification.events import is_manifest, verify_events
+from application.verification.findings import Findings, printable
 from application.verification.notes import trusted_by
 from application.verification.proof_files import check_proof
 from application.verification.telling import (
@@ -18,6 +19,9 @@ from application.verification.telling import (
     bundle_json,
     bundle_pairs,
     bundle_said,
+    events_json,
+    events_pairs,
+    events_said,
     proof_json,
     proof_pairs,
     proof_said,
@@ -37,7 +41,7 @@ File = Annotated[
     Path,
     typer.Argument(
         metavar="FILE",
-        help="A bundle as `export bundle` wrote it, or a proof as `prove` did.",
+        help="A bundle of `export bundle`, a manifest of `export events` beside its file, or a proof of `prove`.",
         exists=True,
         dir_okay=False,
         show_default=False,
@@ -99,8 +103,8 @@ def verify(
     need: Need = None,
     actor: Actors = (),  # type: ignore[assignment]
 ) -> Answer:
-    """Check a bundle or a proof with a public key; no ledger and no home is needed. 3 if it does not hold."""
-    from interfaces.bootstrap import public_key_of, verifier
+    """Check a bundle, exported events or a proof with a public key; no ledger is needed. 3 if it does not hold."""
+    from interfaces.bootstrap import parquet_rows, public_key_of, verifier
 
     keys, witnesses = ([public_key_of(key_text(path)) for path in paths] for paths in (key, witness))
     try:
@@ -112,25 +116,29 @@ def verify(
             verified = verify_bundle(file, trusted, verifier().verify, lambda step, _: tell(step))
         failed = VERIFICATION_FAILED if verified.findings.total else 0
         return Answer(bundle_json(verified), _bundle_shown(verified), failed)
+    if is_manifest(file):
+        with cli.progress.naming("verifying"):
+            events = verify_events(file, trusted, verifier().verify, parquet_rows)
+        shown = [heading(events_said(events)), _facts(events_pairs(events)), *_steps_shown(events.findings)]
+        return Answer(events_json(events), shown, VERIFICATION_FAILED if events.findings.total else 0)
     try:
         with file.open("rb") as proof:
             text = proof.read(MAX_PROOF_BYTES + 1)
-        shown = check_proof(text, trusted, verifier().verify)
+        proven = check_proof(text, trusted, verifier().verify)
     except LedgerError as error:
         message = printable(error.message)
         payload = {"ok": False, "code": error.code, "message": message}
         return Answer(payload, [heading("NOT PROVEN"), facts([(error.code, message)])], VERIFICATION_FAILED)
-    return Answer(proof_json(shown), [heading(proof_said(shown)), _facts(proof_pairs(shown))])
+    return Answer(proof_json(proven), [heading(proof_said(proven)), _facts(proof_pairs(proven))])
 
 
 def _bundle_shown(verified: Verified) -> list[Any]:
-    findings = verified.findings
+    return [heading(bundle_said(verified)), _facts(bundle_pairs(verified)), *_steps_shown(verified.findings)]
+
+
+def _steps_shown(findings: Findings) -> list[Any]:
     steps = [(step.name, count_text(step.checked), count_text(step.wrong)) for step in findings.steps]
-    human: list[Any] = [
-        heading(bundle_said(verified)),
-        _facts(bundle_pairs(verified)),
-        table(("step", "checked>", "findings>"), steps),
-    ]
+    human: list[Any] = [table(("step", "checked>", "findings>"), steps)]
     if findings.kept:
         human.append(table(("step", "code", "place", "what"), findings.kept[:_SHOWN_FINDINGS]))
         if findings.total > _SHOWN_FINDINGS:

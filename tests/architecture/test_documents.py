@@ -52,7 +52,17 @@ def test_the_readme_shows_the_two_commands_a_newcomer_needs() -> None:
     assert "make test" in text
 
 
-_LINKING = ("CONTRIBUTING", "ARCHITECTURE", "THREATS", "SCALING", "archive", "formats", "events", "adr/index")
+_LINKING = (
+    "CONTRIBUTING",
+    "ARCHITECTURE",
+    "THREATS",
+    "OPERATING",
+    "SCALING",
+    "archive",
+    "formats",
+    "events",
+    "adr/index",
+)
 
 
 @pytest.mark.parametrize("document", ["README.md", *(f"docs/{name}.md" for name in _LINKING)])

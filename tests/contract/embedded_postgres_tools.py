@@ -1,7 +1,7 @@
 """Real homes, real processes and real signals for the tests of the embedded server.
 
-Keeps: homes lie directly below ``/tmp``, where the server's account can go when the tests run as root; every server
-that a test leaves behind is killed; whatever runs as another user is a forked child that ends by itself.
+Keeps: homes lie directly below ``/dev/shm`` or ``/tmp``, where the server's account can go when the tests run as root;
+every server that a test leaves behind is killed; whatever runs as another user is a forked child that ends by itself.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from infrastructure.embedded_postgres import EmbeddedPostgres
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 30.0
+_ROOM_FOR_HOMES = 8 << 30
 IS_ROOT = os.geteuid() == 0
 
 # A ledger process that tells when it is in, and leaves when its input is closed.
@@ -53,10 +54,17 @@ print("out", flush=True)
 """
 
 
+def _folder_of_homes() -> str:
+    """In memory where there is plenty: a test kills processes and never the machine, so it need not wait for a disk."""
+    memory = Path("/dev/shm")  # a folder of its own is made in it
+    plenty = os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > _ROOM_FOR_HOMES
+    return str(memory) if plenty else "/tmp"  # short: a socket's path has 107 bytes
+
+
 @contextlib.contextmanager
 def temporary_home(name: str = "home") -> Iterator[Path]:
     """A folder for a home that does not exist yet; afterwards its server and its files are gone."""
-    top = Path(tempfile.mkdtemp(prefix="carbon-ledger-test-", dir="/tmp"))
+    top = Path(tempfile.mkdtemp(prefix="carbon-ledger-test-", dir=_folder_of_homes()))
     top.chmod(0o755)
     try:
         yield top / name

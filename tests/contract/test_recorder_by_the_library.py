@@ -254,7 +254,7 @@ def test_the_librarys_database_functions_are_never_switched_on(server: Server) -
     with postgres_journal(conninfo) as journal, psycopg.connect(conninfo) as conn:
         assert journal.datastore.enable_db_functions is False
         functions = conn.execute("SELECT proname FROM pg_proc WHERE pronamespace = 'journal'::regnamespace")
-        assert {row[0] for row in functions} == {"refuse_without_head", "refuse_change"}
+        assert {row[0] for row in functions} == {"refuse_without_head", "refuse_change", "refuse_backwards"}
     named = {
         path for path, _ in modules(*PACKAGES) if "enable_db_functions" in (ROOT / path).read_text("utf-8").lower()
     }

@@ -72,6 +72,7 @@ def test_erasures_exports_and_decisions_are_told_too(cli: CommandLine) -> None:
     refs = cli.bytes(b"ben\n", name="refs.txt")
     cli("export", "bundle", people.new("ben.zip"), "--accounts", refs, "--by", "vera")
     cli("export", "bundle", people.new("all.zip"), "--redacted", "--by", "vera")
+    cli("export", "events", people.new("events.jsonl"), "--by", "vera")
     assert listed(cli, "--account", asked) == [
         ("erase", "alice", "given", "account erase", asked, "", 1),
         ("erase", "bob", "signed", "account approve-erasure", asked, "", 1),
@@ -80,6 +81,7 @@ def test_erasures_exports_and_decisions_are_told_too(cli: CommandLine) -> None:
         ("export", "vera", "given", "evidence show", None, f"intake {intake} line 2", 0),
         ("export", "vera", "given", "export bundle", None, "", 1),
         ("export", "vera", "given", "export bundle", None, "", 0),
+        ("export", "vera", "given", "export events", None, "", 0),
     ]
     assert ("decide", "approver", "given", "actor approve-key", None, "bob", 0) in listed(cli)
     assert ("decide", "catalogue-reviewer") in {row[:2] for row in listed(cli)}
@@ -96,13 +98,15 @@ def test_who_cannot_be_recorded_is_shown_nothing_and_handed_nothing(cli: Command
         ("account", "statement", "ann"),
         ("account", "explain", "ann", "t1"),
         ("export", "bundle", str(bundle)),
+        ("export", "events", str(cli.folder / "events.jsonl"), "--personal"),
         ("evidence", "show", str(intake), "--line", "2"),
         ("evidence", "show", str(intake), "--out", str(file)),
     ):
-        assert cli.refused(*command, code=4) == "not_permitted", command
+        assert cli.refused(*command, code=4) == "right_missing", command
         ran = cli.run(*command)
         assert (ran.code, ran.stdout) == (4, ""), command
     assert not bundle.exists()
+    assert not (cli.folder / "events.jsonl").exists()
     assert not file.exists()
     assert cli("totals")["position"] == size
 

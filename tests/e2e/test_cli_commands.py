@@ -43,8 +43,10 @@ DESIGN_KEYS = {
 }
 """What scripts may depend on, whatever else an answer says."""
 
-OWN_TESTS = {"init", "demo", "keys init", "checkpoint run", "witness run"}
-"""These make books, or run until they are ended: test_cli_process, test_demo, test_cli_keys, test_cli_background."""
+OWN_TESTS = {"init", "demo", "keys init", "checkpoint run", "witness run", "database grant"}
+"""These make books, run until they are ended, or need roles: test_cli_process, test_demo, test_cli_keys,
+test_cli_background, test_cli_database.
+"""
 
 
 def documented_keys() -> dict[str, set[str]]:
@@ -98,6 +100,8 @@ def tell_a_story_with_every_command(cli: CommandLine) -> None:
     cli("keys", "show")
     cli("keys", "rotate", "--by", "alice")
     cli("keys", "rewrap")
+    for act in ("migrate", "show"):
+        cli("database", act)
     for act in ("build", "status", "verify", "rebuild"):
         cli("archive", act)
     tell_of_people(cli)
@@ -132,8 +136,20 @@ def hand_out_what_an_auditor_checks(cli: CommandLine) -> None:
     cli("prove", "event", "1", "--out", event)
     cli("prove", "balance", "ann", "--out", balance)
     cli("export", "bundle", bundle)
-    for file in (event, balance, bundle):
+    events = str(cli.folder / "events.csv")
+    cli("export", "events", events, "--format", "csv", "--until", "5")
+    for file in (event, balance, bundle, f"{events}.manifest"):
         cli("verify", file, "--key", key)
+    send_it_sealed(cli, bundle)
+
+
+def send_it_sealed(cli: CommandLine, file: str) -> None:
+    phrase, private, sealed = (str(cli.folder / name) for name in ("phrase", "exchange.key", "bundle.sealed"))
+    Path(phrase).write_text("twelve bytes and more")
+    Path(phrase).chmod(0o600)
+    cli("transport-key", "new", private, "--passphrase-file", phrase)
+    cli("seal", file, "--to", f"{private}.pem", "--out", sealed)
+    cli("unseal", sealed, "--key", private, "--out", f"{file}.again", "--passphrase-file", phrase)
 
 
 def have_it_witnessed(cli: CommandLine) -> None:
@@ -195,6 +211,7 @@ def test_the_lists_in_answers_hold_exactly_the_documented_keys(cli: CommandLine)
         "actors": ("actor", "list"),
         "accesses": ("access", "list"),
         "signing": ("keys", "show"),
+        "roles": ("database", "show"),
         "decisions": ("applicability", "list"),
         "revisions": ("revision", "list"),
         "consents": ("account", "show", "ann"),

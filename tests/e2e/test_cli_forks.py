@@ -48,14 +48,15 @@ class Scene:
             (self.folder / name).mkdir(parents=True)
 
     def copy(self) -> OtherBook:
-        """The database and the keys, as they are now."""
+        """The database, the keys and the evidence, as they are now."""
         assert self.cli.settings.dsn is not None
         template = dict(part.split("=") for part in self.cli.settings.dsn.get_secret_value().split())["dbname"]
         name = f"copy{len(self._copies)}_of_{template}"
         self._server.execute("CREATE DATABASE {name} TEMPLATE {template}", name=name, template=template)
         self._copies.append(name)
         settings = self._server.settings(name)
-        shutil.copytree(self.cli.settings.home / "keys", settings.home / "keys", dirs_exist_ok=True)
+        for name in ("keys", "evidence"):
+            shutil.copytree(self.cli.settings.home / name, settings.home / name, dirs_exist_ok=True)
         return OtherBook(settings, self.cli.folder)
 
     def drop(self) -> None:

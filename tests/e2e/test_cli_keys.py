@@ -38,6 +38,10 @@ def test_a_rotation_gives_the_next_key_the_next_size_and_changes_no_number(cli: 
     assert (rotated["first_size"], rotated["last_size"]) == (size + 1, None)
     keys = cli("keys", "show")["signing"]
     assert keys == [{**first, "last_size": size}, rotated]
+    for asked, key in ((2, first), (size, first), (size + 1, rotated), (10**9, rotated)):
+        pem = cli.run("keys", "show", "--size", str(asked)).stdout
+        assert public_key_from_pem(pem).hex() == key["public_key"]
+    assert cli.refused("keys", "show", "--size", "1") == "size_not_signed"
     assert {**cli("totals"), "position": 0} == {**before, "position": 0}
 
 

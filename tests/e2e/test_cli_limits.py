@@ -68,6 +68,9 @@ def test_a_tail_cut_with_its_checkpoint_is_seen_by_nobody_but_whoever_kept_the_c
         make_the_head_agree(conn)
     assert ("log", "log_behind_checkpoint") in found_by_check(cli)
     assert cli.refused("checkpoint", "sign", code=3) == "log_behind_checkpoint"
+    more = ("behaviors", "import", str(cli.folder / "more.csv"), "--open-accounts")
+    assert cli.refused(*more, code=3) == "log_behind_checkpoint"
+    assert cli.refused("keys", "rotate", "--by", "alice", code=3) == "log_behind_checkpoint"
     with cli.sql() as conn:
         conn.execute("DELETE FROM journal.checkpoints WHERE size = %s", (kept["size"],))
     assert cli("check")["ok"]

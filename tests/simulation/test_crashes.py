@@ -31,7 +31,7 @@ pytestmark = pytest.mark.xdist_group("crashes")
 
 LONG = os.environ.get("CARBON_LEDGER_LONG") == "1"
 KILLS_OF_IMPORTS = 30 if LONG else 3
-KILLS_OF_REVISIONS = 44
+KILLS_OF_REVISIONS = 50 if LONG else 15
 ROWS, BATCH_ROWS, ACCOUNTS = 1_200, 10, 60
 Work = tuple[str, Sequence[object]]
 """What a writer process does: import or apply, and its arguments."""

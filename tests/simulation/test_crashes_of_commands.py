@@ -35,8 +35,8 @@ from tests.simulation.crashing import outcome, planned_and_approved, write_behav
 pytestmark = pytest.mark.xdist_group("crashes")
 
 LONG = os.environ.get("CARBON_LEDGER_LONG") == "1"
-KILLS_OF_IMPORTS = 150 if LONG else 10
-KILLS_OF_REVISIONS = 150 if LONG else 6
+KILLS_OF_IMPORTS = 150 if LONG else 6
+KILLS_OF_REVISIONS = 150 if LONG else 4
 ROWS, ROWS_REVISED, ROWS_AGAIN, ACCOUNTS = 8_000, 9_000, 3_000, 200
 """A batch is 1,000 rows, and a revision appends 5,000 lines at once: both have something to be killed in."""
 PROGRAM = str(Path(sys.executable).with_name("carbon-ledger"))

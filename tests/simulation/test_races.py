@@ -29,7 +29,7 @@ from tests.simulation.race_processes import Import, Office, Plant, Work, Writers
 from tests.simulation.racing import Answers, check, draw_rows, fresh_book, importer, write_file
 
 FACTOR = 10 if os.environ.get("CARBON_LEDGER_LONG") == "1" else 1
-ORDERED, CHUNK = 200 * FACTOR, 10
+ORDERED, CHUNK = 100 * FACTOR, 10
 FREE = 10 * FACTOR
 WRITERS = 4
 

@@ -9,7 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import Corrupt
-from infrastructure.gm.sm4 import OVERHEAD_BYTES, SM4Key, aad_of, key_version, new_key, open_sealed, seal
+from infrastructure.gm.sm4 import (
+    NONCE_BYTES,
+    OVERHEAD_BYTES,
+    SM4Key,
+    aad_of,
+    fresh_nonces,
+    key_version,
+    new_key,
+    open_sealed,
+    seal,
+)
 
 KEY = SM4Key(bytes(range(16)), 7)
 AAD = aad_of(b"book", b"stream", b"1")
@@ -73,3 +83,12 @@ def test_a_key_is_never_shown_and_never_passed_on() -> None:
     assert new_key(1).exposed() != new_key(1).exposed()
     with pytest.raises(ValueError, match="16 bytes"):
         SM4Key(b"short", 1)
+
+
+def test_nonces_that_are_drawn_together_are_all_different_and_as_good_as_one() -> None:
+    key = new_key(1)
+    nonces = fresh_nonces(500)
+    assert {len(nonce) for nonce in nonces} == {NONCE_BYTES}
+    assert len({*nonces, *fresh_nonces(500)}) == 1000
+    assert fresh_nonces(0) == []
+    assert open_sealed(key, seal(key, b"ann", b"here", nonces[0]), b"here") == b"ann"
