@@ -7,12 +7,14 @@ event.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar, cast
 
+from application.acts import UNSIGNED, Signing, signed
 from application.ports.journal import Append, Journal
 from application.ports.keys import Keys
+from domain.acts import rulebook_act
 from domain.errors import Unavailable
-from domain.events.base import NewEvent
+from domain.events.base import NewEvent, RulebookEvent
 from domain.rulebook import Rulebook
 
 T = TypeVar("T")
@@ -74,14 +76,18 @@ class Book:
             self._check_genesis()
         return self._rulebook
 
-    def act(self, decide: Callable[[Rulebook, int], tuple[NewEvent, T]]) -> tuple[Done, T]:
-        """Decide and record one rulebook event under the append lock.
+    def act(self, decide: Callable[[Rulebook, int], tuple[NewEvent, T]], signing: Signing = UNSIGNED) -> tuple[Done, T]:
+        """Decide and record one rulebook event under the append lock, signed if it is an act that people sign.
 
         ``decide(rulebook, now_us)`` returns the event and whatever the caller wants to tell about it.
+        Raises Rejected as ``application.acts.signed``.
         """
         with self.journal.exclusive() as head:
             rulebook = self.rulebook(head.rulebook_position)
             new, answer = decide(rulebook, self.journal.now_us())
+            act = rulebook_act(rulebook, cast(RulebookEvent, new.event))
+            if act is not None:
+                new = NewEvent(new.stream, new.version, signed(rulebook, new.event, act, signing))
             appended = self.journal.append(Append([new], head.rulebook_position, moves_rulebook=True))
         return Done(new, appended.last), answer
 

@@ -14,6 +14,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from application import evidence
+from application.act_checks import acts_found
 from application.book_mapping import PREFIX_BITS, map_states, part_of, prefix_of, stored_root
 from application.checkpoints import Auditing, Signed, checked
 from application.cosignatures import cosigned_note
@@ -23,13 +24,14 @@ from application.ports.evidence import EvidenceStore
 from application.ports.views import Views
 from application.replaying import ReplayResult, replay
 from application.tree_walk import beginning, log_behind_checkpoint, recorded_of, walk
+from application.verification.signed_acts import ActsFound
 from domain.audit.book_map import map_key
 from domain.audit.merkle import root_of
 from domain.errors import LedgerError, Unavailable
 from domain.events.registry import decode_shown
 from domain.signing_keys import SigningKey
 
-AREAS = ("keys", "log", "checkpoints", "map", "replay", "views", "archive", "evidence")
+AREAS = ("keys", "log", "checkpoints", "map", "replay", "acts", "views", "archive", "evidence")
 FINDINGS_KEPT = 1_000
 _STREAMS_PER_BATCH = 1_000
 
@@ -45,12 +47,16 @@ class Finding(NamedTuple):
 
 
 class Checked(NamedTuple):
-    """What a check found. ``findings``: the first 1,000 of ``total``; ``replayed``: None if replay could not begin."""
+    """What a check found. ``findings``: the first 1,000 of ``total``; ``replayed``: None if replay could not begin.
+
+    ``acts``: what people signed and did not sign; None if the rulebook cannot be read.
+    """
 
     size: int
     total: int
     findings: list[Finding]
     replayed: ReplayResult | None
+    acts: ActsFound | None
 
 
 class _Findings:
@@ -109,6 +115,9 @@ def check(
     with found.within(begin("replay")):
         replayed = replay(auditing.book)
         _add_mismatches(replayed, found)
+    acts = None
+    with found.within(begin("acts")):
+        acts = _check_acts(auditing, found)
     with found.within(begin("views")):
         for view in views.check():
             if view.differing:
@@ -125,7 +134,18 @@ def check(
             for wrong in verified.findings:
                 found.add(*wrong)
             found.count += verified.total - len(verified.findings)
-    return Checked(auditing.log.head().size, found.count, found.kept, replayed)
+    return Checked(auditing.log.head().size, found.count, found.kept, replayed, acts)
+
+
+def _check_acts(auditing: Auditing, found: _Findings) -> ActsFound:
+    """Whether the people in whose names acts stand have signed them."""
+    acts = acts_found(auditing.book, auditing.verifier.verify)
+    for wrong in acts.kept:
+        fault = wrong.fault
+        message = f"{wrong.name} by {wrong.actor}: {fault.message}"
+        found.add(fault.code, f"position {wrong.position}", message, "keep the database as evidence; ask the actor")
+    found.count += acts.wrong - len(acts.kept)
+    return acts
 
 
 def _add_mismatches(replayed: ReplayResult, found: _Findings) -> None:

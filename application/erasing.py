@@ -13,10 +13,12 @@ from typing import NamedTuple
 from uuid import UUID
 
 from application.accounts import Acted, account_id
+from application.acts import UNSIGNED, Signing, signed
 from application.book import Book
 from application.ports.journal import Append, Head
 from domain import erasure
 from domain.account import Account
+from domain.acts import erasure_act
 from domain.events.account import ErasureRequested, PersonalDataErased
 from domain.events.base import NewEvent, Recorded
 from domain.rulebook import Rulebook
@@ -58,7 +60,14 @@ def erasure_of(recorded: Iterable[Recorded]) -> Erasure | None:
     return found
 
 
-def request(book: Book, account_ref: str, by: str, reason: str, ground: str = erasure.GROUNDS[0]) -> Acted:
+def request(
+    book: Book,
+    account_ref: str,
+    by: str,
+    reason: str,
+    ground: str = erasure.GROUNDS[0],
+    signing: Signing = UNSIGNED,
+) -> Acted:
     """Ask to erase the person behind an account.
 
     Raises Rejected ``account_unknown``, ``account_erased``, ``account_frozen``, ``erasure_requested``,
@@ -69,11 +78,12 @@ def request(book: Book, account_ref: str, by: str, reason: str, ground: str = er
         rulebook, account = _standing(book, head, stream)
         event, personal = erasure.request(account, by, ground, reason)
         _refuse_retained(book, rulebook, stream, head)
+        event = signed(rulebook, event, erasure_act(stream, event, None), signing)
         new = NewEvent(stream, account.version + 1, event, personal)
         return Acted(stream, book.journal.append(Append([new], rulebook.position)).last)
 
 
-def approve(book: Book, account_ref: str, by: str) -> Erased:
+def approve(book: Book, account_ref: str, by: str, signing: Signing = UNSIGNED) -> Erased:
     """Erase the person, as somebody else has asked.
 
     Raises Rejected ``account_unknown``, ``account_erased``, ``account_frozen``, ``erasure_not_requested``,
@@ -84,6 +94,8 @@ def approve(book: Book, account_ref: str, by: str) -> Erased:
         rulebook, account = _standing(book, head, stream)
         receipt = erasure.erase(account, by, book.journal.key_epoch())
         _refuse_retained(book, rulebook, stream, head)
+        asked = book.journal.stream(stream)[receipt.request - 1].event
+        receipt = signed(rulebook, receipt, erasure_act(stream, receipt, asked), signing)
         new = NewEvent(stream, account.version + 1, receipt)
         appended = book.journal.append(Append([new], rulebook.position, erasures=[stream]))
         return Erased(stream, appended.last, receipt.epoch)

@@ -24,6 +24,7 @@ from application.ports.audit_log import Logged
 from application.projections.entries import statement_rows
 from application.proofs import nodes_of
 from application.tree_walk import recorded_of
+from domain.access import EXPORTS, access_stream
 from domain.audit import bundle
 from domain.audit.book_map import Item, map_key, map_rest
 from domain.audit.checkpoint import Checkpoint
@@ -33,7 +34,7 @@ from domain.errors import Rejected
 from domain.events.account import BehaviorCredited, ConsentGranted
 from domain.events.base import Recorded
 from domain.events.intake import IntakeOpened
-from domain.events.registry import ACCOUNT_TOPICS, INTAKE_TOPICS, encode_part
+from domain.events.registry import ACCESS_TOPICS, ACCOUNT_TOPICS, INTAKE_TOPICS, encode_part
 from domain.signing_keys import SIGNING_KEYS
 from domain.values import day_number
 
@@ -79,11 +80,13 @@ def export_bundle(
     sealing: Sealing = nullcontext,
     extras: Mapping[str, Callable[[Exported], bytes]] | None = None,
     ask_witnesses: Callable[[Signed], object] | None = None,
+    recorded: Callable[[Sequence[UUID] | None], object] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Exported:
     """Write a new bundle. ``extras``: further members, made when the others are written. ``sealing``: for transport.
 
-    ``ask_witnesses``: has the checkpoint cosigned, while nobody else signs a newer one.
+    ``ask_witnesses``: has the checkpoint cosigned, while nobody else signs a newer one. ``recorded``: puts on record
+    which accounts are about to leave, None for all, before anything does.
 
     Raises Rejected ``bundle_exists``, ``nothing_selected``; Corrupt as ``sign``.
     """
@@ -94,7 +97,11 @@ def export_bundle(
             zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive,
         ):
             export = _Export(auditing, archive, sample_seed, progress or (lambda _: None))
-            exported = export.run(selection, der, ask_witnesses or (lambda _: None), redacted=redacted)
+            chosen = None if selection.is_all else export.chosen(selection)
+            export.begin(chosen, der, ask_witnesses or (lambda _: None))
+            # Of a checkpoint that is signed, and perhaps cosigned, already: the record is not in its own bundle.
+            (recorded or (lambda _: None))(chosen)
+            exported = export.run(redacted=redacted)
             for name, made in (extras or {}).items():
                 export.put(name, made(exported))
     except FileExistsError as error:
@@ -112,6 +119,7 @@ class _Shown(NamedTuple):
 
     accounts: list[UUID]
     intakes: list[UUID]
+    accesses: list[UUID]
 
 
 class _Export:
@@ -124,23 +132,22 @@ class _Export:
         # What is shown, to tell what is not: 8 bytes each, and none where all is shown.
         self._positions = array("q")
         self._drawn: list[tuple[bytes, bytes, int]] = []
+        self._shown: _Shown | None = None
+        self._rulebook = set[UUID]()
 
     def put(self, name: str, content: bytes) -> None:
         """A small member."""
         self._zip.writestr(name, content)
 
-    def run(
-        self, selection: Selection, der: Der, ask_witnesses: Callable[[Signed], object], *, redacted: bool
-    ) -> Exported:
-        """All members of the format."""
-        chosen = None if selection.is_all else self._chosen(selection)
+    def begin(self, chosen: list[UUID] | None, der: Der, ask_witnesses: Callable[[Signed], object]) -> None:
+        """The checkpoint and the map: hashes, nothing of anybody. ``chosen``: the accounts, by id; None = all."""
         # The map moves with the next checkpoint that names one: until it is written nobody else signs.
         with self._auditing.log.signing():
             signed = sign(self._auditing, with_map=True)
             self._checkpoint = signed.checkpoint
-            shown = None if chosen is None else _Shown(chosen, self._intakes_of(chosen))
-            rulebook = {each.stream for each in self._rulebook_events()}
-            self._write_map(shown, rulebook)
+            shown = None if chosen is None else _Shown(chosen, self._intakes_of(chosen), self._accesses_of(chosen))
+            self._shown, self._rulebook = shown, {each.stream for each in self._rulebook_events()}
+            self._write_map(shown, self._rulebook)
             ask_witnesses(signed)
             note = cosigned_note(self._auditing, signed)
         body, (own, *_) = parse_note(note)
@@ -150,9 +157,14 @@ class _Export:
             (bundle.SIGNATURE, der(own.signature)),
         ):
             self.put(name, content)
-        self._write(bundle.RULEBOOK, sorted(self._logged(rulebook), key=lambda each: each.position), shown)
+
+    def run(self, *, redacted: bool) -> Exported:
+        """All other members of the format."""
+        shown = self._shown
+        self._write(bundle.RULEBOOK, sorted(self._logged(self._rulebook), key=lambda each: each.position), shown)
         self._write(bundle.KEYS, self._logged([SIGNING_KEYS]), shown)
         self._write(bundle.INTAKES, self._of(None if shown is None else shown.intakes, INTAKE_TOPICS), shown)
+        self._write(bundle.ACCESSES, self._of(None if shown is None else shown.accesses, ACCESS_TOPICS), shown)
         self._write(bundle.ACCOUNTS, self._of(None if shown is None else shown.accounts, ACCOUNT_TOPICS), shown)
         self._write_tree(shown)
         if not redacted:
@@ -180,7 +192,7 @@ class _Export:
             dict(sorted(self._balances.items())),
         )
 
-    def _chosen(self, selection: Selection) -> list[UUID]:
+    def chosen(self, selection: Selection) -> list[UUID]:
         """The accounts selected, by id. Raises Rejected ``nothing_selected``."""
         accounts, start, end = selection
         found = set(accounts or ())
@@ -211,6 +223,10 @@ class _Export:
         opened = self._auditing.book.journal.log(0, self._checkpoint.size, [IntakeOpened.TOPIC])
         return sorted({e.stream for e in opened if e.position in named or e.event.digest in evidence})
 
+    def _accesses_of(self, accounts: Sequence[UUID]) -> list[UUID]:
+        """The streams that say who was shown something of these accounts, and who exported."""
+        return sorted({each.stream for each in self._logged([EXPORTS, *map(access_stream, accounts)])})
+
     def _rulebook_events(self) -> list[Recorded]:
         return self._auditing.book.journal.rulebook_events(0, self._checkpoint.rulebook_position)
 
@@ -218,7 +234,7 @@ class _Export:
         """The parts of the map in the place of the streams that are not shown."""
         with self._member(bundle.MAP) as member:
             if shown is not None:
-                streams = [*shown.accounts, *shown.intakes, *rulebook, SIGNING_KEYS]
+                streams = [*shown.accounts, *shown.intakes, *shown.accesses, *rulebook, SIGNING_KEYS]
                 keys = [map_key(stream.bytes) for stream in streams]
                 for part in map_rest(self._map_items({prefix_of(key) for key in keys}), keys):
                     member.write(bundle.part_line(part) + b"\n")

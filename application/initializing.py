@@ -21,17 +21,21 @@ from domain.streams import BOOK
 ACTORS = ("catalogue-drafter", "catalogue-reviewer", "catalogue-certifier", "catalogue-publisher")
 
 
-def open_book(book: Book, *, clock: str = "system", retention_days: int | None = None) -> bool:
+def open_book(
+    book: Book, *, clock: str = "system", retention_days: int | None = None, signed_acts: bool = False
+) -> bool:
     """Write the genesis event unless there is one. ``clock``: system, or simulated for demonstrations.
 
-    ``retention_days`` None: as it is recorded, ten years in a new book. Raises Rejected ``retention_malformed``,
-    ``retention_recorded`` when there is a genesis event that says something else.
+    ``retention_days`` None: as it is recorded, ten years in a new book. ``signed_acts``: every act of people is signed.
+    Raises Rejected ``retention_malformed``, ``retention_recorded``, ``signed_acts_recorded`` when there is a genesis
+    event that says something else.
     """
     if retention_days is not None:
         check_retention(retention_days)
     with book.journal.exclusive() as head:
         if head.size:
             _refuse_another_retention(book, retention_days)
+            _refuse_other_acts(book, signed_acts=signed_acts)
             return False
         genesis = BookOpened(
             previous=0,
@@ -39,6 +43,7 @@ def open_book(book: Book, *, clock: str = "system", retention_days: int | None =
             clock=clock,
             pepper_check=book.keys.check(),
             retention_days=DEFAULT_RETENTION_DAYS if retention_days is None else retention_days,
+            signed_acts=signed_acts,
         )
         book.journal.append(Append([NewEvent(BOOK, 1, genesis)], 0, moves_rulebook=True))
     return True
@@ -52,6 +57,17 @@ def _refuse_another_retention(book: Book, retention_days: int | None) -> None:
             f"this book was opened with a retention period of {genesis.retention_days} days",
             field="retention_days",
             remedy="leave it out: the first event of a book is never changed",
+        )
+
+
+def _refuse_other_acts(book: Book, *, signed_acts: bool) -> None:
+    genesis = book.rulebook().genesis
+    if genesis is not None and signed_acts and not genesis.signed_acts:
+        raise Rejected(
+            "signed_acts_recorded",
+            "this book was opened as one in which acts need not be signed",
+            field="signed_acts",
+            remedy="register keys: whoever has one signs; or open another book",
         )
 
 

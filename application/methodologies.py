@@ -1,12 +1,13 @@
 """Use cases of the methodology life cycle, factor releases and applicability decisions.
 
-Leaves to ``domain``: every rule; to ``book.act``: the lock under which it is checked.
+Leaves to ``domain``: every rule; to ``book.act``: the lock under which it is checked, and the actor's signature.
 """
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple, cast
 
+from application.acts import UNSIGNED, Signing
 from application.book import Book, Done
 from domain import decisions, factors, methodology
 from domain.applicability import ChangeOfHand
@@ -30,29 +31,31 @@ def import_methodology(book: Book, document: object, by: str) -> Standing:
     return _standing(book, f"{event.code}@{event.version}", done.position)
 
 
-def review(book: Book, name: str, by: str) -> Standing:
-    done, _ = book.act(lambda rulebook, _: (methodology.review(rulebook, name, by), None))
+def review(book: Book, name: str, by: str, signing: Signing = UNSIGNED) -> Standing:
+    done, _ = book.act(lambda rulebook, _: (methodology.review(rulebook, name, by), None), signing)
     return _standing(book, name, done.position)
 
 
-def certify(book: Book, name: str, by: str) -> Standing:
-    done, _ = book.act(lambda rulebook, _: (methodology.certify(rulebook, name, by), None))
+def certify(book: Book, name: str, by: str, signing: Signing = UNSIGNED) -> Standing:
+    done, _ = book.act(lambda rulebook, _: (methodology.certify(rulebook, name, by), None), signing)
     return _standing(book, name, done.position)
 
 
-def publish(book: Book, name: str, by: str) -> Standing:
-    done, _ = book.act(lambda rulebook, _: (methodology.publish(rulebook, name, by), None))
+def publish(book: Book, name: str, by: str, signing: Signing = UNSIGNED) -> Standing:
+    done, _ = book.act(lambda rulebook, _: (methodology.publish(rulebook, name, by), None), signing)
     return _standing(book, name, done.position)
 
 
-def propose_withdrawal(book: Book, name: str, by: str) -> Standing:
-    done, _ = book.act(lambda rulebook, _: (methodology.propose_withdrawal(rulebook, name, by), None))
+def propose_withdrawal(book: Book, name: str, by: str, signing: Signing = UNSIGNED) -> Standing:
+    done, _ = book.act(lambda rulebook, _: (methodology.propose_withdrawal(rulebook, name, by), None), signing)
     return _standing(book, name, done.position)
 
 
-def approve_withdrawal(book: Book, name: str, by: str, *, leave_gap: bool) -> tuple[Standing, list[ChangeOfHand]]:
+def approve_withdrawal(
+    book: Book, name: str, by: str, signing: Signing = UNSIGNED, *, leave_gap: bool
+) -> tuple[Standing, list[ChangeOfHand]]:
     done, changes = book.act(
-        lambda rulebook, _: methodology.approve_withdrawal(rulebook, name, by, leave_gap=leave_gap)
+        lambda rulebook, _: methodology.approve_withdrawal(rulebook, name, by, leave_gap=leave_gap), signing
     )
     return _standing(book, name, done.position), changes
 
@@ -84,8 +87,10 @@ def propose_decision(
     return cast(DecisionProposed, done.new.event).decision, done.position
 
 
-def approve_decision(book: Book, decision: str, by: str) -> tuple[Done, list[ChangeOfHand]]:
-    return book.act(lambda rulebook, now_us: decisions.approve(rulebook, decision, by, now_us))
+def approve_decision(
+    book: Book, decision: str, by: str, signing: Signing = UNSIGNED
+) -> tuple[Done, list[ChangeOfHand]]:
+    return book.act(lambda rulebook, now_us: decisions.approve(rulebook, decision, by, now_us), signing)
 
 
 def _standing(book: Book, name: str, position: int) -> Standing:

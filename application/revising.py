@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, cast
 
+from application.acts import UNSIGNED, Signing
 from application.book import Book, Done
 from application.impact import digest_of
 from application.impact_lines import Parts, reference_parts
@@ -149,9 +150,9 @@ def _record_plan(book: Book, run: RevisionRun, start: str | None, end: str | Non
     return book.act(decide)[0]
 
 
-def approve(book: Book, revision: str, by: str) -> Done:
+def approve(book: Book, revision: str, by: str, signing: Signing = UNSIGNED) -> Done:
     """Approve a planned run; from this position on it is a decision."""
-    done, _ = book.act(lambda rulebook, _: (rules.approve(rulebook, revision, by), None))
+    done, _ = book.act(lambda rulebook, _: (rules.approve(rulebook, revision, by), None), signing)
     return done
 
 

@@ -30,7 +30,12 @@ def check_actor(actor: str) -> str:
 
 def same_actor(one: str, other: str) -> bool:
     """Whether two names are one person's: another spelling in capitals or width makes no second person."""
-    return unicodedata.normalize("NFKC", one).casefold() == unicodedata.normalize("NFKC", other).casefold()
+    return person_of(one) == person_of(other)
+
+
+def person_of(name: str) -> str:
+    """The one spelling of all names that are one person's."""
+    return unicodedata.normalize("NFKC", name).casefold()
 
 
 def check_reason(reason: str) -> str:

@@ -17,7 +17,7 @@ import msgspec
 
 from domain import factors
 from domain.account import Account
-from domain.actors import same_actor
+from domain.actors import person_of, same_actor
 from domain.digest import sm3_hex
 from domain.errors import Corrupt
 from domain.events import account as events
@@ -265,6 +265,9 @@ def check_rulebook(rulebook: Rulebook) -> list[Mismatch]:
         expect("methodology", name, "withdrawn by its proposer", withdrawn_alone, False)
     for (name, release), event in rulebook.releases.items():
         expect("factor_set", name, f"digest of release {release}", event.digest, factors.digest_of(event.rows))
+    for key in rulebook.actor_keys.all.values():
+        alone = same_actor(key.approver, key.by) or same_actor(key.approver, key.actor)
+        expect("actor", person_of(key.actor), "key approved by its owner or registrant", alone, False)
     for proposal in rulebook.proposals.values():
         expect("decision", proposal.id, "approved by its proposer", proposal.approver == proposal.by, False)
     for run in rulebook.revisions.values():

@@ -14,15 +14,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
+from domain.actor_keys import ActorKeys
 from domain.applicability import NEVER, Decision, LookUp, build_lookup
 from domain.errors import Corrupt, LedgerError
+from domain.events import actors
 from domain.events import rulebook as events
 from domain.events.base import NewEvent, Recorded, RulebookEvent
 from domain.kernel.method import Method, ParameterRow
 from domain.kernel.method_file import factor_rows_from, method_from_document
 from domain.kernel.valuation import Valuer
 from domain.streams import stream_id
-from domain.values import AFTER_LAST_DAY, FIRST_DAY, Period, day_number
+from domain.values import AFTER_LAST_DAY, FIRST_DAY, Period, day_number, day_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,7 @@ class Rulebook:
         self.releases: dict[tuple[str, int], events.FactorReleaseLoaded] = {}
         self.proposals: dict[str, Proposal] = {}
         self.revisions: dict[str, RevisionRun] = {}
+        self.actor_keys = ActorKeys()
         self._decisions: dict[str, list[Decision]] = {}
         self._changes: dict[str, list[int]] = {}
         self._versions: dict[UUID, int] = {}
@@ -307,6 +310,12 @@ def period_of(start: str | None, end: str | None) -> Period:
     return Period(FIRST_DAY if start is None else day_number(start), AFTER_LAST_DAY if end is None else day_number(end))
 
 
+def period_texts(period: Period) -> tuple[str | None, str | None]:
+    """The same as wire dates: first day and first day after, None where open."""
+    start = None if period.start == FIRST_DAY else day_text(period.start)
+    return start, None if period.end == AFTER_LAST_DAY else day_text(period.end)
+
+
 _FOLD: dict[type[RulebookEvent], Callable[[Rulebook, Any, int], None]] = {
     events.BookOpened: Rulebook._book_opened,
     events.MethodologyDrafted: Rulebook._drafted,
@@ -321,4 +330,7 @@ _FOLD: dict[type[RulebookEvent], Callable[[Rulebook, Any, int], None]] = {
     events.RevisionPlanned: Rulebook._revision_planned,
     events.RevisionApproved: Rulebook._revision_approved,
     events.RevisionCompleted: Rulebook._revision_completed,
+    actors.ActorKeyRegistered: lambda rulebook, event, position: rulebook.actor_keys.registered(event, position),
+    actors.ActorKeyApproved: lambda rulebook, event, position: rulebook.actor_keys.approved(event, position),
+    actors.ActorKeyRevoked: lambda rulebook, event, position: rulebook.actor_keys.revoked(event, position),
 }

@@ -248,6 +248,10 @@ class EventsourcingJournal:
         )
         return self.stored.recorded(self._fetch(query, (stream, upto)), personal=personal)
 
+    def version(self, stream: UUID) -> int:
+        query = "SELECT coalesce(max(originator_version), 0) FROM journal.ledger_events WHERE originator_id = %s"
+        return int(self._fetch(query, (stream,))[0][0])
+
     def streams(
         self,
         kind_topics: Sequence[str],

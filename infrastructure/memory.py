@@ -161,6 +161,10 @@ class MemoryJournal:
             positions = list(self._streams.get(stream, ()))
         return [self._recorded(position, personal) for position in positions if upto is None or position <= upto]
 
+    def version(self, stream: UUID) -> int:
+        with self._visible:
+            return len(self._streams.get(stream, ()))
+
     def streams(
         self,
         kind_topics: Sequence[str],

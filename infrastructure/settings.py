@@ -15,6 +15,7 @@ class Settings(BaseSettings):
     ``CARBON_LEDGER_KEK_FILE`` or ``CARBON_LEDGER_PASSPHRASE_FILE``: where the root key of the home comes from,
     instead of a generated file.
     ``CARBON_LEDGER_WITHOUT_KEYS``: no key store is opened; what needs a key is refused.
+    ``CARBON_LEDGER_ACTOR_PASSPHRASE_FILE``: what opens a person's own key file.
     """
 
     model_config = SettingsConfigDict(env_prefix="CARBON_LEDGER_")
@@ -24,3 +25,4 @@ class Settings(BaseSettings):
     kek_file: Path | None = None
     passphrase_file: Path | None = None
     without_keys: bool = False
+    actor_passphrase_file: Path | None = None

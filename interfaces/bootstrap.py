@@ -14,6 +14,7 @@ from application import evidence, initializing, signing_keys
 from application.book import Book, keys_absent
 from application.checkpoints import Auditing
 from application.ports.behavior_source import BehaviorSource
+from application.ports.signer import Signer
 from application.ports.verifier import Verifier
 from application.ports.views import Views
 from application.ports.witness_folder import LogSide, WitnessSide
@@ -27,10 +28,11 @@ from infrastructure.embedded_postgres import EmbeddedPostgres, explain
 from infrastructure.event_files import parquet_rows, row_format
 from infrastructure.eventsourcing_journal import EventsourcingJournal, open_datastore
 from infrastructure.evidence_store import EvidenceFolder
+from infrastructure.gm import actor_key
 from infrastructure.gm.key_store import KeyStore
 from infrastructure.gm.root_key import RootSource, passphrase_in
 from infrastructure.gm.sm2 import PyxVerifier
-from infrastructure.gm.sm2_format import key_id, signature_to_der
+from infrastructure.gm.sm2_format import key_id, signature_from_der, signature_to_der
 from infrastructure.gm.sm2_format import public_key_from_pem as public_key_of
 from infrastructure.gm.sm2_format import public_key_to_pem as public_pem
 from infrastructure.gm.sm4 import SM4Key
@@ -62,6 +64,7 @@ __all__ = [
     "RejectsFile",
     "Settings",
     "behavior_file",
+    "create_actor_key",
     "create_keys",
     "create_witness",
     "database_access",
@@ -81,8 +84,10 @@ __all__ = [
     "public_key_of",
     "public_path",
     "public_pem",
+    "read_actor_key",
     "row_format",
     "sealing_for",
+    "signature_from_der",
     "signature_to_der",
     "verifier",
 ]
@@ -176,6 +181,7 @@ class Initialized(NamedTuple):
 
     server_version: str
     retention_days: int
+    signed_acts: bool
 
 
 @contextmanager
@@ -210,10 +216,12 @@ def initialize(
     with_catalogue: bool = True,
     simulated_start_us: int | None = None,
     retention_days: int | None = None,
+    signed_acts: bool = False,
 ) -> Initialized:
     """Make the home, the database, the keys, the genesis event and the catalogue.
 
     ``simulated_start_us``: the book tells its times, beginning with this instant (microseconds since 1970).
+    ``signed_acts``: people must sign; so nothing of the catalogue, which nobody signs.
 
     Running it again finishes what was interrupted and changes nothing else.
     """
@@ -225,13 +233,13 @@ def initialize(
         if simulated_start_us is not None:
             _simulate(journal).tell(simulated_start_us)
         clock = "system" if simulated_start_us is None else "simulated"
-        initializing.open_book(book, clock=clock, retention_days=retention_days)
+        initializing.open_book(book, clock=clock, retention_days=retention_days, signed_acts=signed_acts)
         signing_keys.register_first(book, keys.next_signer(set()), PyxVerifier(), "init")
         if with_catalogue:
             initializing.load_catalogue(book, catalogue.documents())
         genesis = book.rulebook().genesis
         assert genesis is not None
-        return Initialized(server_version, genesis.retention_days)
+        return Initialized(server_version, genesis.retention_days, genesis.signed_acts)
 
 
 def migrate_database(settings: Settings) -> Migrated:
@@ -268,6 +276,16 @@ def behavior_file(path: Path) -> BehaviorSource:
 def create_keys(settings: Settings) -> KeyStore:
     """The keys of a home that has none yet. Raises Unavailable ``key_store_exists``."""
     return KeyStore.create(_folder(settings), _root(settings))
+
+
+def create_actor_key(settings: Settings, path: Path) -> Signer:
+    """A new key of a person in a new file, sealed where the environment names a passphrase."""
+    return actor_key.create(path, settings.actor_passphrase_file)
+
+
+def read_actor_key(settings: Settings, path: Path) -> Signer:
+    """The key of a person. Raises Unavailable as ``actor_key.read``."""
+    return actor_key.read(path, settings.actor_passphrase_file)
 
 
 def create_witness(settings: Settings, known: Known) -> Witness:

@@ -23,7 +23,7 @@ from domain.events.account import (
     FactorRevised,
     RevisedLine,
 )
-from domain.events.base import Event, Personal
+from domain.events.base import ActSignature, Event, Personal
 from domain.events.registry import EVENTS, encode
 from domain.events.rulebook import FactorRow
 from interfaces.cli.command import EXAMPLE
@@ -47,12 +47,16 @@ _TYPES = {
     "tuple[str, ...]": "list of text",
     "dict[str, int]": "object: text to integer",
     "tuple[RevisedLine, ...]": "list of [RevisedLine](#revisedline)",
+    "ActSignature": "[ActSignature](#actsignature)",
     "tuple[FactorRow, ...]": "list of [FactorRow](#factorrow)",
 }
 
 _MEANINGS = {
     "account_ref": "who the account belongs to, as the bank names the person",
+    "account": "id of the account",
     "accounts": "accounts with an in-scope credit",
+    "accounts_sm3": "SM3 over the ids of the accounts in order, each with a line end",
+    "actor": "whose key it is",
     "after_mg": "mass of the in-scope credits afterwards, mg",
     "as_of": "log size that the plan looked at",
     "asserter": "who asserts the consent",
@@ -117,6 +121,7 @@ _MEANINGS = {
     "rows": "the values",
     "rule": "version of the calculation rule",
     "scale": "decimal places of the quantity",
+    "signed": "the actor's signature",
     "size_bytes": "bytes received",
     "source": "title of the source",
     "source_ref": "the partner's reference in clear",
@@ -142,14 +147,15 @@ def events_page() -> str:
         parts.append(f"## Stream `{stream}`")
         parts += [_event_part(event) for event in events]
     parts.append("## Parts of events")
-    for struct in (RevisedLine, FactorRow):
+    for struct in (ActSignature, RevisedLine, FactorRow):
         parts.append(f"### {struct.__name__}\n\n{_text(struct)}\n\n{_fields(struct, 'facts')}")
     return "\n\n".join(parts) + "\n"
 
 
 _EVENTS_INTRODUCTION = """\
-The permanent record: what the log may hold. A topic, once released, never changes its shape; a new shape is a new
-topic with the next `.vN`, and old ones are lifted when they are read. Facts are pseudonymous and stand in clear;
+The permanent record: what the log may hold. A topic, once released, never changes its shape, but for a field that is
+left out where it says what was so before; another shape is a new topic with the next `.vN`, and old ones are lifted
+when they are read. Facts are pseudonymous and stand in clear;
 whatever tells who, when exactly or where, and all free text about a person, is the personal part. It is sealed under a
 key of the account alone: destroying that key erases it and touches no number ([erasure.md](erasure.md)). Masses and
 quantities are integers as decimal text, of any size. How both parts are stored, and what a proof commits to:
@@ -200,7 +206,11 @@ def _text(cls: type[Any]) -> str:
 
 def _fields(cls: type[Any], part: str) -> str:
     annotations = _annotations(cls)
-    rows = [(f"`{name}`", _type(annotations[name]), meaning) for name, meaning in meanings(cls).items()]
+    late = {field.name for field in msgspec.structs.fields(cls) if field.default is not msgspec.NODEFAULT}
+    types = {
+        name: _type(annotations[name]) if name not in late else _left_out(annotations[name]) for name in meanings(cls)
+    }
+    rows = [(f"`{name}`", types[name], meaning) for name, meaning in meanings(cls).items()]
     return _markdown_table((f"{part}", "type", "meaning"), rows)
 
 
@@ -219,6 +229,10 @@ def _annotations(cls: type[Any]) -> dict[str, str]:
     for base in reversed(cls.__mro__):
         found.update(inspect.get_annotations(base))
     return found
+
+
+def _left_out(annotation: str) -> str:
+    return f"{_type(annotation.removesuffix(' | None'))} or left out"
 
 
 def _type(annotation: str) -> str:
@@ -250,7 +264,8 @@ end with `_mg` and in `by_behavior`; [formats.md](formats.md) lists the keys of 
 refused row. `{PROGRAM} --version` shows the version.
 
 The name given with `--by` is recorded as given. The ledger compares names where an act takes two people; it does not
-authenticate: put your login in front of it.
+authenticate: put your login in front of it. Whoever has a registered key (`actor`) has to sign what he does
+([spec/acts.md](spec/acts.md)). Who is shown personal facts, or exports, is recorded first (`access list`).
 
 | exit code | meaning |
 | --- | --- |
@@ -269,6 +284,7 @@ authenticate: put your login in front of it.
 | `CARBON_LEDGER_WITHOUT_KEYS` | 1 = open no key store: facts are read, accounts named by id |
 | `CARBON_LEDGER_KEK_FILE` | a file with the root key, 32 hex digits; else `keys/root.key` is generated |
 | `CARBON_LEDGER_PASSPHRASE_FILE` | instead: a file with a passphrase of 12 bytes or more |
+| `CARBON_LEDGER_ACTOR_PASSPHRASE_FILE` | a file with the passphrase of the person's key that signs (`actor key new`) |
 | `CARBON_LEDGER_PG_START_SECONDS` | how long to wait for the embedded server, 60 |
 | `CARBON_LEDGER_DEBUG` | 1 = show a traceback when the ledger has a defect |
 

@@ -117,6 +117,9 @@ class Journal(Protocol):
         Without it, here and below, nobody's key is touched.
         """
 
+    def version(self, stream: UUID) -> int:
+        """How many events a stream has."""
+
     def streams(
         self,
         kind_topics: Sequence[str],

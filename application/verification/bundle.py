@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from itertools import groupby, islice
 from pathlib import Path
 from uuid import UUID
@@ -19,10 +18,13 @@ from uuid import UUID
 from application.verification.bundle_reader import BundleReader
 from application.verification.disk_sort import DiskSort, merged
 from application.verification.findings import Findings, Step
-from application.verification.notes import Attested, Trusted, attested
+from application.verification.notes import Trusted, attested
+from application.verification.signed_acts import ActsFound
+from application.verification.verified import Verified
 from domain.audit.book_map import Item, map_key, map_root, map_value
 from domain.audit.bundle import (
     ABOUT,
+    ACCESSES,
     ACCOUNTS,
     BODY,
     CHECKPOINT,
@@ -54,7 +56,7 @@ from domain.errors import LedgerError, Rejected
 from domain.events.account import BehaviorCredited, ConsentGranted
 from domain.events.base import Recorded
 from domain.events.intake import IntakeOpened
-from domain.events.registry import ACCOUNT_TOPICS, INTAKE_TOPICS, RULEBOOK_TOPICS, TOPICS, decode_shown
+from domain.events.registry import ACCESS_TOPICS, ACCOUNT_TOPICS, INTAKE_TOPICS, RULEBOOK_TOPICS, TOPICS, decode_shown
 from domain.replay import AccountReplay, approved_runs, check_rulebook
 from domain.revision import Impact, lines_entry
 from domain.rulebook import Rulebook
@@ -66,25 +68,6 @@ _ENTRY_RECORD = 32 + 32
 _CLAIM_RECORD = 32 + 1 + 16 + 8
 _KEY_TOPICS = frozenset(topic for topic, cls in TOPICS.items() if cls.STREAM == "signing keys")
 _TELL_EVERY = 10_000
-
-
-@dataclass
-class Verified:
-    """What a bundle shows. ``complete``: it holds every event of the log, so that ``digest`` is the book's (DESIGN 7).
-
-    ``balances``: mg by behavior over the accounts shown. ``sample_seed``: by what the samples were drawn; whether it is
-    the one that the auditor named, only the auditor can tell.
-    """
-
-    findings: Findings
-    attested: Attested | None = None
-    events: int = 0
-    accounts: int = 0
-    credits: int = 0
-    complete: bool = False
-    digest: str = ""
-    sample_seed: str = ""
-    balances: dict[str, int] = field(default_factory=dict)
 
 
 def verify_bundle(path: Path, trusted: Trusted, verify: Verify, progress: Progress | None = None) -> Verified:
@@ -117,6 +100,7 @@ class _Verification:
         self._book, self._size, self._accounts = b"", 0, 0
         self._rulebook = Rulebook()
         self._drawn: list[tuple[bytes, bytes, int]] = []
+        self._acts = result.acts = ActsFound(verify, trusted.pinned)
 
     def run(self) -> None:
         with self._findings.step("checkpoint") as step:
@@ -135,6 +119,11 @@ class _Verification:
                     if isinstance(each.event, IntakeOpened):
                         self._claim(each, f"intake {each.position} {each.event.partner}", proven=True)
                         self._claim(each, f"evidence {each.event.digest}", proven=True)
+        with self._findings.step("accesses") as step:
+            if ACCESSES in self._reader.names:
+                for stream, events in self._streams(ACCESSES, frozenset(ACCESS_TOPICS), step):
+                    self._state(stream, events, {})
+                    self._result.accesses += len(events)
         with self._findings.step("accounts") as step:
             self._check_accounts(step, checkpoint)
         with self._findings.step("log") as step:
@@ -147,6 +136,8 @@ class _Verification:
             self._check_dossiers(step)
         with self._findings.step("samples") as step:
             self._check_samples(step)
+        with self._findings.step("acts") as step:
+            self._check_acts(step)
         with self._findings.step("about") as step:
             self._check_about(step, checkpoint)
 
@@ -187,6 +178,7 @@ class _Verification:
         genesis = self._rulebook.genesis
         if genesis is None or genesis.book != str(UUID(bytes=self._book)):
             raise _refused("book_differs", "the first event", "it opens another book than the checkpoint's log is of")
+        self._acts.rulebook(events)
         for wrong in check_rulebook(self._rulebook):
             text = f"{wrong.what}: booked {wrong.booked}, recomputed {wrong.recomputed}"
             self._findings.add(step, "mismatch", f"stream {wrong.stream}", text)
@@ -219,6 +211,7 @@ class _Verification:
                 self._findings.add(step, "mismatch", f"{stream}@{wrong.version} position {wrong.position}", text)
             self._state(stream, events, balances)
             self._claim_all(events)
+            self._acts.account(self._rulebook, events)
             for revised in account.revised:
                 impact, root = totals[revised.revision]
                 impact.add(revised.lines)
@@ -291,6 +284,14 @@ class _Verification:
         step.checked = len(expected)
         if list(islice(self._reader.lines(SAMPLES), SAMPLES_DRAWN + 1)) != expected:
             raise _refused("samples_differ", SAMPLES, "other samples than the seed draws from the credits shown")
+
+    def _check_acts(self, step: Step) -> None:
+        """Reviews, approvals, withdrawals and erasures are signed by the people in whose names they stand."""
+        step.checked = self._acts.total
+        for wrong in self._acts.kept:
+            text = f"{wrong.name} by {wrong.actor}: {wrong.fault.message}"
+            self._findings.add(step, wrong.fault.code, f"position {wrong.position}", text)
+        step.wrong = self._acts.wrong
 
     def _check_about(self, step: Step, checkpoint: Checkpoint) -> None:
         """Nothing here rests on it; but people read it."""

@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from domain.actors import person_of
 from domain.audit.checkpoint import Checkpoint, parse_body
 from domain.audit.note import (
     Cosignature,
@@ -29,11 +30,24 @@ _NEED = re.compile(r"(0|[1-9][0-9]?)(?: of (0|[1-9][0-9]?))?")
 
 
 class Trusted(NamedTuple):
-    """Public keys of 64 bytes that the auditor knows from elsewhere. ``need``: how many witnesses must have signed."""
+    """Public keys of 64 bytes that the auditor knows from elsewhere. ``need``: how many witnesses must have signed.
+
+    ``actors``: names of people and keys of theirs, several for one who has changed his.
+    """
 
     log_keys: Sequence[bytes]
     witness_keys: Sequence[bytes] = ()
     need: int = 0
+    actors: Sequence[tuple[str, bytes]] = ()
+
+    @property
+    def pinned(self) -> dict[str, frozenset[bytes]]:
+        """The keys of each of these people, by his name in one spelling."""
+        found: dict[str, frozenset[bytes]] = {}
+        for name, key in self.actors:
+            person = person_of(name)
+            found[person] = found.get(person, frozenset()) | {key}
+        return found
 
 
 class Attested(NamedTuple):
@@ -45,14 +59,19 @@ class Attested(NamedTuple):
     witnesses: list[Cosignature]
 
 
-def trusted_by(log_keys: Sequence[bytes], witness_keys: Sequence[bytes] = (), need: str | None = None) -> Trusted:
+def trusted_by(
+    log_keys: Sequence[bytes],
+    witness_keys: Sequence[bytes] = (),
+    need: str | None = None,
+    actors: Sequence[tuple[str, bytes]] = (),
+) -> Trusted:
     """What an auditor trusts. ``need``: ``K`` or ``K of N``; without it, more than half. Raises ValueError."""
     witnesses = list(dict.fromkeys(witness_keys))
     if set(witnesses) & set(log_keys):
         raise ValueError("a key of the log cannot be its own witness")
     count = len(witnesses)
     if need is None:
-        return Trusted(log_keys, witnesses, count // 2 + 1 if count else 0)
+        return Trusted(log_keys, witnesses, count // 2 + 1 if count else 0, actors)
     found = _NEED.fullmatch(need)
     if found is None:
         raise ValueError(f"{need!r} is not a number of witnesses, such as 2 or '2 of 3'")
@@ -61,7 +80,7 @@ def trusted_by(log_keys: Sequence[bytes], witness_keys: Sequence[bytes] = (), ne
     least = int(found[1])
     if least > count or (count and 2 * least <= count):
         raise ValueError(f"of {count} witnesses more than half must be needed, and not more than all, not {least}")
-    return Trusted(log_keys, witnesses, least)
+    return Trusted(log_keys, witnesses, least, actors)
 
 
 def attested(note: bytes, trusted: Trusted, verify: Verify) -> Attested:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from application.verification.bundle import Verified
 from application.verification.events import VerifiedEvents
 from application.verification.notes import Attested
 from application.verification.proof_files import Shown
+from application.verification.signed_acts import ActsFound
+from application.verification.verified import Verified
 from domain.audit.checkpoint import Checkpoint
 from domain.audit.events_manifest import OPEN, Manifest
 from domain.audit.proofs import BalanceProof, EventProof
@@ -33,6 +34,8 @@ def bundle_json(verified: Verified) -> dict[str, Any]:
         "by_behavior": {behavior: str(mg) for behavior, mg in sorted(verified.balances.items())},
         "digest": verified.digest,
         "sample_seed": verified.sample_seed,
+        "acts": acts_json(verified.acts),
+        "accesses": verified.accesses,
         "steps": [vars(step) for step in findings.steps],
         "count": findings.total,
         "findings": [each._asdict() for each in findings.kept],
@@ -56,6 +59,8 @@ def bundle_pairs(verified: Verified) -> Pairs:
         ("covers", "the whole log" if verified.complete else "the accounts shown"),
         ("digest", verified.digest),
         ("samples drawn by", verified.sample_seed or "no seed"),
+        ("acts of people", acts_text(verified.acts)),
+        ("accesses shown", f"{verified.accesses:,}"),
         ("witnesses", "none" if attested is None else witnesses_text(attested)),
     ]
 
@@ -107,6 +112,28 @@ def chosen_text(manifest: Manifest) -> str:
     topics = "all topics" if not chosen.topics else ", ".join(chosen.topics)
     days = f"recorded from {chosen.from_day or OPEN} to {chosen.to_day or OPEN} (UTC)"
     return f"positions {chosen.first:,} to {chosen.last:,}, {days}, {accounts}, {topics}"
+
+
+def acts_json(found: ActsFound | None) -> dict[str, Any] | None:
+    """What people did and signed, for machines. ``unsigned_by``: how many acts of each actor are a name alone."""
+    if found is None:
+        return None
+    unsigned = sum(found.unsigned.values())
+    return {
+        "signed": found.signed,
+        "unsigned": unsigned,
+        "wrong": found.wrong,
+        "unsigned_by": dict(sorted(found.unsigned.items())),
+    }
+
+
+def acts_text(found: ActsFound | None) -> str:
+    """The same for people."""
+    if found is None:
+        return "none seen"
+    names = ", ".join(f"{actor} ({count:,})" for actor, count in sorted(found.unsigned.items()))
+    unsigned = f"{sum(found.unsigned.values()):,} unsigned" + (f": {names}" if names else "")
+    return f"{found.signed:,} signed, {found.wrong:,} wrong, {unsigned}"
 
 
 def proof_json(shown: Shown) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import msgspec
 
-from domain.events.base import DayText, Event, IntText, Personal
+from domain.events.base import ActSignature, DayText, Event, IntText, Personal
 
 
 class ReasonPersonal(Personal, frozen=True, kw_only=True):
@@ -198,6 +198,7 @@ class ErasureRequested(Event, frozen=True, kw_only=True):
     PERSONAL: ClassVar[type[Personal] | None] = ReasonPersonal
     ground: str
     by: str
+    signed: ActSignature | None = None
 
 
 class PersonalDataErased(Event, frozen=True, kw_only=True):
@@ -214,3 +215,4 @@ class PersonalDataErased(Event, frozen=True, kw_only=True):
     request: int
     epoch: int
     by: str
+    signed: ActSignature | None = None

@@ -26,8 +26,11 @@ class Personal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Base of the personal part of an event."""
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of the calculation facts of an event."""
+class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Base of the calculation facts of an event.
+
+    A field with a default came after the shape was released: where it is not written, it says what it said before.
+    """
 
     TOPIC: ClassVar[str]
     PERSONAL: ClassVar[type[Personal] | None] = None
@@ -41,6 +44,17 @@ class RulebookEvent(Event, frozen=True, kw_only=True):
     """
 
     previous: int
+
+
+class ActSignature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An actor's signature of an act (docs/spec/acts.md). ``key``: the actor's registered key that made it.
+
+    ``rulebook``: the rulebook position that the signed text names. ``signature``: r and s, 64 bytes in hex.
+    """
+
+    key: str
+    rulebook: int
+    signature: str
 
 
 class NewEvent(msgspec.Struct, frozen=True, gc=False):

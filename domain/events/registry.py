@@ -16,7 +16,7 @@ from uuid import UUID
 import msgspec
 
 from domain.errors import Corrupt
-from domain.events import account, intake, keys, rulebook
+from domain.events import access, account, actors, intake, keys, rulebook
 from domain.events.base import Event, Personal, Recorded, RulebookEvent
 
 EVENTS: Final[tuple[type[Event], ...]] = (
@@ -33,11 +33,16 @@ EVENTS: Final[tuple[type[Event], ...]] = (
     rulebook.RevisionPlanned,
     rulebook.RevisionApproved,
     rulebook.RevisionCompleted,
+    actors.ActorKeyRegistered,
+    actors.ActorKeyApproved,
+    actors.ActorKeyRevoked,
     keys.SigningKeyRegistered,
     keys.SigningKeyRotated,
     intake.IntakeOpened,
     intake.IntakeClosed,
     intake.EvidenceDestroyed,
+    access.PersonalDataRead,
+    access.RecordsExported,
     account.AccountOpened,
     account.ConsentGranted,
     account.ConsentWithdrawn,
@@ -54,6 +59,7 @@ EVENTS: Final[tuple[type[Event], ...]] = (
 TOPICS: Final[Mapping[str, type[Event]]] = {cls.TOPIC: cls for cls in EVENTS}
 
 ACCOUNT_TOPICS: Final = tuple(cls.TOPIC for cls in EVENTS if cls.STREAM == "account")
+ACCESS_TOPICS: Final = tuple(cls.TOPIC for cls in EVENTS if cls.STREAM == "access")
 INTAKE_TOPICS: Final = tuple(cls.TOPIC for cls in EVENTS if cls.STREAM == "intake")
 RULEBOOK_TOPICS: Final = tuple(cls.TOPIC for cls in EVENTS if issubclass(cls, RulebookEvent))
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import msgspec
 
-from domain.events.base import DayText, IntText, RulebookEvent
+from domain.events.base import ActSignature, DayText, IntText, RulebookEvent
 
 
 class BookOpened(RulebookEvent, frozen=True, kw_only=True):
@@ -17,6 +17,7 @@ class BookOpened(RulebookEvent, frozen=True, kw_only=True):
 
     ``pepper_check`` lets a start with the wrong pepper be refused; it reveals nothing about it. ``retention_days``: how
     long the law asks to keep an account's personal data after its last entry or its closing (DOMAIN rule 19).
+    ``signed_acts``: whether every act of ``domain.acts`` has to be signed, also in names that have no key.
     """
 
     TOPIC: ClassVar[str] = "carbon.book.opened.v1"
@@ -25,6 +26,7 @@ class BookOpened(RulebookEvent, frozen=True, kw_only=True):
     clock: str
     pepper_check: str
     retention_days: int
+    signed_acts: bool = False
 
 
 class MethodologyDrafted(RulebookEvent, frozen=True, kw_only=True):
@@ -46,6 +48,7 @@ class MethodologyReviewed(RulebookEvent, frozen=True, kw_only=True):
     STREAM: ClassVar[str] = "methodology"
     methodology: str
     by: str
+    signed: ActSignature | None = None
 
 
 class MethodologyCertified(RulebookEvent, frozen=True, kw_only=True):
@@ -55,6 +58,7 @@ class MethodologyCertified(RulebookEvent, frozen=True, kw_only=True):
     STREAM: ClassVar[str] = "methodology"
     methodology: str
     by: str
+    signed: ActSignature | None = None
 
 
 class MethodologyPublished(RulebookEvent, frozen=True, kw_only=True):
@@ -64,6 +68,7 @@ class MethodologyPublished(RulebookEvent, frozen=True, kw_only=True):
     STREAM: ClassVar[str] = "methodology"
     methodology: str
     by: str
+    signed: ActSignature | None = None
 
 
 class WithdrawalProposed(RulebookEvent, frozen=True, kw_only=True):
@@ -73,6 +78,7 @@ class WithdrawalProposed(RulebookEvent, frozen=True, kw_only=True):
     STREAM: ClassVar[str] = "methodology"
     methodology: str
     by: str
+    signed: ActSignature | None = None
 
 
 class MethodologyWithdrawn(RulebookEvent, frozen=True, kw_only=True):
@@ -83,6 +89,7 @@ class MethodologyWithdrawn(RulebookEvent, frozen=True, kw_only=True):
     methodology: str
     leave_gap: bool
     by: str
+    signed: ActSignature | None = None
 
 
 class FactorRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -133,6 +140,7 @@ class DecisionApproved(RulebookEvent, frozen=True, kw_only=True):
     STREAM: ClassVar[str] = "decision"
     decision: str
     by: str
+    signed: ActSignature | None = None
 
 
 class RevisionPlanned(RulebookEvent, frozen=True, kw_only=True):
@@ -163,6 +171,7 @@ class RevisionApproved(RulebookEvent, frozen=True, kw_only=True):
     revision: str
     plan_digest: str
     by: str
+    signed: ActSignature | None = None
 
 
 class RevisionCompleted(RulebookEvent, frozen=True, kw_only=True):

@@ -97,6 +97,12 @@ def _explain_one(error: BaseException, log: str) -> Unavailable | None:
         )
     if isinstance(error, psycopg.errors.TooManyConnections):
         return Unavailable("server_busy", str(error), remedy="close other programs or raise max_connections")
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return Unavailable(
+            "not_permitted",
+            f"the database role of this session may not do that: {error}",
+            remedy="use the role that owns the ledger: whoever is shown personal facts is recorded first",
+        )
     if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
         return Unavailable("server_read_only", str(error), remedy="connect to the primary server")
     if isinstance(error, psycopg.errors.InsufficientPrivilege):

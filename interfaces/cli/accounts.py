@@ -13,12 +13,15 @@ from rich.text import Text
 
 from application import accounts, erasing, queries
 from application.accounts import Acted
+from application.acts import Signing
 from application.book import Book
 from application.erasing import Erasure
 from domain.account import KINDS
 from domain.erasure import GROUNDS
 from domain.history import AccountHistory
 from domain.instants import instant_of, instant_text
+from interfaces.cli.accessing import ReadBy, about_to_show
+from interfaces.cli.acting import signable
 from interfaces.cli.command import Cli, command, group
 from interfaces.cli.explaining import explain_json, explain_text
 from interfaces.cli.options import (
@@ -74,6 +77,7 @@ def show(
     occurred_before: Before = None,
     known_at: KnownAt = None,
     at_position: AtPosition = None,
+    by: ReadBy = None,
 ) -> Answer:
     """What an account holds: now, or as the ledger knew it, of all its days or of those before one."""
     if known_at is not None and at_position is not None:
@@ -83,6 +87,7 @@ def show(
         known = queries.known_at(ledger.book, position=at_position, instant_us=instant)
         view = queries.show_account(ledger.book, account, known, before_day(occurred_before))
         erasure = _erasure(view.erasure, ledger.key_epoch)
+        about_to_show(ledger, by, "account show", view.account_id)
     payload = {
         "account_id": view.account_id,
         "credited_mg": str(view.credited_mg),
@@ -101,7 +106,7 @@ def show(
 
 
 @command(app, "statement", example="account statement ann-01")
-def statement(cli: Cli, account: AccountRef) -> Answer:
+def statement(cli: Cli, account: AccountRef, by: ReadBy = None) -> Answer:
     """Every credit, reversal and revision of an account, in the order in which they were recorded."""
     with cli.ledger() as ledger:
         account_id, rows, position = queries.statement(ledger.book, ledger.views, account)
@@ -110,6 +115,7 @@ def statement(cli: Cli, account: AccountRef) -> Answer:
         history = AccountHistory().extend(
             ledger.book.journal.stream(accounts.account_id(ledger.book, account), position, personal=ledger.book.opens)
         )
+        about_to_show(ledger, by, "account statement", account_id)
     lines = Counter(valuation.position for credit in history.credits.values() for valuation in credit.valuations)
     entries: list[dict[str, Any]] = []
     sums: dict[str, int] = {}
@@ -143,11 +149,14 @@ def statement(cli: Cli, account: AccountRef) -> Answer:
 
 
 @command(app, "explain", example="account explain ann-01 trip-77")
-def explain(cli: Cli, account: AccountRef, source: SourceRef, partner: Partner = LOCAL_PARTNER) -> Answer:
+def explain(
+    cli: Cli, account: AccountRef, source: SourceRef, partner: Partner = LOCAL_PARTNER, by: ReadBy = None
+) -> Answer:
     """Why a credit is worth what it is: formula, inputs, factors, sources, decision, every valuation over time."""
     with cli.ledger() as ledger:
         position = ledger.book.journal.head().size
         found = queries.explain(ledger.book, account, source, partner)
+        about_to_show(ledger, by, "account explain", found["account_id"])
     payload = explain_json(found, position)
     return Answer(payload, explain_text(payload))
 
@@ -171,24 +180,28 @@ def close(cli: Cli, account: AccountRef, by: By, reason: Reason) -> Answer:
 
 
 @command(app, "erase", example='account erase ann-01 --reason "letter of 2026-03-01" --by alice')
-def erase(cli: Cli, account: AccountRef, by: By, reason: Reason, ground: Ground = GROUNDS[0]) -> Answer:
+@signable
+def erase(
+    cli: Cli, signing: Signing, account: AccountRef, by: By, reason: Reason, ground: Ground = GROUNDS[0]
+) -> Answer:
     """Ask to erase the person behind an account; somebody else approves it. Numbers, history and proofs stay.
 
     Refused while the law asks to keep the records: restrict the account until then (`consent withdraw`, `account
     freeze`).
     """
     with cli.ledger() as ledger:
-        acted = erasing.request(ledger.book, account, by, reason, ground)
+        acted = erasing.request(ledger.book, account, by, reason, ground, signing)
     answer = _acted(acted, f"erasure of account {account} is asked for: nothing is erased yet")
     hint = cli.following(f"account approve-erasure {acted.account_id} --by ACTOR   (somebody else)")
     return Answer(answer.payload | {"ground": ground}, [*answer.human, hint])
 
 
 @command(app, "approve-erasure", example="account approve-erasure ann-01 --by bob")
-def approve_erasure(cli: Cli, account: AccountRef, by: By) -> Answer:
+@signable
+def approve_erasure(cli: Cli, signing: Signing, account: AccountRef, by: By) -> Answer:
     """Erase the person behind an account, as somebody else has asked: for ever, and nobody can undo it."""
     with cli.ledger() as ledger:
-        erased = erasing.approve(ledger.book, account, by)
+        erased = erasing.approve(ledger.book, account, by, signing)
     payload = {"account_id": str(erased.account_id), "position": erased.position, "epoch": erased.epoch}
     pairs = [("account", erased.account_id), ("position", erased.position), ("effective", _until(erased.epoch))]
     hint = cli.following("keys rewrap")

@@ -7,9 +7,11 @@ from typing import Annotated, Any
 import typer
 
 from application import methodologies
+from application.acts import Signing
 from domain.applicability import NEVER
-from domain.rulebook import Proposal, RevisionRun, Rulebook
-from interfaces.cli.changes import changes_json, changes_table, period_texts
+from domain.rulebook import Proposal, RevisionRun, Rulebook, period_texts
+from interfaces.cli.acting import signable
+from interfaces.cli.changes import changes_json, changes_table
 from interfaces.cli.command import Cli, command, group
 from interfaces.cli.options import By, End, LeaveGap, Region, Releases, Start, Version, releases_of, wire_day
 from interfaces.cli.output import Answer, facts, heading, table
@@ -55,10 +57,11 @@ def propose(
 
 
 @command(app, "approve", example="applicability approve D7 --by bob")
-def approve(cli: Cli, decision: DecisionId, by: By) -> Answer:
+@signable
+def approve(cli: Cli, signing: Signing, decision: DecisionId, by: By) -> Answer:
     """Approve a proposal; not by its proposer. It holds from this log position on; shows what changes hands."""
     with cli.ledger() as ledger:
-        done, changes = methodologies.approve_decision(ledger.book, decision, by)
+        done, changes = methodologies.approve_decision(ledger.book, decision, by, signing)
     return Answer(
         {"decision_id": decision, "position": done.position, "state": "approved", "changes": changes_json(changes)},
         [heading(f"{decision} is approved"), facts([("position", done.position)]), changes_table(changes)],

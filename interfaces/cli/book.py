@@ -11,9 +11,12 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from application import queries, replaying
+from application.act_checks import acts_found
 from application.ports.views import VIEWS
 from application.queries import BookTotals
 from application.replaying import ReplayResult
+from application.verification.signed_acts import ActsFound
+from application.verification.telling import acts_json, acts_text
 from domain.erasure import DEFAULT_RETENTION_DAYS, MAX_RETENTION_DAYS
 from domain.errors import Unavailable
 from domain.instants import instant_of
@@ -44,6 +47,14 @@ RetentionDays = Annotated[
         help="How long the law asks to keep personal data after an account's last entry or its closing; is recorded "
         f"once for ever. 0 = not at all; {DEFAULT_RETENTION_DAYS} (ten years) without it.",
         show_default=False,
+    ),
+]
+SignedActs = Annotated[
+    bool,
+    typer.Option(
+        "--signed-acts",
+        help="Every review, approval, withdrawal and erasure has to be signed with a registered key; is recorded once "
+        "for ever. Needs --empty: nobody signs for the demo catalogue.",
     ),
 ]
 Empty = Annotated[bool, typer.Option("--empty", help="Without the demo catalogue of methodologies.")]
@@ -103,25 +114,35 @@ def register(app: typer.Typer) -> None:
     app.add_typer(views, name="views", rich_help_panel=_AUDIT)
 
 
-def init(cli: Cli, empty: Empty = False, retention_days: RetentionDays = None) -> Answer:
+def init(
+    cli: Cli, empty: Empty = False, retention_days: RetentionDays = None, signed_acts: SignedActs = False
+) -> Answer:
     """Make a ledger: home folder, database, keys and the demo catalogue. Running it again changes nothing."""
     from interfaces.bootstrap import initialize
 
+    if signed_acts and not empty:
+        raise typer.BadParameter("nobody signs for the demo catalogue: add --empty", param_hint="'--signed-acts'")
     settings = cli.settings()
-    made = initialize(settings, with_catalogue=not empty, retention_days=retention_days)
+    made = initialize(settings, with_catalogue=not empty, retention_days=retention_days, signed_acts=signed_acts)
     home = settings.home.resolve()
     hints = cli.following(
         "behaviors import FILE --open-accounts --rejects refused.csv",
         "methodology import FILE --by ACTOR" if empty else "methodology list",
     )
     return Answer(
-        {"home": str(home), "server_version": made.server_version, "retention_days": made.retention_days},
+        {
+            "home": str(home),
+            "server_version": made.server_version,
+            "retention_days": made.retention_days,
+            "signed_acts": made.signed_acts,
+        },
         [
             heading("the ledger is ready"),
             facts(
                 [
                     ("home", home),
                     ("PostgreSQL", made.server_version),
+                    ("acts of people", "all have to be signed" if made.signed_acts else "signed by whoever has a key"),
                     ("personal data", f"kept for {made.retention_days:,} days after an account's last entry"),
                 ]
             ),
@@ -187,6 +208,8 @@ def replay(
 ) -> Answer:
     """Recompute every credit and revision from the facts and compare with what was booked; 3 if any differ.
 
+    Acts of people are held against their registered keys too; `check` names those that are not signed as they must be.
+
     The reference reads the log. The fast kernel reads the archive: an edit of the log that is younger than the archive
     is found by `archive verify`, or by the reference.
     """
@@ -207,10 +230,12 @@ def replay(
                 result = replay_on(runner, ledger.book, ledger.archive, until, progress=tell)
             else:
                 result = replaying.replay(ledger.book, until, progress=tell)
-    human = _replayed(result, fast=fast)
+        acts = acts_found(ledger.book, ledger.verifier.verify, until)
+    human = _replayed(result, acts, fast=fast)
     if fast:
         human.append(cli.following("archive verify   (are the archive's rows those of the log?)"))
-    return Answer(_replayed_json(result, fast=fast), human, VERIFICATION_FAILED if result.mismatches else 0)
+    payload = _replayed_json(result, fast=fast) | {"acts": acts_json(acts)}
+    return Answer(payload, human, VERIFICATION_FAILED if result.mismatches or acts.wrong else 0)
 
 
 def _check_engine(engine: str, master: str | None, kernel: str) -> None:
@@ -327,7 +352,7 @@ def _replayed_json(result: ReplayResult, *, fast: bool) -> dict[str, Any]:
     }
 
 
-def _replayed(result: ReplayResult, *, fast: bool) -> list[RenderableType]:
+def _replayed(result: ReplayResult, acts: ActsFound, *, fast: bool) -> list[RenderableType]:
     rate = f" ({result.events / result.seconds:,.0f} events/s)" if result.seconds else ""
     said = "what the archive holds follows from its facts" if fast else "the history is what it was"
     if result.mismatches:
@@ -338,6 +363,7 @@ def _replayed(result: ReplayResult, *, fast: bool) -> list[RenderableType]:
         ("revisions", count_text(result.revisions)),
         ("mismatches", count_text(result.mismatches)),
         ("credited", mass_text(result.credited_mg)),
+        ("acts of people", acts_text(acts)),
         ("by the reference", f"{count_text(result.by_reference)} accounts"),
         ("digest", result.digest),
         ("time", f"{result.seconds:.1f} s{rate}"),

@@ -9,14 +9,8 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from domain.applicability import ChangeOfHand, Decision
-from domain.values import AFTER_LAST_DAY, FIRST_DAY, Period, day_text
+from domain.rulebook import period_texts
 from interfaces.cli.output import table
-
-
-def period_texts(period: Period) -> tuple[str | None, str | None]:
-    """First day and first day after, None where open."""
-    start = None if period.start == FIRST_DAY else day_text(period.start)
-    return start, None if period.end == AFTER_LAST_DAY else day_text(period.end)
 
 
 def changes_json(changes: Sequence[ChangeOfHand]) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from application import checking
 from application.checking import Checked
+from application.verification.telling import acts_json, acts_text
 from interfaces.cli.command import Cli, command
 from interfaces.cli.output import Answer, count_text, facts, heading, table
 
@@ -28,7 +29,7 @@ def register(app: typer.Typer) -> None:
 
 
 def check(cli: Cli, without_archive: WithoutArchive = False, without_evidence: WithoutEvidence = False) -> Answer:
-    """Hold keys, log, checkpoints, map, replay, views, archive and evidence against each other; 3 if anything differs.
+    """Hold keys, log, checkpoints, map, acts, replay, views, archive and evidence against each other; 3 if any differ.
 
     It reads the whole log several times. Nothing is changed: every finding says what to do.
     """
@@ -48,6 +49,7 @@ def _json(found: Checked) -> dict[str, Any]:
         "count": found.total,
         "findings": [each._asdict() for each in found.findings],
         "digest": None if replayed is None else replayed.digest,
+        "acts": acts_json(found.acts),
         "credited_mg": None if replayed is None else str(replayed.credited_mg),
     }
 
@@ -57,6 +59,7 @@ def _shown(cli: Cli, found: Checked) -> list[Any]:
         pairs = [("log size", count_text(found.size))]
         if found.replayed is not None:
             pairs.append(("digest", found.replayed.digest))
+        pairs.append(("acts of people", acts_text(found.acts)))
         return [heading("checked: everything agrees"), facts(pairs)]
     rows = [(each.area, each.code, each.place, each.message, each.remedy) for each in found.findings]
     human: list[Any] = [

@@ -10,11 +10,13 @@ import typer
 from rich.text import Text
 
 from application import evidence
+from application.access import record_export
 from application.accounts import account_id
 from application.evidence import Listed, ShownLine, Verified
 from application.ports.behavior_source import RefusedRow
 from domain.behavior import COLUMNS, columns_of
 from domain.values import day_number
+from interfaces.cli.accessing import ReadBy, reader
 from interfaces.cli.command import Cli, command, group
 from interfaces.cli.options import By, OpenReason, ReceivedBefore
 from interfaces.cli.output import Answer, count_text, facts, heading, table
@@ -93,13 +95,16 @@ def list_(cli: Cli, account: OfAccount = None) -> Answer:
 
 
 @command(app, "show", example="evidence show 54 --line 2")
-def show(cli: Cli, intake: Intake, out: Out = None, line: Line = None) -> Answer:
+def show(cli: Cli, intake: Intake, out: Out = None, line: Line = None, by: ReadBy = None) -> Answer:
     """The file of an intake as it was received: whether it opens to the very bytes; one row of it; all of it."""
     from interfaces.bootstrap import PrivateBytes
 
     with cli.ledger() as ledger:
         listed = evidence.shown(ledger.book, ledger.evidence, intake)
         found = None if line is None else evidence.line(ledger.book, ledger.evidence, listed.intake, line)
+        if line is not None or out is not None:
+            about = f"intake {intake}" if line is None else f"intake {intake} line {line}"
+            record_export(ledger.book, reader(by), "evidence show", None, personal=True, about=about)
         if out is not None:
             with PrivateBytes(out, "evidence") as file:
                 for block in evidence.read(ledger.evidence, listed.intake):
@@ -157,7 +162,7 @@ def expire(cli: Cli, before: ReceivedBefore, by: By, reason: OpenReason, unnamed
 
 
 @command(app, "recover", example="evidence recover to-import")
-def recover(cli: Cli, folder: Folder) -> Answer:
+def recover(cli: Cli, folder: Folder, by: ReadBy = None) -> Answer:
     """Write files that no intake names into a folder, to be imported again: when the end of the log was lost.
 
     There are such files too where an import was interrupted before the log named its file.
@@ -167,6 +172,9 @@ def recover(cli: Cli, folder: Folder) -> Answer:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with cli.ledger() as ledger:
         digests = evidence.unnamed(ledger.book, ledger.evidence)
+        if digests:
+            about = f"{len(digests)} files that no intake names"
+            record_export(ledger.book, reader(by), "evidence recover", None, personal=True, about=about)
         for digest in digests:
             with PrivateBytes(folder / digest, "evidence") as file:
                 for block in ledger.evidence.read(digest):

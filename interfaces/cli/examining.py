@@ -12,6 +12,7 @@ import typer
 from rich.text import Text
 
 from application import examining, reconciling
+from application.access import record_export
 from application.examining import Examined, Odd
 from application.reconciling import (
     DIFFERS,
@@ -25,6 +26,7 @@ from application.reconciling import (
     Tally,
 )
 from domain.anomalies import ASSUMED, CLOCKS_SECONDS, CODES, START, Travel
+from interfaces.cli.accessing import ReadBy, reader
 from interfaces.cli.command import Cli, command
 from interfaces.cli.options import DayAfter, FirstDay, InputFile, OnlyPartner, PartnerName, period_of
 from interfaces.cli.output import Answer, count_text, facts, heading, mass_text, table
@@ -77,7 +79,13 @@ def register(app: typer.Typer) -> None:
 
 
 def reconcile(
-    cli: Cli, partner: PartnerName, file: InputFile, from_: FirstDay = None, to: DayAfter = None, out: Report = None
+    cli: Cli,
+    partner: PartnerName,
+    file: InputFile,
+    from_: FirstDay = None,
+    to: DayAfter = None,
+    out: Report = None,
+    by: ReadBy = None,
 ) -> Answer:
     """Compare a partner's own list of a period (a behavior file) with the log, both ways; 1 if they differ.
 
@@ -91,6 +99,8 @@ def reconcile(
         nullcontext() if out is None else PrivateCsv(out, Found._fields, "report") as sink,
         cli.progress.naming("reconciling") as tell,
     ):
+        if out is not None:  # the report tells references in clear, and which of them the log has
+            record_export(ledger.book, reader(by), "reconcile", None, personal=True, about=partner)
         found = reconciling.reconcile(ledger.book, source, partner, period, sink=sink, progress=tell)
     payload = {
         "equal": found.is_equal,

@@ -13,6 +13,7 @@ from uuid import UUID
 import typer
 
 from application import exporting, exporting_events
+from application.access import record_export
 from application.accounts import account_id
 from application.exporting import Exported, Selection
 from application.exporting_events import EventFilter
@@ -21,6 +22,7 @@ from domain.audit.bundle import REPORT, VERIFIER
 from domain.audit.event_rows import FORMATS, JSONL
 from domain.audit.events_manifest import SUFFIX, Manifest
 from domain.errors import Rejected
+from interfaces.cli.accessing import ReadBy, reader
 from interfaces.cli.asking import Wait, Witnesses, WitnessFolders, WitnessKeys, exit_code_of, told, witness_keys
 from interfaces.cli.command import Cli, command, group
 from interfaces.cli.options import before_day, civil_day, period_of
@@ -130,6 +132,7 @@ def bundle(
     witness_folder: WitnessFolders = (),  # type: ignore[assignment]
     witness: WitnessKeys = (),  # type: ignore[assignment]
     wait: Wait = 30,
+    by: ReadBy = None,
 ) -> Answer:
     """Everything to check accounts offline: whole streams, the whole rulebook, and the way to a signed checkpoint.
 
@@ -157,6 +160,9 @@ def bundle(
                 extras=_extras(redacted=redacted, sample_seed=sample_seed),
                 ask_witnesses=lambda signed: witnesses.ask(ledger, signed),
                 progress=tell,
+                recorded=lambda chosen: record_export(
+                    ledger.book, reader(by), "export bundle", chosen, personal=not redacted
+                ),
             )
     return _answer(cli, out, done, witnesses, recipient, redacted=redacted)
 
@@ -172,6 +178,7 @@ def events(
     topics: Topics = (),  # type: ignore[assignment]
     until: Until = None,
     personal: Personal = False,
+    by: ReadBy = None,
 ) -> Answer:
     """Events of the log as rows, with a manifest that the log's key signs: OUT and OUT.manifest, for `verify`.
 
@@ -203,6 +210,7 @@ def events(
                 file.write,
                 personal=personal,
                 software=f"carbon-ledger {version('carbon-ledger')}",
+                recorded=lambda ids: record_export(ledger.book, reader(by), "export events", ids, personal=personal),
                 progress=tell,
             )
             note.write(done.note)

@@ -20,7 +20,9 @@ import typer
 
 from domain.errors import LedgerError
 from interfaces.cli import (
+    accessing,
     accounts,
+    actors,
     applicability,
     archive,
     behaviors,
@@ -87,6 +89,7 @@ app.add_typer(archive.app, name="archive", rich_help_panel="Audit")
 app.add_typer(checkpoints.app, name="checkpoint", rich_help_panel="Audit")
 app.add_typer(proving.app, name="prove", rich_help_panel="Audit")
 app.add_typer(exporting.app, name="export", rich_help_panel="Audit")
+app.add_typer(accessing.app, name="access", rich_help_panel="Audit")
 app.add_typer(evidence.app, name="evidence", rich_help_panel="Audit")
 app.add_typer(keys.app, name="keys", rich_help_panel="Audit")
 app.add_typer(database.app, name="database", rich_help_panel="Book")
@@ -98,6 +101,7 @@ app.add_typer(consents.app, name="consent", rich_help_panel="Accounts and behavi
 app.add_typer(methodology.app, name="methodology", rich_help_panel="Rules (every two-person act is two commands)")
 app.add_typer(factors.app, name="factors", rich_help_panel="Rules (every two-person act is two commands)")
 app.add_typer(applicability.app, name="applicability", rich_help_panel="Rules (every two-person act is two commands)")
+app.add_typer(actors.app, name="actor", rich_help_panel="Rules (every two-person act is two commands)")
 app.add_typer(revisions.app, name="revision", rich_help_panel="Rules (every two-person act is two commands)")
 
 

@@ -8,10 +8,12 @@ from typing import Any
 from rich.text import Text
 
 from application import methodologies
+from application.acts import Signing
 from application.methodologies import Standing
 from domain import methodology as rules
 from domain.behavior import decimal_text
 from domain.rulebook import MethodologyVersion, Rulebook
+from interfaces.cli.acting import signable
 from interfaces.cli.changes import changes_json, changes_table
 from interfaces.cli.command import Cli, command, group
 from interfaces.cli.files import read_json
@@ -31,26 +33,29 @@ def import_(cli: Cli, file: InputFile, by: By) -> Answer:
 
 
 @command(app, "review", example="methodology review TRAVEL-METRO@2 --by bob")
-def review(cli: Cli, version: Version, by: By) -> Answer:
+@signable
+def review(cli: Cli, signing: Signing, version: Version, by: By) -> Answer:
     """Review a drafted version; not by its drafter."""
     with cli.ledger() as ledger:
-        standing = methodologies.review(ledger.book, version, by)
+        standing = methodologies.review(ledger.book, version, by, signing)
     return _standing(cli, standing, by, "certify")
 
 
 @command(app, "certify", example="methodology certify TRAVEL-METRO@2 --by carol")
-def certify(cli: Cli, version: Version, by: By) -> Answer:
+@signable
+def certify(cli: Cli, signing: Signing, version: Version, by: By) -> Answer:
     """Certify a reviewed version; neither by its drafter nor by its reviewer."""
     with cli.ledger() as ledger:
-        standing = methodologies.certify(ledger.book, version, by)
+        standing = methodologies.certify(ledger.book, version, by, signing)
     return _standing(cli, standing, by, "publish")
 
 
 @command(app, "publish", example="methodology publish TRAVEL-METRO@2 --by dave")
-def publish(cli: Cli, version: Version, by: By) -> Answer:
+@signable
+def publish(cli: Cli, signing: Signing, version: Version, by: By) -> Answer:
     """Publish a certified version. It is then known, and not yet applicable to anything."""
     with cli.ledger() as ledger:
-        standing = methodologies.publish(ledger.book, version, by)
+        standing = methodologies.publish(ledger.book, version, by, signing)
     answer = _standing(cli, standing, by, None)
     name = f"{standing.code}@{standing.version}"
     hints = cli.following(
@@ -61,20 +66,22 @@ def publish(cli: Cli, version: Version, by: By) -> Answer:
 
 
 @command(app, "propose-withdrawal", example="methodology propose-withdrawal TRAVEL-METRO@1 --by alice")
-def propose_withdrawal(cli: Cli, version: Version, by: By) -> Answer:
+@signable
+def propose_withdrawal(cli: Cli, signing: Signing, version: Version, by: By) -> Answer:
     """Propose that a published version's decisions end."""
     with cli.ledger() as ledger:
-        standing = methodologies.propose_withdrawal(ledger.book, version, by)
+        standing = methodologies.propose_withdrawal(ledger.book, version, by, signing)
     answer = _standing(cli, standing, by, "approve-withdrawal")
     said = f"withdrawal of {version} is proposed by {by}; it stays in force until somebody else approves it"
     return answer._replace(human=[heading(said), *answer.human[1:]])
 
 
 @command(app, "approve-withdrawal", example="methodology approve-withdrawal TRAVEL-METRO@1 --by bob")
-def approve_withdrawal(cli: Cli, version: Version, by: By, leave_gap: LeaveGap = False) -> Answer:
+@signable
+def approve_withdrawal(cli: Cli, signing: Signing, version: Version, by: By, leave_gap: LeaveGap = False) -> Answer:
     """Approve a withdrawal; not by its proposer. Look-up falls back to the next older decision from here on."""
     with cli.ledger() as ledger:
-        standing, changes = methodologies.approve_withdrawal(ledger.book, version, by, leave_gap=leave_gap)
+        standing, changes = methodologies.approve_withdrawal(ledger.book, version, by, signing, leave_gap=leave_gap)
     answer = _standing(cli, standing, by, None)
     kept = Text(
         "Booked credits keep their value; to change them: revision plan CODE@V --from DATE --to DATE --by ACTOR"

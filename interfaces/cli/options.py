@@ -28,7 +28,8 @@ LOCAL_PARTNER = "local"
 OPEN = "open"
 
 
-def _actor(text: str) -> str:
+def actor_text(text: str) -> str:
+    """A usable actor name."""
     try:
         return check_actor(text)
     except Rejected as error:
@@ -113,7 +114,7 @@ By = Annotated[
         "--by",
         metavar="ACTOR",
         help="Who does this; is recorded for ever, as given: staff or a system, never an account holder.",
-        parser=_actor,
+        parser=actor_text,
     ),
 ]
 Reason = Annotated[

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from application import revising, what_if
+from application.acts import Signing
 from application.impact import digest_of
 from application.what_if import Candidate
 from domain.revision import changes_by, find_run
-from domain.rulebook import RevisionRun
-from interfaces.cli.changes import changes_json, changes_table, period_texts
+from domain.rulebook import RevisionRun, period_texts
+from interfaces.cli.acting import signable
+from interfaces.cli.changes import changes_json, changes_table
 from interfaces.cli.command import Cli, command, group
 from interfaces.cli.impacts import comparison_text, impact_facts, plan_json, plan_text
 from interfaces.cli.kernels import Kernel, accounts_by, parts_by
@@ -112,13 +114,14 @@ def report_(cli: Cli, revision: RevisionId, report: ReportTo = None, kernel: Ker
 
 
 @command(app, "approve", example="revision approve R1 --by bob")
-def approve(cli: Cli, revision: RevisionId, by: By) -> Answer:
+@signable
+def approve(cli: Cli, signing: Signing, revision: RevisionId, by: By) -> Answer:
     """Approve a planned revision; not by its planner. From here on it is a decision."""
     with cli.ledger() as ledger:
         rulebook = ledger.book.rulebook()
         # An approval is refused when the rulebook of its behavior moved, so these are the changes it makes.
         changes = changes_by(rulebook, find_run(rulebook, revision))
-        done = revising.approve(ledger.book, revision, by)
+        done = revising.approve(ledger.book, revision, by, signing)
         status = revising.status(ledger.book, revision)
     payload = {**status, "changes": changes_json(changes), "position": done.position}
     return Answer(

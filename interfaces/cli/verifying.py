@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from application.verification.bundle import Verified, verify_bundle
+from application.verification.bundle import verify_bundle
 from application.verification.bundle_reader import is_zip
 from application.verification.events import is_manifest, verify_events
 from application.verification.findings import Findings, printable
@@ -26,6 +26,7 @@ from application.verification.telling import (
     proof_pairs,
     proof_said,
 )
+from application.verification.verified import Verified
 from domain.audit.proofs import MAX_PROOF_BYTES
 from domain.errors import LedgerError, Rejected
 from interfaces.cli.command import Cli, command
@@ -78,19 +79,36 @@ Need = Annotated[
     ),
 ]
 
+Actors = Annotated[
+    list[str],
+    typer.Option(
+        "--actor",
+        metavar="NAME=PUB",
+        help="An actor's public key as PEM, known from elsewhere: his acts count with this key alone; may be repeated.",
+        show_default=False,
+    ),
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to the root."""
     command(app, "verify", example="verify for-the-exchange.zip --key log.pem", panel="Audit")(verify)
 
 
-def verify(cli: Cli, file: File, key: Key, witness: Witness = (), need: Need = None) -> Answer:  # type: ignore[assignment]
+def verify(
+    cli: Cli,
+    file: File,
+    key: Key,
+    witness: Witness = (),  # type: ignore[assignment]
+    need: Need = None,
+    actor: Actors = (),  # type: ignore[assignment]
+) -> Answer:
     """Check a bundle, exported events or a proof with a public key; no ledger is needed. 3 if it does not hold."""
     from interfaces.bootstrap import parquet_rows, public_key_of, verifier
 
     keys, witnesses = ([public_key_of(key_text(path)) for path in paths] for paths in (key, witness))
     try:
-        trusted = trusted_by(keys, witnesses, need)
+        trusted = trusted_by(keys, witnesses, need, [_actor(each) for each in actor])
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="'--need'") from error
     if is_zip(file):
@@ -130,6 +148,15 @@ def _steps_shown(findings: Findings) -> list[Any]:
 
 def _facts(pairs: Pairs) -> Any:
     return facts([(label, printable(value, _CHARACTERS_SHOWN)) for label, value in pairs])
+
+
+def _actor(text: str) -> tuple[str, bytes]:
+    from interfaces.bootstrap import public_key_of
+
+    name, _, file = text.rpartition("=")
+    if not name or not Path(file).is_file():
+        raise typer.BadParameter(f"{text!r} is not NAME=PUB with the file of a public key", param_hint="'--actor'")
+    return name, public_key_of(key_text(Path(file)))
 
 
 def key_text(path: Path) -> str:

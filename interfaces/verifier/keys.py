@@ -24,6 +24,10 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="the public key of a witness; may be repeated",
     )  # fmt: skip
     parser.add_argument(
+        "--actor", action="append", default=[], metavar="NAME=PUB",
+        help="an actor's public key: acts in this name count with this key alone; may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
         "--need",
         metavar="K",
         help="how many of these witnesses must have signed: 2, or '2 of 3'; more than half without it",
@@ -34,10 +38,18 @@ def trusted(arguments: Namespace) -> Trusted:
     """The keys named. Raises WrongUsage."""
     keys = [_key(path, "--key") for path in arguments.key]
     witnesses = [_key(path, "--witness") for path in arguments.witness]
+    actors = [_actor(text) for text in arguments.actor]
     try:
-        return trusted_by(keys, witnesses, arguments.need)
+        return trusted_by(keys, witnesses, arguments.need, actors)
     except ValueError as error:
         raise WrongUsage(str(error), "--need", "see --help") from error
+
+
+def _actor(text: str) -> tuple[str, bytes]:
+    name, _, file = text.rpartition("=")
+    if not name:
+        raise WrongUsage(f"{text!r} is not NAME=PUB", "--actor", "name the actor as the log does, and a PEM file")
+    return name, _key(Path(file), "--actor")
 
 
 def _key(path: Path, option: str) -> bytes:

@@ -466,6 +466,7 @@ class JournalContract:
         found = {upto: [each.version for each in journal.stream(account, upto)] for upto in range(6)}
         assert found == {0: [], 1: [1], 2: [1], 3: [1, 2], 4: [1, 2, 3], 5: [1, 2, 3]}
         assert journal.stream(account) == journal.stream(account, 4)
+        assert (journal.version(account), journal.version(uuid4())) == (3, 0)
 
     def test_the_log_is_read_between_two_positions_and_by_topic(self, journal: Journal) -> None:
         account = uuid4()

@@ -51,8 +51,8 @@ class CommandLine:
         assert ran.stdout.count("\n") == 1, ran
         answer: dict[str, Any] = json.loads(ran.stdout)
         if "error" not in answer:
-            words = " ".join(arguments[:2])
-            name = words if words in COMMANDS else arguments[0]
+            several = (" ".join(arguments[:count]) for count in (3, 2))
+            name = next((words for words in several if words in COMMANDS), arguments[0])
             self.seen.setdefault(name, set()).update(answer)
         return answer
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -103,8 +104,26 @@ def tell_a_story_with_every_command(cli: CommandLine) -> None:
         cli("database", act)
     for act in ("build", "status", "verify", "rebuild"):
         cli("archive", act)
+    tell_of_people(cli)
     hand_out_what_an_auditor_checks(cli)
     have_it_witnessed(cli)
+
+
+def tell_of_people(cli: CommandLine) -> None:
+    key, text = str(cli.folder / "bob.key"), str(cli.folder / "approval.txt")
+    cli("actor", "key", "new", key)
+    cli("actor", "key", "show", key)
+    cli("actor", "register", "bob", "--actor-key", key, "--by", "alice")
+    cli("actor", "approve-key", "bob", "--by", "carl")
+    cli("methodology", "import", cli.json_file(methodology("SIGNED", "test.signed")), "--by", "alice")
+    review = ("methodology", "review", "SIGNED@1", "--by", "bob")
+    told = json.loads(cli.run(*review, "--to-sign", text, "--json").stdout)
+    assert set(told) == {"act", "object", "actor", "shown", "content", "rulebook", "file"}
+    cli("actor", "sign", text, "--actor-key", key, "--out", str(cli.folder / "approval.sig"))
+    cli(*review, "--actor-key", key)
+    cli("actor", "revoke", "bob", "--by", "carl", "--reason", "left")
+    cli("actor", "list")
+    cli("access", "list")
 
 
 def hand_out_what_an_auditor_checks(cli: CommandLine) -> None:
@@ -189,6 +208,8 @@ def test_the_lists_in_answers_hold_exactly_the_documented_keys(cli: CommandLine)
         "methodologies": ("methodology", "list"),
         "intakes": ("evidence", "list"),
         "releases": ("factors", "list"),
+        "actors": ("actor", "list"),
+        "accesses": ("access", "list"),
         "signing": ("keys", "show"),
         "roles": ("database", "show"),
         "decisions": ("applicability", "list"),

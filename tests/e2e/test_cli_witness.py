@@ -47,10 +47,12 @@ def test_a_cosigned_checkpoint_is_shown_exported_and_verified(cli: CommandLine, 
 
     key = ("--key", str(cli.folder / "log.pem"))
     bundle, event, balance, grown = (str(cli.folder / name) for name in ("b.zip", "e.json", "b.json", "c.json"))
-    cli("export", "bundle", bundle, "--redacted")
     cli("prove", "event", "1", "--out", event)
     cli("prove", "balance", "ann", "--out", balance)
     cli("prove", "consistency", str(witness.first_size), "--out", grown)
+    # The bundle is of the checkpoint that was cosigned; that it was exported is the log's next event.
+    cli("export", "bundle", bundle, "--redacted")
+    assert cli("totals")["position"] == newer["size"] + 1
     for file in (bundle, event, balance, grown):
         found = cli("verify", file, *key, "--witness", witness.pem, "--need", "1 of 1")
         assert [each["name"] for each in found["witnesses"]] == [WITNESS]

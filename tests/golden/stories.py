@@ -16,6 +16,7 @@ from uuid import UUID
 from domain import account as account_rules
 from domain import methodology
 from domain.behavior import Refusal
+from tests.golden.acting_story import tell_of_acts
 from tests.golden.signing_story import tell_of_keys
 from tests.unit.domain.documents import count_cap, day_cap, factor_row, metro, open_row, power, release
 from tests.unit.domain.worlds import World, saving, trip
@@ -151,7 +152,14 @@ def edges() -> World:
     return world
 
 
-STORIES: dict[str, Callable[[], World]] = {"town": town, "grid": grid, "edges": edges}
+def acts() -> World:
+    """People with keys: registered, changed, revoked; every act once with a signature; reads and an export."""
+    world = World("2026-01-01T00:00:00Z")
+    tell_of_acts(world)
+    return world
+
+
+STORIES: dict[str, Callable[[], World]] = {"town": town, "grid": grid, "edges": edges, "acts": acts}
 
 
 def told(name: str) -> World:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from domain.acts import ACT_EVENTS
 from domain.events.registry import EVENTS, TOPICS, encode, encode_part
 from interfaces.verifier.standin import msgspec as standin
 from tests.property.verifier.differences import differences
@@ -72,7 +73,8 @@ SHORT = [topic for topic, decoder in on_standin()["domain.events.registry"]._FAC
 
 
 def test_the_short_way_is_there_for_the_events_that_a_book_is_full_of() -> None:
-    assert {topic for topic in TOPICS if "account" in topic} <= set(SHORT)
+    # Acts that may be signed leave a field out where they are not, and no book is full of them.
+    assert {topic for topic in TOPICS if "account" in topic} - {cls.TOPIC for cls in ACT_EVENTS} <= set(SHORT)
 
 
 @pytest.mark.parametrize("topic", SHORT)

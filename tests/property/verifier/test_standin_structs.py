@@ -249,7 +249,7 @@ def test_an_event_made_by_code_is_written_as_the_ledger_writes_it(made: tuple[An
     twin = on_standin()["domain.events.registry"]
     cls = twin.TOPICS[event.TOPIC]
     values = {
-        name: tuple(map(_twin_of, value)) if isinstance(value, tuple) else value
+        name: tuple(map(_twin_of, value)) if isinstance(value, tuple) else _twin_of(value)
         for name, value in msgspec.structs.asdict(event).items()
     }
     assert twin.encode_part(cls(**values)) == registry.encode_part(event)

@@ -95,6 +95,7 @@ def test_events_are_sorted_into_streams_that_readers_ask_for() -> None:
         "factor_set",
         "decision",
         "revision",
+        "actor",
     }
     assert all(issubclass(TOPICS[topic], RulebookEvent) for topic in RULEBOOK_TOPICS)
 

@@ -10,11 +10,12 @@ from domain.audit.book_map import Item, MapPart, MapProof, map_key, map_root, ro
 from domain.audit.checkpoint import parse_body
 from domain.audit.merkle import Folding, Subtree, consistent, root_from_inclusion
 from domain.audit.note import NoteSignature, cosigned_message, cosigner_hash_of, key_hash_of, parse_note, signed_message
+from domain.digest import sm3_hex
 from infrastructure.gm.hardened_gmssl import GmsslVerifier
 from infrastructure.gm.sm2 import PyxVerifier
 from tests.architecture.project import ROOT
 from tests.fixtures import independent_verifier
-from tests.unit.domain import audit_vectors
+from tests.unit.domain import act_vectors, audit_vectors
 
 _hex = bytes.fromhex
 
@@ -33,6 +34,29 @@ def test_the_documents_show_what_the_code_makes() -> None:
     assert blocks("log.md", "note") == [audit_vectors.note_text(), audit_vectors.cosigned_text()]
     assert blocks("log.md", "json") == [audit_vectors.log_vectors() + "\n"]
     assert blocks("book-map.md", "json") == [audit_vectors.map_vectors() + "\n"]
+    assert blocks("acts.md", "act") == [act_vectors.example()]
+    assert blocks("acts.md", "json") == [act_vectors.vectors() + "\n"]
+
+
+def test_the_acts_of_the_document_are_signed_by_the_keys_of_the_document() -> None:
+    known = vectors("acts.md")
+    keys = {each["key"]: _hex(each["public_key"]) for each in known["registrations"]}
+    signed = [(each["text"], each["key"], each["signature"]) for each in known["acts"]]
+    for each in known["registrations"]:
+        assert sm3_hex(keys[each["key"]])[:32] == each["key"]
+        signed.append((each["text"], each["key"], each["possession"]))
+        if each["signature_of_replaced"]:
+            replaced = json.loads(each["text"].partition("<00>")[2])["replaces"]
+            signed.append((each["text"], replaced, each["signature_of_replaced"]))
+    assert len(signed) == len(known["acts"]) + len(known["registrations"]) + 1
+    for text, key, signature in signed:
+        content = text.replace("<00>", "\0").encode()
+        for verifier in (PyxVerifier(), GmsslVerifier()):
+            assert verifier.verify(keys[key], content, _hex(signature))
+            assert not verifier.verify(keys[key], content + b" ", _hex(signature))
+    for each in known["acts"]:
+        if each["content"]:
+            assert json.loads(each["text"].partition("<00>")[2])["shown"] == sm3_hex(each["content"].encode())
 
 
 def test_the_note_of_the_document_is_signed_by_the_key_of_the_document() -> None:

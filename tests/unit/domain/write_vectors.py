@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from tests.architecture.project import ROOT
-from tests.unit.domain import audit_vectors, bundle_vectors, event_vectors, events_vectors
+from tests.unit.domain import act_vectors, audit_vectors, bundle_vectors, event_vectors, events_vectors
 from tests.unit.gm import transport_vectors
 
 
@@ -24,6 +24,8 @@ def blocks() -> list[tuple[str, str, list[str]]]:
         ("proofs.md", "proof", [bundle_vectors.event_proof()]),
         ("proofs.md", "json", [bundle_vectors.proof_vectors() + "\n"]),
         ("bundle.md", "bundle", [bundle_vectors.example()]),
+        ("acts.md", "act", [act_vectors.example()]),
+        ("acts.md", "json", [act_vectors.vectors() + "\n"]),
         ("bundle.md", "json", [bundle_vectors.vectors() + "\n"]),
         ("events-export.md", "events", [events_vectors.example()]),
         ("events-export.md", "json", [events_vectors.vectors() + "\n"]),

@@ -40,7 +40,7 @@ _PLAIN = {
 def spelled(cls: StructMeta) -> Callable[[str], Any] | None:
     """What reads an instance from its one spelling and answers None to any other; None where there is no pattern."""
     fields = _fields(cls)
-    if fields is None or cls.__struct__.options["array_like"]:
+    if fields is None or cls.__struct__.options["array_like"] or cls.__struct__.omits:
         return None
     named = [f'"{name}":{each.pattern}' for name, each in zip(cls.__struct__.names, fields, strict=True)]
     match = re.compile(r"\{" + ",".join(named) + r"\}").fullmatch

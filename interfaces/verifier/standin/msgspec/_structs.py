@@ -1,6 +1,6 @@
 """``Struct``: classes of named fields, in which the ledger's events are written down (ADR 0021).
 
-Keeps: what ``msgspec.Struct`` does with the options in use: ``frozen``, ``kw_only``, ``array_like``,
+Keeps: what ``msgspec.Struct`` does with the options in use: ``frozen``, ``kw_only``, ``array_like``, ``omit_defaults``,
 ``forbid_unknown_fields``; ``gc`` is taken and means nothing here. Whatever the ledger does not use is refused when the
 class is made, so that nothing is different in silence. As there, types are checked when bytes are read, not when an
 instance is made in code.
@@ -15,7 +15,7 @@ from typing import Any, ClassVar, NamedTuple, get_origin
 
 REQUIRED: Any = object()
 _PLAIN = (type(None), bool, int, str)
-_OPTIONS = ("frozen", "array_like", "forbid_unknown_fields")
+_OPTIONS = ("frozen", "array_like", "forbid_unknown_fields", "omit_defaults")
 
 
 class Field(NamedTuple):
@@ -36,6 +36,11 @@ class Shape(NamedTuple):
     """The values of an instance, in the order of its fields."""
     build: Callable[[Iterable[Any]], Any]
     """The instance with these values: the inverse."""
+
+    @property
+    def omits(self) -> bool:
+        """Whether a field may be left out where it has its default."""
+        return self.options["omit_defaults"] and any(field.default is not REQUIRED for field in self.fields)
 
 
 class StructMeta(type):

@@ -123,12 +123,16 @@ def _text(value: Any, *, ordered: bool) -> str:
         return simple(value)
     if isinstance(kind, StructMeta):
         shape = kind.__struct__
-        if not shape.options["array_like"]:
+        if shape.options["array_like"]:
+            value = shape.values(value)
+        elif shape.omits:
+            told = zip(shape.fields, shape.values(value), strict=True)
+            # As there: what is the default by its identity, and no equal value of another type.
+            value = {field.name: each for field, each in told if each is not field.default}
+        else:
             if not ordered:
                 return _object(_keys(shape.names), shape.values(value), ordered=False)
             value = dict(zip(shape.names, shape.values(value), strict=True))
-        else:
-            value = shape.values(value)
     if isinstance(value, list | tuple):
         return f"[{','.join(_texts(value, ordered=ordered))}]"
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
