@@ -58,17 +58,17 @@ def export_events(
     *,
     personal: bool = False,
     software: str,
-    recorded: Callable[[], object] = lambda: None,
+    recorded: Callable[[Sequence[UUID] | None], object] = lambda _: None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> ExportedEvents:
-    """Write the rows, and sign what was written. ``recorded``: puts on record that it is about to be written.
+    """Write the rows, and sign what was written. ``recorded``: puts on record whose events leave, before any does.
 
     Raises Rejected ``topic_unknown``, ``position_unknown``; Corrupt ``log_changed`` and as ``sign``.
     """
     _check_topics(wanted.topics)
     checkpoint = sign(auditing).checkpoint
     chosen = _chosen(auditing, wanted, checkpoint)
-    recorded()
+    recorded(wanted.accounts)
     file = _Digested(write)
     writer = row_format(file.write, personal)
     rows = 0

@@ -13,8 +13,9 @@ class Settings(BaseSettings):
 
     ``CARBON_LEDGER_DSN``: a PostgreSQL server instead of the embedded one.
     ``CARBON_LEDGER_KEK_FILE`` or ``CARBON_LEDGER_PASSPHRASE_FILE``: where the root key of the home comes from,
-    instead of a generated file. ``CARBON_LEDGER_ACTOR_PASSPHRASE_FILE``: what opens a person's own key file.
+    instead of a generated file.
     ``CARBON_LEDGER_WITHOUT_KEYS``: no key store is opened; what needs a key is refused.
+    ``CARBON_LEDGER_ACTOR_PASSPHRASE_FILE``: what opens a person's own key file.
     """
 
     model_config = SettingsConfigDict(env_prefix="CARBON_LEDGER_")
@@ -23,5 +24,5 @@ class Settings(BaseSettings):
     dsn: SecretStr | None = None
     kek_file: Path | None = None
     passphrase_file: Path | None = None
-    actor_passphrase_file: Path | None = None
     without_keys: bool = False
+    actor_passphrase_file: Path | None = None

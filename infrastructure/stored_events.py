@@ -47,7 +47,8 @@ class StoredEvents:
         made, new = self.keys.make(opened) if opened else ({}, [])
         others = {part[0] for part in parts if part[4] is not None} - opened
         keys = {**self.keys.of(others), **made} if others else made
-        salts, nonces = secrets.token_bytes(SALT_BYTES * len(parts)), fresh_nonces(len(parts))
+        salts = secrets.token_bytes(SALT_BYTES * len(parts))
+        nonces = iter(fresh_nonces(sum(part[4] is not None for part in parts)))
         rows = []
         for place, (stream, version, topic, facts, personal) in enumerate(parts):
             salt = salts[place * SALT_BYTES : (place + 1) * SALT_BYTES]
@@ -56,7 +57,7 @@ class StoredEvents:
                 key = keys.get(stream)
                 if key is None:
                     raise _key_missing(stream, version)
-                sealed = seal(key, personal, self._aad(stream, version, topic), nonces[place])
+                sealed = seal(key, personal, self._aad(stream, version, topic), next(nonces))
             rows.append((stream, version, topic, pack(salt, facts, sealed)))
         return rows, new
 

@@ -65,28 +65,6 @@ def bundle_pairs(verified: Verified) -> Pairs:
     ]
 
 
-def acts_json(found: ActsFound | None) -> dict[str, Any] | None:
-    """What people did and signed, for machines. ``unsigned_by``: how many acts of each actor are a name alone."""
-    if found is None:
-        return None
-    unsigned = sum(found.unsigned.values())
-    return {
-        "signed": found.signed,
-        "unsigned": unsigned,
-        "wrong": found.wrong,
-        "unsigned_by": dict(sorted(found.unsigned.items())),
-    }
-
-
-def acts_text(found: ActsFound | None) -> str:
-    """The same for people."""
-    if found is None:
-        return "none seen"
-    names = ", ".join(f"{actor} ({count:,})" for actor, count in sorted(found.unsigned.items()))
-    unsigned = f"{sum(found.unsigned.values()):,} unsigned" + (f": {names}" if names else "")
-    return f"{found.signed:,} signed, {found.wrong:,} wrong, {unsigned}"
-
-
 def events_json(verified: VerifiedEvents) -> dict[str, Any]:
     """Exported events, for machines."""
     manifest, findings = verified.manifest, verified.findings
@@ -134,6 +112,28 @@ def chosen_text(manifest: Manifest) -> str:
     topics = "all topics" if not chosen.topics else ", ".join(chosen.topics)
     days = f"recorded from {chosen.from_day or OPEN} to {chosen.to_day or OPEN} (UTC)"
     return f"positions {chosen.first:,} to {chosen.last:,}, {days}, {accounts}, {topics}"
+
+
+def acts_json(found: ActsFound | None) -> dict[str, Any] | None:
+    """What people did and signed, for machines. ``unsigned_by``: how many acts of each actor are a name alone."""
+    if found is None:
+        return None
+    unsigned = sum(found.unsigned.values())
+    return {
+        "signed": found.signed,
+        "unsigned": unsigned,
+        "wrong": found.wrong,
+        "unsigned_by": dict(sorted(found.unsigned.items())),
+    }
+
+
+def acts_text(found: ActsFound | None) -> str:
+    """The same for people."""
+    if found is None:
+        return "none seen"
+    names = ", ".join(f"{actor} ({count:,})" for actor, count in sorted(found.unsigned.items()))
+    unsigned = f"{sum(found.unsigned.values()):,} unsigned" + (f": {names}" if names else "")
+    return f"{found.signed:,} signed, {found.wrong:,} wrong, {unsigned}"
 
 
 def proof_json(shown: Shown) -> dict[str, Any]:

@@ -59,10 +59,7 @@ def reader(by: str | None) -> Reader:
 
 
 def about_to_show(ledger: Ledger, by: str | None, asked: str, account: str) -> None:
-    """Record that personal facts of an account are shown next. ``account``: its id.
-
-    Without keys nothing personal is opened, and whoever reads so need not be able to write.
-    """
+    """Record that personal facts of an account are shown next. ``account``: its id. Without keys none can be shown."""
     if ledger.book.opens:
         record_read(ledger.book, reader(by), asked, UUID(account))
 

@@ -210,7 +210,7 @@ def events(
                 file.write,
                 personal=personal,
                 software=f"carbon-ledger {version('carbon-ledger')}",
-                recorded=lambda: record_export(ledger.book, reader(by), "export events", ids, personal=personal),
+                recorded=lambda ids: record_export(ledger.book, reader(by), "export events", ids, personal=personal),
                 progress=tell,
             )
             note.write(done.note)

@@ -106,7 +106,14 @@ RESPELLED_FACTS = (
 def told_bytes(nonces: Iterable[int]) -> Callable[[int], bytes]:
     """In place of ``secrets.token_bytes``: each nonce counts up from its first byte, salts count up from 0."""
     following: Iterator[int] = iter(nonces)
-    return lambda size: bytes(range(*((first := next(following)), first + size))) if size == 12 else bytes(range(size))
+
+    def told(size: int) -> bytes:
+        if size % 16 == 0:
+            return bytes(range(size))
+        firsts = [next(following) for _ in range(size // 12)]
+        return b"".join(bytes(range(first, first + 12)) for first in firsts)
+
+    return told
 
 
 def wrapped_key() -> bytes:
