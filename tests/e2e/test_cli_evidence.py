@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import shutil
 import stat
 from collections.abc import Iterator
 from itertools import count
@@ -167,9 +167,9 @@ def test_a_rewrap_of_the_keys_takes_evidence_along_and_refuses_to_lose_it(cli: C
     cli.credit(*ROWS)
     before = sealed(cli, "key").read_bytes()
     evidence = cli.settings.home / "evidence"
-    evidence.rename(cli.folder / "away")
+    shutil.move(evidence, cli.folder / "away")
     assert cli.refused("keys", "rewrap", code=4) == "evidence_lost"
-    os.rename(cli.folder / "away", evidence)
+    shutil.move(cli.folder / "away", evidence)
     assert cli("keys", "rewrap")["epoch"] == 2
     assert cli("evidence", "verify")["files"] == 1
     assert sealed(cli, "key").read_bytes() != before
