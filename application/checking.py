@@ -8,7 +8,7 @@ can edit database and keys together is found by a witness, or by whoever kept a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from typing import NamedTuple
@@ -19,7 +19,7 @@ from application.book_mapping import PREFIX_BITS, map_states, part_of, prefix_of
 from application.checkpoints import Auditing, Signed, checked
 from application.cosignatures import cosigned_note
 from application.ports.archive import Archive
-from application.ports.audit_log import AuditLog, Kept, Logged, StreamState
+from application.ports.audit_log import AuditLog, Kept, Logged, StreamState, Wrong
 from application.ports.evidence import EvidenceStore
 from application.ports.views import Views
 from application.replaying import ReplayResult, replay
@@ -31,7 +31,7 @@ from domain.errors import LedgerError, Unavailable
 from domain.events.registry import decode_shown
 from domain.signing_keys import SigningKey
 
-AREAS = ("keys", "log", "checkpoints", "map", "replay", "acts", "views", "archive", "evidence")
+AREAS = ("guards", "keys", "log", "checkpoints", "lookups", "map", "replay", "acts", "views", "archive", "evidence")
 FINDINGS_KEPT = 1_000
 _STREAMS_PER_BATCH = 1_000
 
@@ -70,6 +70,13 @@ class _Findings:
         if self.count <= FINDINGS_KEPT:
             self.kept.append(Finding(self.area, code, place, message, remedy))
 
+    def add_some(self, total: int, named: Iterable[Wrong]) -> None:
+        """Count all, name the first ones."""
+        before = self.count
+        for wrong in named:
+            self.add(*wrong)
+        self.count = before + total
+
     def add_error(self, error: LedgerError) -> None:
         self.add(error.code, error.field or self.area, error.message, error.remedy)
 
@@ -103,6 +110,9 @@ def check(
             progress(area)
         return area
 
+    with found.within(begin("guards")):
+        for wrong in auditing.log.wrong_guards():
+            found.add(*wrong)
     keys: list[SigningKey] = []
     with found.within(begin("keys")):
         keys = auditing.keys()
@@ -110,6 +120,9 @@ def check(
             found.add(code, place, message, remedy)
     with found.within(begin("log")):
         _check_log(auditing, keys, found)
+    with found.within(begin("lookups")):
+        for loose in auditing.log.loose_rows():
+            found.add_some(loose.total, loose.named)
     with found.within(begin("map")):
         _check_map(auditing, keys, found)
     with found.within(begin("replay")):
@@ -131,9 +144,7 @@ def check(
     if store is not None:
         with found.within(begin("evidence")):
             verified = evidence.verify(auditing.book, store)
-            for wrong in verified.findings:
-                found.add(*wrong)
-            found.count += verified.total - len(verified.findings)
+            found.add_some(verified.total, verified.findings)
     return Checked(auditing.log.head().size, found.count, found.kept, replayed, acts)
 
 

@@ -25,6 +25,7 @@ from domain.account import Account
 from domain.audit.leaves import FACTS_FROM
 from domain.crediting import Known
 from domain.errors import Corrupt
+from domain.events.account import BehaviorCredited
 from domain.events.base import NewEvent, Recorded
 from domain.events.registry import ACCOUNT_TOPICS
 from infrastructure.gm.sm4 import SM4Key
@@ -239,6 +240,9 @@ class EventsourcingJournal:
     def find_refs(self, refs: Sequence[bytes]) -> dict[bytes, Known]:
         rows = self._fetch(_REFS, ([ref.hex() for ref in refs],))
         found = self.stored.recorded([row[1:] for row in rows], personal=True)
+        for (ref, *_), each in zip(rows, found, strict=True):
+            if not isinstance(each.event, BehaviorCredited) or each.event.ref != ref.hex():
+                raise _reference_loose(ref, each)
         return {row[0]: Known(*each) for row, each in zip(rows, found, strict=True)}
 
     def stream(self, stream: UUID, upto: int | None = None, *, personal: bool = False) -> list[Recorded]:
@@ -354,6 +358,15 @@ class EventsourcingJournal:
                 cursor.itersize = PAGE
                 cursor.execute(query.encode(), params, binary=True)
                 yield cursor
+
+
+def _reference_loose(ref: bytes, each: Recorded) -> Corrupt:
+    return Corrupt(
+        "reference_loose",
+        f"a reference leads to what is not its credit: {each.stream}@{each.version}",
+        field=f"journal.behavior_refs {UUID(bytes=ref)} position {each.position}",
+        remedy="run `carbon-ledger check`, and let the owner of the database put the row right from a backup",
+    )
 
 
 def _of(topics: Sequence[str]) -> str:
