@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeAlias, TypeVar
 from uuid import UUID, uuid4
 
 from application.book import Book, keys_absent
-from application.lookups import heads_of
+from application.lookups import heads_of, known_of
 from application.ports.journal import Append
 from domain import account as rules
 from domain.account import Account
@@ -162,7 +162,7 @@ def reverse(book: Book, account_ref: str, source_ref: str, by: str, reason: str,
     """
     found = account_id(book, account_ref)
     ref = book.keys.ref(partner, source_ref)
-    known = book.journal.find_refs([ref]).get(ref)
+    known = known_of(book.journal, [ref]).get(ref)
     if known is None or known.account != found:
         raise Rejected(
             "credit_unknown",

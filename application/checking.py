@@ -116,6 +116,10 @@ def check(
     keys: list[SigningKey] = []
     with found.within(begin("keys")):
         keys = auditing.keys()
+    with found.within("keys"):
+        for error in auditing.key_faults([each.key for each in keys]):
+            found.add_error(error)
+    with found.within("keys"):
         for code, place, message, remedy in auditing.log.wrong_account_keys():
             found.add(code, place, message, remedy)
     with found.within(begin("log")):

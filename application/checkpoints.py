@@ -8,7 +8,7 @@ Leaves to witnesses: that everybody is shown the same checkpoints, and that none
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ from domain.audit.book_map import EMPTY
 from domain.audit.checkpoint import Checkpoint, body_of, parse_body
 from domain.audit.merkle import root_of
 from domain.audit.note import key_hash_of, note_of, parse_note, signed_message
-from domain.errors import Corrupt, Rejected
+from domain.errors import Corrupt, LedgerError, Rejected
 from domain.signing_keys import SigningKey, key_at
 
 UNCOMPRESSED = b"\x04"
@@ -39,13 +39,17 @@ class Signed(NamedTuple):
 
 @dataclass(frozen=True)
 class Auditing:
-    """What signing and proving share. ``signer``: the signing key of an id."""
+    """What signing and proving share. ``signer``: the signing key of an id.
+
+    ``key_faults``: what does not open of the key store, given the ids of the log's signing keys, oldest first.
+    """
 
     book: Book
     log: AuditLog
     maps: MapStore
     verifier: Verifier
     signer: Callable[[str], Signer]
+    key_faults: Callable[[list[str]], Iterator[LedgerError]]
 
     def keys(self) -> list[SigningKey]:
         """Every signing key of the log with its range of sizes."""

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from application.book import Book
-from application.lookups import heads_of, moved_under_lock
+from application.lookups import heads_of, known_of, moved_under_lock
 from application.ports.journal import Append, Appended, Moved, RefTaken
 from domain.account import Account
 from domain.behavior import Behavior, Refusal
@@ -199,7 +199,7 @@ class Crediting:
         rows = [row for row in keyed if isinstance(row, Row)]
         known: Mapping[bytes, Known] = {}
         if look_first:
-            known = self._journal.find_refs([row.ref for row in rows])
+            known = known_of(self._journal, [row.ref for row in rows])
             self._look_first = _LOOK_FIRST_FOR if known else max(0, self._look_first - 1)
         accounts, cached = self._heads(rows)
         before = {key: account.version for key, account in accounts.items()}
@@ -250,7 +250,7 @@ class Crediting:
             raise _StaleKnowledge
         if any(code in STATE_CODES and row.account_key in cached for row, code in refused):
             raise _StaleKnowledge
-        if not look_first and self._journal.find_refs([row.ref for row, _ in refused]):
+        if not look_first and known_of(self._journal, [row.ref for row, _ in refused]):
             self._look_first = _LOOK_FIRST_FOR
             raise _StaleKnowledge
 

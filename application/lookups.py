@@ -11,6 +11,7 @@ from uuid import UUID
 
 from application.ports.journal import Journal, Moved, RefTaken
 from domain.account import Account
+from domain.crediting import Known
 from domain.errors import Corrupt
 
 _CHECK = "run `carbon-ledger check`, keep a copy as evidence, and let the owner of the database delete the row"
@@ -28,6 +29,20 @@ def heads_of(journal: Journal, ids: Sequence[UUID]) -> dict[UUID, Account]:
                 remedy=_CHECK,
             )
     return heads
+
+
+def known_of(journal: Journal, refs: Sequence[bytes]) -> dict[bytes, Known]:
+    """What taken references were recorded as. Raises Corrupt where one leads to what is not its credit."""
+    found = journal.find_refs(refs)
+    for ref, known in found.items():
+        if getattr(known.facts, "ref", "") != ref.hex():  # any event may stand there
+            raise Corrupt(
+                "reference_loose",
+                f"a reference leads to what is not its credit: {known.account}@{known.version}",
+                field=f"journal.behavior_refs {UUID(bytes=ref)} position {known.position}",
+                remedy="run `carbon-ledger check`, and let the owner of the database put the row right from a backup",
+            )
+    return found
 
 
 def moved_under_lock(journal: Journal, refs: Sequence[bytes], moved: Moved) -> Corrupt:

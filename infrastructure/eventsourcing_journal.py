@@ -24,8 +24,7 @@ from application.ports.journal import Append, Appended, Head, StreamMoved
 from domain.account import Account
 from domain.audit.leaves import FACTS_FROM
 from domain.crediting import Known
-from domain.errors import Corrupt
-from domain.events.account import BehaviorCredited
+from domain.errors import Corrupt, LedgerError
 from domain.events.base import NewEvent, Recorded
 from domain.events.registry import ACCOUNT_TOPICS
 from infrastructure.gm.sm4 import SM4Key
@@ -138,10 +137,13 @@ class EventsourcingJournal:
         """From now on personal facts can be sealed and opened."""
         self.stored.keys.kek = kek
 
-    def rewrap(self, old: SM4Key, new: SM4Key) -> None:
-        """Wrap the keys of all accounts under another epoch, all or none."""
+    def rewrap(self, old: SM4Key, new: SM4Key, refuse: Callable[[list[LedgerError]], None]) -> None:
+        """Wrap the keys of all accounts under another epoch, all or none.
+
+        ``refuse`` is told those that do not open; where it raises, nothing is changed, else they are left.
+        """
         with connection(self.datastore) as conn, conn.transaction():
-            rewrap(conn, old, new)
+            refuse(rewrap(conn, old, new))
         self.unlock(new)
 
     def book_id(self) -> UUID:
@@ -240,9 +242,6 @@ class EventsourcingJournal:
     def find_refs(self, refs: Sequence[bytes]) -> dict[bytes, Known]:
         rows = self._fetch(_REFS, ([ref.hex() for ref in refs],))
         found = self.stored.recorded([row[1:] for row in rows], personal=True)
-        for (ref, *_), each in zip(rows, found, strict=True):
-            if not isinstance(each.event, BehaviorCredited) or each.event.ref != ref.hex():
-                raise _reference_loose(ref, each)
         return {row[0]: Known(*each) for row, each in zip(rows, found, strict=True)}
 
     def stream(self, stream: UUID, upto: int | None = None, *, personal: bool = False) -> list[Recorded]:
@@ -358,15 +357,6 @@ class EventsourcingJournal:
                 cursor.itersize = PAGE
                 cursor.execute(query.encode(), params, binary=True)
                 yield cursor
-
-
-def _reference_loose(ref: bytes, each: Recorded) -> Corrupt:
-    return Corrupt(
-        "reference_loose",
-        f"a reference leads to what is not its credit: {each.stream}@{each.version}",
-        field=f"journal.behavior_refs {UUID(bytes=ref)} position {each.position}",
-        remedy="run `carbon-ledger check`, and let the owner of the database put the row right from a backup",
-    )
 
 
 def _of(topics: Sequence[str]) -> str:

@@ -5,12 +5,14 @@ Every planting is taken back, so that all share one book; the last thing of each
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
 import pytest
 
+from infrastructure.gm.private_files import write_private
 from interfaces.bootstrap import open_ledger
 from tests.e2e.cli_tools import METRO, CommandLine
 
@@ -214,3 +216,84 @@ def test_a_key_of_an_account_that_was_erased_is_named(signed: CommandLine) -> No
         f"DELETE FROM journal.account_keys WHERE account_id = '{bob}'",
     ):
         assert ("lookups", "account_key_loose", f"journal.account_keys {bob}") in found(signed)
+
+
+def test_a_damaged_signing_key_and_another_epoch_of_evidence_are_named(signed: CommandLine) -> None:
+    home = signed.settings.home
+    store, epoch = home / "keys" / "store.json", home / "evidence" / "epoch"
+    right = store.read_bytes()
+    content = json.loads(right)
+    (key_id, key), *_ = content["signing"].items()
+    key["sealed"] = key["sealed"][:-1] + ("0" if key["sealed"][-1] != "0" else "1")
+    store.write_text(json.dumps(content))
+    assert found(signed) == {("keys", "key_wrong", f"{store} signing.{key_id}")}
+    signed.credit(NEXT, name="more.csv")
+    assert signed.refused("checkpoint", "sign", code=4) == "key_wrong"
+    del content["signing"][key_id]
+    store.write_text(json.dumps(content))
+    assert found(signed) == {("keys", "signing_key_missing", f"{store} signing.{key_id}")}
+    store.write_bytes(right)
+    epoch.write_text("7\n")
+    assert found(signed) == {("evidence", "keys_moved", str(epoch))}
+    epoch.write_text("1\n")
+    key_of_nobody = home / "evidence" / "ab" / f"{'ab' * 32}.key"
+    write_private(key_of_nobody, b"x" * 61)
+    assert found(signed) == {("evidence", "evidence_broken", str(key_of_nobody))}
+    key_of_nobody.unlink()
+    assert signed("check")["ok"]
+
+
+def test_keys_in_a_folder_that_others_may_write_are_refused_as_exposed_ones_are(signed: CommandLine) -> None:
+    folder = signed.settings.home / "keys"
+    for mode in (0o777, 0o720, 0o702):
+        folder.chmod(mode)
+        assert signed.refused("check", code=4) == "key_exposed"
+    folder.chmod(0o700)
+    assert signed("check")["ok"]
+
+
+def test_keys_that_do_not_open_are_told_before_a_rewrap_and_left_by_one_that_is_told_to(signed: CommandLine) -> None:
+    home = signed.settings.home
+    signed.credit(METRO.replace("t1", "c1").replace("ann", "cat"), name="cat.csv")
+    bob = signed("account", "show", "bob")["account_id"]
+    evidence = min((home / "evidence").glob("??/*.key"))
+    signed("keys", "rotate", "--by", "alice")
+    store = json.loads((home / "keys" / "store.json").read_bytes())
+    retired = next(iter(store["signing"]))
+    store["signing"][retired]["sealed"] = "00" + store["signing"][retired]["sealed"][2:]
+    broken = {f"{home}/keys/store.json signing.{retired}", str(evidence), f"journal.account_keys {bob}"}
+    signed("account", "erase", "cat", "--by", "alice", "--reason", "asked for it")
+    signed("account", "approve-erasure", "cat", "--by", "carol")
+    (home / "keys" / "store.json").write_text(json.dumps(store))
+    write_private(evidence, evidence.read_bytes()[:-1])
+    with signed.sql() as conn:
+        conn.execute(b"UPDATE journal.account_keys SET wrapped = '\\x0102' WHERE account_id = %s", (bob,))
+    before = {place for _, _, place in found(signed)}
+    assert broken <= before
+    refused = signed("keys", "rewrap", code=3)["error"]
+    assert refused["code"] == "keys_broken"
+    assert all(place in refused["message"] for place in broken)
+    assert {place for _, _, place in found(signed)} == before
+    signed.credit(NEXT, name="next.csv")  # nothing has moved
+    answer = signed("keys", "rewrap", "--leave-broken", code=3)
+    assert answer == {"epoch": 2, "left": answer["left"]}
+    assert set(answer["left"]) == broken
+    assert broken <= {place for _, _, place in found(signed)}
+    signed.credit(NEXT.replace("t9", "t10"), name="later.csv")
+    assert signed("checkpoint", "sign")["size"]
+    assert set(json.loads((home / "keys" / "store.json").read_bytes())["epochs"]) == {"2"}
+
+
+def test_no_key_is_left_where_none_opens_since_then_it_is_the_store(signed: CommandLine) -> None:
+    with signed.sql() as conn:
+        conn.execute(b"CREATE TABLE public.was AS SELECT * FROM journal.account_keys")
+        conn.execute(b"UPDATE journal.account_keys SET wrapped = set_byte(wrapped, 30, get_byte(wrapped, 30) # 1)")
+    for options in ((), ("--leave-broken",)):
+        assert signed.refused("keys", "rewrap", *options, code=3) == "seal_broken"
+    with signed.sql() as conn:
+        conn.execute(
+            b"UPDATE journal.account_keys AS k SET wrapped = w.wrapped FROM public.was AS w"
+            b" WHERE k.account_id = w.account_id"
+        )
+    assert signed("keys", "rewrap") == {"epoch": 2, "left": []}
+    assert signed("check")["ok"]

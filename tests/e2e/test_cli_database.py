@@ -329,7 +329,7 @@ def test_a_reader_is_answered_as_far_as_the_views_are_and_told_what_is_not_for_i
             assert cli.refused(*act, code=4) == "right_missing", act
         found = cli("check", code=3)["findings"]
         assert {(each["area"], each["code"]) for each in found} == {
-            (area, "right_missing") for area in ("keys", "log", "replay", "views")
+            (area, "right_missing") for area in ("keys", "log", "lookups", "replay", "views")
         }
 
 
