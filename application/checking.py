@@ -197,10 +197,10 @@ def _check_log(auditing: Auditing, keys: list[SigningKey], found: _Findings) -> 
         for each in grown.page:
             with found.within("log"):
                 recorded_of(each, decode_shown)
-        if grown.kept is not None:
-            found.area = "checkpoints"
-            good = _check_kept(auditing, head.book, grown.kept, keys, root_of(grown.frontier), good, found)
-            found.area = "log"
+        found.area = "checkpoints"
+        for kept in grown.kept:
+            good = _check_kept(auditing, head.book, kept, keys, root_of(grown.frontier), good, found)
+        found.area = "log"
     for size in log.loose_cosignatures():
         found.add("cosignature_forged", f"journal.cosignatures {size}", "nothing like it was signed", _ASK_AGAIN)
 

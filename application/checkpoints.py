@@ -151,14 +151,14 @@ def _sign(auditing: Auditing, head: TreeHead, keys: list[SigningKey], *, with_ma
     kept = None if anew else log.newest(with_map=with_map)
     if kept is not None:
         was = checked(auditing.verifier, head.book, kept, keys)
-        began = Grown(kept.size, kept.frontier, was.rulebook_position, was.recorded_us, [], [], kept)
+        began = Grown(kept.size, kept.frontier, was.rulebook_position, was.recorded_us, [], [], [kept])
         began_map = was.map_root
     changes = MapChanges(maps) if with_map else None
     if changes is not None:
         check_root(maps, began_map)
     for grown in walk(log, head, began):
-        if grown.kept is not None:
-            _compare(auditing.verifier, head.book, grown, grown.kept, keys)
+        for each in grown.kept:
+            _compare(auditing.verifier, head.book, grown, each, keys)
         log.keep_subtrees([each for each in grown.subtrees if each.number + 1 << each.level > subtrees_until])
         if changes is not None:
             changes.add([recorded_of(each) for each in grown.page])

@@ -30,7 +30,7 @@ from domain.events.registry import ACCOUNT_TOPICS
 from infrastructure.gm.sm4 import SM4Key
 from infrastructure.postgres.account_keys import AccountKeys, KeyMissing, rewrap
 from infrastructure.postgres.connecting import connection, session
-from infrastructure.postgres.recorder import Clock, JournalRecorder
+from infrastructure.postgres.recorder import Clock, JournalRecorder, head_missing
 from infrastructure.stored_events import StoredEvents
 
 SNAPSHOT_TOPIC = "carbon.account.snapshot.v1"
@@ -152,6 +152,8 @@ class EventsourcingJournal:
 
     def head(self) -> Head:
         rows = self._fetch("SELECT size, rulebook_position, recorded_us FROM journal.log_head", {})
+        if not rows:
+            raise head_missing()
         return Head(*rows[0])
 
     def now_us(self) -> int:

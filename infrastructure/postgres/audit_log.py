@@ -28,8 +28,9 @@ from domain.events.base import Personal, Recorded
 from infrastructure.gm.sm4 import key_version
 from infrastructure.postgres.account_keys import AccountKeys, KeyMissing
 from infrastructure.postgres.connecting import connection
-from infrastructure.postgres.guards import guards_off, migrations_missing
+from infrastructure.postgres.guards import guards_off, migrations_told
 from infrastructure.postgres.loose_rows import loose_rows
+from infrastructure.postgres.recorder import head_missing
 
 PAGE = 5_000
 PREFIX_BITS = 16
@@ -46,6 +47,7 @@ _ERASED = "SELECT originator_id FROM journal.ledger_events WHERE originator_id =
 _REWRAP = "run `carbon-ledger keys rewrap`: it writes the epoch anew"
 _GUARD = "find out who could: `database show`; let the owner make it again as the migrations do, then `check` again"
 _MIGRATION = "find out who removed it; if nothing else is missing, let the owner insert it again"
+_UNKNOWN = "use the release that made it; if none did, let the owner delete the row"
 _KEPT = "size, map_position, frontier, note"
 _COSIGNATURES = """
 SELECT name, key_hash, signature, signed_s, public_key FROM journal.cosignatures
@@ -101,9 +103,12 @@ class PostgresAuditLog:
                 self._signing.conn = None
 
     def head(self) -> TreeHead:
-        ((book, size, rulebook, recorded_us, frontier, root),) = self._fetch(
+        rows = self._fetch(
             "SELECT book, size, rulebook_position, recorded_us, frontier, root FROM journal.log_head", ()
         )
+        if not rows:
+            raise head_missing()
+        book, size, rulebook, recorded_us, frontier, root = rows[0]
         return TreeHead(book.bytes, size, rulebook, recorded_us, _hashes(frontier), bytes(root))
 
     def logged(self, after: int, upto: int) -> Iterator[Logged]:
@@ -239,13 +244,12 @@ class PostgresAuditLog:
 
     def wrong_guards(self) -> list[Wrong]:
         with self._reading() as conn:
-            off, missing = guards_off(conn), migrations_missing(conn)
+            off, (missing, unknown) = guards_off(conn), migrations_told(conn)
+        told = "public.ledger_migrations"
         return [
             *(("guard_off", each.name, each.message, _GUARD) for each in off),
-            *(
-                ("migration_missing", "public.ledger_migrations", f"no row tells {each}", _MIGRATION)
-                for each in missing
-            ),
+            *(("migration_missing", told, f"no row tells {each}", _MIGRATION) for each in missing),
+            *(("schema_newer", told, f"{each} is none of this release", _UNKNOWN) for each in unknown),
         ]
 
     def loose_rows(self) -> Iterator[Loose]:

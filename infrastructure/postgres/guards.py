@@ -131,8 +131,9 @@ def guards_off(conn: Connection[Any]) -> list[Off]:
     return wrong
 
 
-def migrations_missing(conn: Connection[Any]) -> list[str]:
-    """Migrations of this release that ``public.ledger_migrations`` does not tell."""
+def migrations_told(conn: Connection[Any]) -> tuple[list[str], list[str]]:
+    """Migrations of this release that ``public.ledger_migrations`` does not tell, and those told that it has not."""
     with conn.cursor(row_factory=tuple_row) as cursor:
         told = {row[0] for row in cursor.execute("SELECT name FROM public.ledger_migrations")}
-    return sorted(set(known_migrations()) - told)
+    known = set(known_migrations())
+    return sorted(known - told), sorted(told - known)

@@ -75,6 +75,21 @@ _QUESTIONS = (
         """,
     ),
     _Question(
+        "checkpoint_forged",
+        "a checkpoint of no size: none is signed before the first event",
+        _OWNER,
+        "SELECT format('journal.checkpoints %%s', size) FROM journal.checkpoints WHERE size < 1 OR map_position < 0",
+    ),
+    _Question(
+        "map_changed",
+        "a stream of the map stands under another prefix than its key's: whoever asks for its prefix is not shown it",
+        _REBUILD,
+        """
+        SELECT format('views.map_streams %%s', stream) FROM views.map_streams
+        WHERE CASE WHEN length(key) < 2 THEN true ELSE prefix <> get_byte(key, 0) * 256 + get_byte(key, 1) END
+        """,
+    ),
+    _Question(
         "reference_loose",
         "a reference that leads to no credit, or one of several that lead to one",
         _OWNER,
