@@ -113,15 +113,7 @@ def check(
     with found.within(begin("guards")):
         for wrong in auditing.log.wrong_guards():
             found.add(*wrong)
-    keys: list[SigningKey] = []
-    with found.within(begin("keys")):
-        keys = auditing.keys()
-    with found.within("keys"):
-        for error in auditing.key_faults([each.key for each in keys]):
-            found.add_error(error)
-    with found.within("keys"):
-        for code, place, message, remedy in auditing.log.wrong_account_keys():
-            found.add(code, place, message, remedy)
+    keys = _check_keys(auditing, begin("keys"), found)
     with found.within(begin("log")):
         _check_log(auditing, keys, found)
     with found.within(begin("lookups")):
@@ -150,6 +142,20 @@ def check(
             verified = evidence.verify(auditing.book, store)
             found.add_some(verified.total, verified.findings)
     return Checked(auditing.log.head().size, found.count, found.kept, replayed, acts)
+
+
+def _check_keys(auditing: Auditing, area: str, found: _Findings) -> list[SigningKey]:
+    """What signs the log, what the key store holds, what accounts are sealed with: each whatever the others say."""
+    keys: list[SigningKey] = []
+    with found.within(area):
+        keys = auditing.keys()
+    with found.within(area):
+        for error in auditing.key_faults([each.key for each in keys]):
+            found.add_error(error)
+    with found.within(area):
+        for wrong in auditing.log.wrong_account_keys():
+            found.add(*wrong)
+    return keys
 
 
 def _check_acts(auditing: Auditing, found: _Findings) -> ActsFound:
