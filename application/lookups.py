@@ -57,9 +57,18 @@ def moved_under_lock(journal: Journal, refs: Sequence[bytes], moved: Moved) -> C
                 field=f"journal.behavior_refs {UUID(bytes=ref)} position {position}",
                 remedy=_CHECK,
             )
+    return _contradicts("journal", str(moved))
+
+
+def never_room(stream: UUID) -> Corrupt:
+    """An event that was refused time after time, though each time what had moved was read again."""
+    return _contradicts(f"stream {stream}", "its next version is taken, and no event shows it")
+
+
+def _contradicts(place: str, why: str) -> Corrupt:
     return Corrupt(
         "look_up_contradicts",
-        f"the log refuses what it shows room for: {moved}",
-        field="journal",
+        f"the log refuses what it shows room for: {why}",
+        field=place,
         remedy="run `carbon-ledger check`: it names the rows that are wrong",
     )

@@ -8,13 +8,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from uuid import UUID
 
 import pytest
 
+from domain.digest import sm3_hex
+from domain.streams import stream_id
 from infrastructure.gm.private_files import write_private
 from interfaces.bootstrap import open_ledger
-from tests.e2e.cli_tools import METRO, CommandLine
+from tests.e2e.cli_tools import HEADER, METRO, CommandLine
 
 pytestmark = pytest.mark.xdist_group("planted")
 
@@ -297,3 +300,18 @@ def test_no_key_is_left_where_none_opens_since_then_it_is_the_store(signed: Comm
         )
     assert signed("keys", "rewrap") == {"epoch": 2, "left": []}
     assert signed("check")["ok"]
+
+
+def test_a_version_planted_ahead_in_the_stream_of_an_intake_makes_its_import_end(signed: CommandLine) -> None:
+    rows = signed.bytes(f"{HEADER}\n{NEXT}\n".encode(), name="next.csv")
+    digest = sm3_hex(Path(rows).read_bytes())
+    stream = stream_id("intake", f"metro\0{digest}")
+    with planted(
+        signed,
+        f"INSERT INTO journal.ledger_events SELECT '{stream}', 2, topic, state, 999999 FROM journal.ledger_events"
+        " WHERE topic = 'carbon.intake.closed.v1'",
+        "DELETE FROM journal.ledger_events WHERE notification_id = 999999",
+    ):
+        assert ("replay", "mismatch") in {each[:2] for each in found(signed)}
+        assert signed.refused("behaviors", "import", rows, "--partner", "metro", code=3) == "look_up_contradicts"
+    assert signed("behaviors", "import", rows, "--partner", "metro")["credited"] == 1
