@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeAlias, TypeVar
 from uuid import UUID, uuid4
 
 from application.book import Book, keys_absent
+from application.lookups import heads_of, known_of
 from application.ports.journal import Append
 from domain import account as rules
 from domain.account import Account
@@ -161,7 +162,7 @@ def reverse(book: Book, account_ref: str, source_ref: str, by: str, reason: str,
     """
     found = account_id(book, account_ref)
     ref = book.keys.ref(partner, source_ref)
-    known = book.journal.find_refs([ref]).get(ref)
+    known = known_of(book.journal, [ref]).get(ref)
     if known is None or known.account != found:
         raise Rejected(
             "credit_unknown",
@@ -206,7 +207,7 @@ def _act(book: Book, account_ref: str, decide: Callable[[Account], Act]) -> Acte
 def _append(book: Book, stream: UUID, decide: Callable[[Rulebook, Account], tuple[list[Act], T]]) -> tuple[Acted, T]:
     with book.journal.exclusive() as head:
         rulebook = book.rulebook(head.rulebook_position)
-        account = book.journal.accounts([stream])[stream]
+        account = heads_of(book.journal, [stream])[stream]
         decided, answer = decide(rulebook, account)
         new = [NewEvent(stream, account.version + n, *act) for n, act in enumerate(decided, start=1)]
         return Acted(stream, book.journal.append(Append(new, rulebook.position)).last), answer

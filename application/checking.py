@@ -8,7 +8,7 @@ can edit database and keys together is found by a witness, or by whoever kept a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from typing import NamedTuple
@@ -19,7 +19,7 @@ from application.book_mapping import PREFIX_BITS, map_states, part_of, prefix_of
 from application.checkpoints import Auditing, Signed, checked
 from application.cosignatures import cosigned_note
 from application.ports.archive import Archive
-from application.ports.audit_log import AuditLog, Kept, Logged, StreamState
+from application.ports.audit_log import AuditLog, Kept, Logged, StreamState, Wrong
 from application.ports.evidence import EvidenceStore
 from application.ports.views import Views
 from application.replaying import ReplayResult, replay
@@ -31,7 +31,7 @@ from domain.errors import LedgerError, Unavailable
 from domain.events.registry import decode_shown
 from domain.signing_keys import SigningKey
 
-AREAS = ("keys", "log", "checkpoints", "map", "replay", "acts", "views", "archive", "evidence")
+AREAS = ("guards", "keys", "log", "checkpoints", "lookups", "map", "replay", "acts", "views", "archive", "evidence")
 FINDINGS_KEPT = 1_000
 _STREAMS_PER_BATCH = 1_000
 
@@ -70,6 +70,13 @@ class _Findings:
         if self.count <= FINDINGS_KEPT:
             self.kept.append(Finding(self.area, code, place, message, remedy))
 
+    def add_some(self, total: int, named: Iterable[Wrong]) -> None:
+        """Count all, name the first ones."""
+        before = self.count
+        for wrong in named:
+            self.add(*wrong)
+        self.count = before + total
+
     def add_error(self, error: LedgerError) -> None:
         self.add(error.code, error.field or self.area, error.message, error.remedy)
 
@@ -103,13 +110,15 @@ def check(
             progress(area)
         return area
 
-    keys: list[SigningKey] = []
-    with found.within(begin("keys")):
-        keys = auditing.keys()
-        for code, place, message, remedy in auditing.log.wrong_account_keys():
-            found.add(code, place, message, remedy)
+    with found.within(begin("guards")):
+        for wrong in auditing.log.wrong_guards():
+            found.add(*wrong)
+    keys = _check_keys(auditing, begin("keys"), found)
     with found.within(begin("log")):
         _check_log(auditing, keys, found)
+    with found.within(begin("lookups")):
+        for loose in auditing.log.loose_rows():
+            found.add_some(loose.total, loose.named)
     with found.within(begin("map")):
         _check_map(auditing, keys, found)
     with found.within(begin("replay")):
@@ -131,10 +140,22 @@ def check(
     if store is not None:
         with found.within(begin("evidence")):
             verified = evidence.verify(auditing.book, store)
-            for wrong in verified.findings:
-                found.add(*wrong)
-            found.count += verified.total - len(verified.findings)
+            found.add_some(verified.total, verified.findings)
     return Checked(auditing.log.head().size, found.count, found.kept, replayed, acts)
+
+
+def _check_keys(auditing: Auditing, area: str, found: _Findings) -> list[SigningKey]:
+    """What signs the log, what the key store holds, what accounts are sealed with: each whatever the others say."""
+    keys: list[SigningKey] = []
+    with found.within(area):
+        keys = auditing.keys()
+    with found.within(area):
+        for error in auditing.key_faults([each.key for each in keys]):
+            found.add_error(error)
+    with found.within(area):
+        for wrong in auditing.log.wrong_account_keys():
+            found.add(*wrong)
+    return keys
 
 
 def _check_acts(auditing: Auditing, found: _Findings) -> ActsFound:
@@ -182,10 +203,10 @@ def _check_log(auditing: Auditing, keys: list[SigningKey], found: _Findings) -> 
         for each in grown.page:
             with found.within("log"):
                 recorded_of(each, decode_shown)
-        if grown.kept is not None:
-            found.area = "checkpoints"
-            good = _check_kept(auditing, head.book, grown.kept, keys, root_of(grown.frontier), good, found)
-            found.area = "log"
+        found.area = "checkpoints"
+        for kept in grown.kept:
+            good = _check_kept(auditing, head.book, kept, keys, root_of(grown.frontier), good, found)
+        found.area = "log"
     for size in log.loose_cosignatures():
         found.add("cosignature_forged", f"journal.cosignatures {size}", "nothing like it was signed", _ASK_AGAIN)
 

@@ -8,7 +8,7 @@ Leaves to witnesses: that everybody is shown the same checkpoints, and that none
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ from domain.audit.book_map import EMPTY
 from domain.audit.checkpoint import Checkpoint, body_of, parse_body
 from domain.audit.merkle import root_of
 from domain.audit.note import key_hash_of, note_of, parse_note, signed_message
-from domain.errors import Corrupt, Rejected
+from domain.errors import Corrupt, LedgerError, Rejected
 from domain.signing_keys import SigningKey, key_at
 
 UNCOMPRESSED = b"\x04"
@@ -39,13 +39,17 @@ class Signed(NamedTuple):
 
 @dataclass(frozen=True)
 class Auditing:
-    """What signing and proving share. ``signer``: the signing key of an id."""
+    """What signing and proving share. ``signer``: the signing key of an id.
+
+    ``key_faults``: what does not open of the key store, given the ids of the log's signing keys, oldest first.
+    """
 
     book: Book
     log: AuditLog
     maps: MapStore
     verifier: Verifier
     signer: Callable[[str], Signer]
+    key_faults: Callable[[list[str]], Iterator[LedgerError]]
 
     def keys(self) -> list[SigningKey]:
         """Every signing key of the log with its range of sizes."""
@@ -147,14 +151,14 @@ def _sign(auditing: Auditing, head: TreeHead, keys: list[SigningKey], *, with_ma
     kept = None if anew else log.newest(with_map=with_map)
     if kept is not None:
         was = checked(auditing.verifier, head.book, kept, keys)
-        began = Grown(kept.size, kept.frontier, was.rulebook_position, was.recorded_us, [], [], kept)
+        began = Grown(kept.size, kept.frontier, was.rulebook_position, was.recorded_us, [], [], [kept])
         began_map = was.map_root
     changes = MapChanges(maps) if with_map else None
     if changes is not None:
         check_root(maps, began_map)
     for grown in walk(log, head, began):
-        if grown.kept is not None:
-            _compare(auditing.verifier, head.book, grown, grown.kept, keys)
+        for each in grown.kept:
+            _compare(auditing.verifier, head.book, grown, each, keys)
         log.keep_subtrees([each for each in grown.subtrees if each.number + 1 << each.level > subtrees_until])
         if changes is not None:
             changes.add([recorded_of(each) for each in grown.page])

@@ -2,7 +2,8 @@
 
 Keeps (DESIGN 4): one append per batch; account heads are kept between batches and thrown away as soon as another
 writer is noticed; a refusal that rests on an account's head or on a free reference is given only after looking at
-the journal itself; after two lost races a batch is decided under the append lock, so it always comes through.
+the journal itself; after two lost races a batch is decided under the append lock, so it comes through or what is stored
+contradicts itself, which is Corrupt and not tried again.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from application.book import Book
+from application.lookups import heads_of, known_of, moved_under_lock
 from application.ports.journal import Append, Appended, Moved, RefTaken
 from domain.account import Account
 from domain.behavior import Behavior, Refusal
@@ -30,6 +32,8 @@ SNAPSHOT_EVERY = 10
 _CACHE_LIMIT = 10_000
 _LOOK_FIRST_FOR = 16
 _OPTIMISTIC_TRIES = 2
+_TRIES = _OPTIMISTIC_TRIES + 2
+"""Under the lock at most one decision rests on heads that were kept; the next one reads all of them."""
 _TURN_SECONDS = 0.0005
 _OBJECTS_BETWEEN_SEARCHES = 50_000
 
@@ -150,11 +154,12 @@ class Crediting:
             return None
 
     def _credit_now(self, intake: Intake, keyed: Sequence[Row | Refusal]) -> CreditedBatch:
-        tries = 0
-        while True:
-            lock = self._journal.exclusive() if tries >= _OPTIMISTIC_TRIES else nullcontext()
+        for tries in range(_TRIES):
+            # Under the lock nothing moves between reading and appending: only what is stored wrong can be in the way.
+            held = tries >= _OPTIMISTIC_TRIES
+            decided: _Decided | None = None
             try:
-                with lock:
+                with self._journal.exclusive() if held else nullcontext():
                     decided = self._decide(intake, keyed, look_first=self._look_first > 0 or tries > 0)
                     if decided.append is None:
                         return CreditedBatch(decided.outcomes, decided.size, 0)
@@ -164,10 +169,14 @@ class Crediting:
                 self._forget(keyed)
             except Moved as moved:
                 self._lost(keyed, moved)
+                if held:
+                    self._forget_all()
+                    refs = [] if decided is None else list(decided.refs)
+                    raise moved_under_lock(self._journal, refs, moved) from moved
             except BaseException:
                 self._forget_all()
                 raise
-            tries += 1
+        raise AssertionError("decided on knowledge just read, it rests on old knowledge")
 
     def _lost(self, keyed: Sequence[Row | Refusal], moved: Moved) -> None:
         if isinstance(moved, RefTaken):
@@ -190,7 +199,7 @@ class Crediting:
         rows = [row for row in keyed if isinstance(row, Row)]
         known: Mapping[bytes, Known] = {}
         if look_first:
-            known = self._journal.find_refs([row.ref for row in rows])
+            known = known_of(self._journal, [row.ref for row in rows])
             self._look_first = _LOOK_FIRST_FOR if known else max(0, self._look_first - 1)
         accounts, cached = self._heads(rows)
         before = {key: account.version for key, account in accounts.items()}
@@ -215,7 +224,7 @@ class Crediting:
         missing = [key for key in keys if key not in accounts]
         if missing:
             ids = self._journal.find_accounts(missing)
-            heads = self._journal.accounts(list(ids.values()))
+            heads = heads_of(self._journal, list(ids.values()))
             # Erased since its id was found: whoever bears the name now has no account.
             accounts.update((key, heads[i]) for key, i in ids.items() if heads[i].status != "erased")
         return accounts, cached
@@ -241,7 +250,7 @@ class Crediting:
             raise _StaleKnowledge
         if any(code in STATE_CODES and row.account_key in cached for row, code in refused):
             raise _StaleKnowledge
-        if not look_first and self._journal.find_refs([row.ref for row, _ in refused]):
+        if not look_first and known_of(self._journal, [row.ref for row, _ in refused]):
             self._look_first = _LOOK_FIRST_FOR
             raise _StaleKnowledge
 

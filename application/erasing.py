@@ -15,6 +15,7 @@ from uuid import UUID
 from application.accounts import Acted, account_id
 from application.acts import UNSIGNED, Signing, signed
 from application.book import Book
+from application.lookups import heads_of
 from application.ports.journal import Append, Head
 from domain import erasure
 from domain.account import Account
@@ -102,7 +103,7 @@ def approve(book: Book, account_ref: str, by: str, signing: Signing = UNSIGNED) 
 
 
 def _standing(book: Book, head: Head, stream: UUID) -> tuple[Rulebook, Account]:
-    return book.rulebook(head.rulebook_position), book.journal.accounts([stream])[stream]
+    return book.rulebook(head.rulebook_position), heads_of(book.journal, [stream])[stream]
 
 
 def _refuse_retained(book: Book, rulebook: Rulebook, stream: UUID, head: Head) -> None:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from application.book import Book
+from application.lookups import known_of
 from application.ports.behavior_source import ParsedRow, RefusedRow
 from application.ports.evidence import EvidenceStore
 from application.ports.journal import Append, Moved
@@ -171,6 +172,10 @@ def verify(book: Book, store: EvidenceStore, progress: Callable[[int], None] | N
                 progress(size)
         total += len(wrong)
         found += wrong[: FINDINGS_KEPT - len(found)]
+    for fault in store.faults(evidence):
+        total += 1
+        beside = Finding(fault.code, fault.field or "evidence", fault.message, fault.remedy)
+        found += [beside][: FINDINGS_KEPT - len(found)]
     nameless = sum(1 for _ in _unnamed(evidence, store))
     return Verified(files, size, elsewhere, destroyed, nameless, total, found)
 
@@ -256,7 +261,7 @@ def _refuse_absent(store: EvidenceStore, intake: Received) -> None:
 
 def _credit(book: Book, partner: str, row: Behavior) -> Known | None:
     ref = book.keys.ref(partner, row.source_ref)
-    return book.journal.find_refs([ref]).get(ref)
+    return known_of(book.journal, [ref]).get(ref)
 
 
 def unnamed(book: Book, store: EvidenceStore) -> list[str]:

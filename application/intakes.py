@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from uuid import UUID
 
 from application.book import Book
+from application.lookups import never_room
 from application.ports.journal import Append, Moved
 from domain.crediting import Intake
 from domain.errors import Rejected
@@ -21,6 +22,9 @@ from domain.events.intake import IntakeClosed, IntakeOpened
 from domain.evidence import ELSEWHERE, KEPT
 from domain.instants import instant_of, instant_text
 from domain.streams import stream_id
+
+_TRIES = 100
+"""Others who move the rulebook, or import the same bytes, are few: who loses more often is in nobody's race."""
 
 LOOK_AGAIN_SECONDS = 0.25
 """While somebody else imports the same bytes."""
@@ -42,7 +46,7 @@ def open_intake(
 ) -> Intake:
     """A new intake, or the open one of the same bytes. ``kept``: they are in the evidence store already."""
     stream = _stream(partner, digest)
-    while True:
+    for _ in range(_TRIES):
         earlier = book.journal.stream(stream)
         if earlier and isinstance(earlier[-1].event, IntakeOpened):
             opened = earlier[-1].event
@@ -63,6 +67,7 @@ def open_intake(
         except Moved:
             continue
         return Intake(partner, appended.last, digest, received_us, opens_accounts)
+    raise never_room(stream)
 
 
 def close_intake(book: Book, intake: Intake, read: int, credited: int, duplicates: int, rejected: Counter[str]) -> int:
@@ -85,7 +90,7 @@ def close_intake(book: Book, intake: Intake, read: int, credited: int, duplicate
         rejected=rejected.total(),
         rejected_by_code=dict(sorted(rejected.items())),
     )
-    while True:
+    for _ in range(_TRIES):
         earlier = book.journal.stream(stream)
         if not isinstance(earlier[-1].event, IntakeOpened) or earlier[-1].position != intake.position:
             return book.journal.head().size
@@ -94,6 +99,7 @@ def close_intake(book: Book, intake: Intake, read: int, credited: int, duplicate
             return book.journal.append(Append([NewEvent(stream, len(earlier) + 1, event)], rulebook_seen)).last
         except Moved:
             continue
+    raise never_room(stream)
 
 
 def _stream(partner: str, digest: str) -> UUID:

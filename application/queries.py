@@ -15,6 +15,7 @@ from uuid import UUID
 from application.accounts import account_id
 from application.book import Book
 from application.erasing import Erasure, erasure_of
+from application.lookups import known_of
 from application.ports.journal import Head
 from application.ports.views import BehaviorTotal, Views
 from application.projections.entries import StatementRow
@@ -148,7 +149,7 @@ def explain(book: Book, account_ref: str, source_ref: str, partner: str) -> dict
     """
     found = account_id(book, account_ref)
     ref = book.keys.ref(partner, source_ref)
-    known = book.journal.find_refs([ref]).get(ref)
+    known = known_of(book.journal, [ref]).get(ref)
     history = AccountHistory().extend(book.journal.stream(found, personal=True))
     if known is None or known.account != found or known.version not in history.credits:
         raise Rejected(

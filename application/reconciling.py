@@ -17,6 +17,7 @@ from itertools import islice
 from typing import NamedTuple, Protocol
 
 from application.book import Book
+from application.lookups import known_of
 from application.ports.behavior_source import BehaviorSource, RefusedRow
 from application.verification.disk_sort import DiskSort
 from domain.behavior import Behavior, Refusal
@@ -201,7 +202,7 @@ class _Comparison:
     def add_unlisted(self, refs: Iterator[bytes]) -> None:
         """Credits of the period that no row has the reference of."""
         while batch := list(islice(refs, BATCH_ROWS)):
-            found = self._book.journal.find_refs(batch)
+            found = known_of(self._book.journal, batch)
             for credit in sorted(found.values(), key=lambda each: each.position):
                 facts = credit.facts
                 self.result.add(MISSING_IN_LIST, facts.behavior, integer_of(facts.credited_mg))
@@ -212,7 +213,7 @@ class _Comparison:
     def _compare_rows(self, rows: Sequence[Behavior]) -> None:
         refs = [self._book.keys.ref(self._partner, row.source_ref) for row in rows]
         keys = [self._book.keys.account(row.account_ref) for row in rows]
-        credits, accounts = self._book.journal.find_refs(refs), self._book.journal.find_accounts(keys)
+        credits, accounts = known_of(self._book.journal, refs), self._book.journal.find_accounts(keys)
         unknown: list[Behavior] = []
         for row, ref, key in zip(rows, refs, keys, strict=True):
             day, credit = self._day_of(row), credits.get(ref)

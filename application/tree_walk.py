@@ -24,7 +24,7 @@ PAGE = 5_000
 class Grown(NamedTuple):
     """The tree after a page of events. ``rulebook_position``, ``recorded_us``: as a checkpoint of this size tells them.
 
-    ``subtrees``: those to keep that the page completed. ``kept``: a checkpoint of this size, if the page ends at one.
+    ``subtrees``: those to keep that the page completed. ``kept``: the checkpoints of this size.
     """
 
     size: int
@@ -33,12 +33,12 @@ class Grown(NamedTuple):
     recorded_us: int
     page: list[Logged]
     subtrees: list[Subtree]
-    kept: Kept | None
+    kept: list[Kept]
 
 
 def beginning() -> Grown:
     """The tree before the first event."""
-    return Grown(0, [], 0, 0, [], [], None)
+    return Grown(0, [], 0, 0, [], [], [])
 
 
 def walk(log: AuditLog, head: TreeHead, began: Grown) -> Iterator[Grown]:
@@ -52,8 +52,9 @@ def walk(log: AuditLog, head: TreeHead, began: Grown) -> Iterator[Grown]:
         page = list(islice(logged, end - grown.size))
         frontier, subtrees = grow(grown.size, grown.frontier, _leaves(head.book, grown.size, end, page))
         rulebook = [each.position for each in page if each.topic in _RULEBOOK]
-        kept = stop if stop is not None and stop.size == end else None
+        kept = []
         while stop is not None and stop.size == end:
+            kept.append(stop)
             stop = next(stops, None)
         rulebook_position = max(rulebook, default=grown.rulebook_position)
         grown = Grown(end, frontier, rulebook_position, page[-1].recorded_us, page, subtrees, kept)

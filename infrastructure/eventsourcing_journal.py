@@ -24,13 +24,13 @@ from application.ports.journal import Append, Appended, Head, StreamMoved
 from domain.account import Account
 from domain.audit.leaves import FACTS_FROM
 from domain.crediting import Known
-from domain.errors import Corrupt
+from domain.errors import Corrupt, LedgerError
 from domain.events.base import NewEvent, Recorded
 from domain.events.registry import ACCOUNT_TOPICS
 from infrastructure.gm.sm4 import SM4Key
 from infrastructure.postgres.account_keys import AccountKeys, KeyMissing, rewrap
 from infrastructure.postgres.connecting import connection, session
-from infrastructure.postgres.recorder import Clock, JournalRecorder
+from infrastructure.postgres.recorder import Clock, JournalRecorder, head_missing
 from infrastructure.stored_events import StoredEvents
 
 SNAPSHOT_TOPIC = "carbon.account.snapshot.v1"
@@ -137,10 +137,13 @@ class EventsourcingJournal:
         """From now on personal facts can be sealed and opened."""
         self.stored.keys.kek = kek
 
-    def rewrap(self, old: SM4Key, new: SM4Key) -> None:
-        """Wrap the keys of all accounts under another epoch, all or none."""
+    def rewrap(self, old: SM4Key, new: SM4Key, refuse: Callable[[list[LedgerError]], None]) -> None:
+        """Wrap the keys of all accounts under another epoch, all or none.
+
+        ``refuse`` is told those that do not open; where it raises, nothing is changed, else they are left.
+        """
         with connection(self.datastore) as conn, conn.transaction():
-            rewrap(conn, old, new)
+            refuse(rewrap(conn, old, new))
         self.unlock(new)
 
     def book_id(self) -> UUID:
@@ -149,6 +152,8 @@ class EventsourcingJournal:
 
     def head(self) -> Head:
         rows = self._fetch("SELECT size, rulebook_position, recorded_us FROM journal.log_head", {})
+        if not rows:
+            raise head_missing()
         return Head(*rows[0])
 
     def now_us(self) -> int:

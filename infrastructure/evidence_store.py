@@ -17,7 +17,7 @@ import fcntl
 import io
 import os
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -83,6 +83,20 @@ class EvidenceFolder:
                 remedy="somebody with the keys of this home put it there: keep it, and restore the right one",
             )
 
+    def faults(self, named: Collection[str]) -> Iterator[LedgerError]:
+        try:
+            # Where nothing was ever stored there is none.
+            if any(path.name != "incoming" for path in self.folder.glob("[!.]*")):
+                self._check_epoch()
+        except LedgerError as error:
+            yield error
+        for path in sorted(self._keys()):
+            if path.stem not in named:
+                try:
+                    _unwrapped(self._kek(), path.stem, read_private(path), path)
+                except LedgerError as error:
+                    yield error
+
     def source(self, digest: str, media: str) -> BehaviorSource:
         with self._open(digest) as file:
             size = file.size_bytes
@@ -96,23 +110,32 @@ class EvidenceFolder:
                 if path.parent.is_dir():
                     sync_folder(path.parent)
 
-    def rewrap(self, old: SM4Key, new: SM4Key) -> int:
+    def rewrap(self, old: SM4Key, new: SM4Key, leaving: Collection[str] = ()) -> int:
         """Wrap every key under another epoch; returns how many. May be asked for again after an interruption.
 
-        Raises Corrupt ``evidence_broken``, and changes nothing, when a key does not open.
+        ``leaving``: paths of keys that are left as they are. Raises as ``broken_keys`` tells for any other.
         """
         done = 0
         with self.still():
-            for path in self._keys():
-                _any_unwrapped((old, new), path)
             # First, so that a process with the old KEK wraps no further key under it.
             write_private(self.folder / "epoch", f"{new.version}\n".encode())
             for path in self._keys():
+                if str(path) in leaving:
+                    continue
                 kek, key = _any_unwrapped((old, new), path)
                 if kek is old:
                     self._write_key(path.stem, _wrapped(new, path.stem, key))
                     done += 1
         return done
+
+    def broken_keys(self, old: SM4Key, new: SM4Key) -> Iterator[LedgerError]:
+        """Why those keys do not open that neither KEK opens. Raises Unavailable where a key cannot even be read."""
+        for path in sorted(self._keys()):
+            read_private(path)
+            try:
+                _any_unwrapped((old, new), path)
+            except LedgerError as error:
+                yield error
 
     def _keys(self) -> Iterator[Path]:
         return self.folder.glob("[0-9a-f][0-9a-f]/*.key")
@@ -228,7 +251,7 @@ class EvidenceFolder:
             raise Unavailable(
                 "keys_moved",
                 f"keys of evidence are wrapped under epoch {text}, the key store is at {self._kek().version}",
-                field=str(self.folder),
+                field=str(self.folder / "epoch"),
                 remedy="run it again; if it stays, run `keys rewrap` again or put back the newest key store",
             )
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from application.ports.behavior_source import BehaviorSource
 from application.ports.evidence import PRESENT, REPAIRED, STORED
 from domain.digest import sm3_hex
-from domain.errors import Corrupt, Rejected
+from domain.errors import Corrupt, LedgerError, Rejected
 from infrastructure.behavior_files import behaviors_of
 from infrastructure.behavior_files.content import StoredContent
 
@@ -52,6 +52,9 @@ class MemoryEvidence:
         yield content
         if sm3_hex(content) != digest:
             raise Corrupt("evidence_differs", "other bytes than the intake received", field=digest, remedy="restore it")
+
+    def faults(self, named: Collection[str]) -> Iterator[LedgerError]:
+        yield from ()  # there is no epoch, nor a key
 
     def source(self, digest: str, media: str) -> BehaviorSource:
         content = self._content(digest)

@@ -20,7 +20,7 @@ from application.ports.views import Views
 from application.ports.witness_folder import LogSide, WitnessSide
 from application.ports.witness_home import Known
 from application.witnessing import Witness
-from domain.errors import Unavailable
+from domain.errors import LedgerError, Unavailable
 from infrastructure import catalogue
 from infrastructure.behavior_files import open_behavior_file
 from infrastructure.clock import SimulatedClock, system_seconds
@@ -46,6 +46,7 @@ from infrastructure.postgres.rights import Access, Kind, access, grant
 from infrastructure.postgres.views import PostgresViews
 from infrastructure.private_output import PrivateBytes, PrivateCsv
 from infrastructure.rejects_file import RejectsFile
+from infrastructure.rewrapping import Rewrapped, rewrap
 from infrastructure.settings import Settings
 from infrastructure.witness_files import FolderOfLog, FolderOfWitness, WitnessFiles
 
@@ -120,17 +121,12 @@ class Ledger:
         """Which key-encryption key is in use; where there is no key store, as the database tells."""
         return self.book.journal.key_epoch() if self.key_store is None else self.key_store.epoch
 
-    def rewrap(self) -> int:
-        """Everything under a new key-encryption key, then the old one destroyed; returns the new epoch."""
+    def rewrap(self, *, leave_broken: bool = False) -> Rewrapped:
+        """Everything under a new key-encryption key, then the old one destroyed. Raises Corrupt ``keys_broken``."""
         keys, journal = self.keys, self.book.journal
         assert isinstance(journal, EventsourcingJournal)
-
-        def also(old: SM4Key, new: SM4Key) -> None:
-            self.evidence.rewrap(old, new)
-            journal.rewrap(old, new)
-
         evidence.refuse_lost(self.book, self.evidence)
-        return keys.rewrap(also)
+        return rewrap(keys, journal, self.evidence, leave_broken=leave_broken)
 
     @property
     def verifier(self) -> Verifier:
@@ -143,7 +139,11 @@ class Ledger:
         journal = self.book.journal
         assert isinstance(journal, EventsourcingJournal)
         log = PostgresAuditLog(journal.datastore, journal.stored)
-        return Auditing(self.book, log, log, self.verifier, lambda key_id: self.keys.signer(key_id))
+
+        def key_faults(used: list[str]) -> Iterator[LedgerError]:
+            return iter(()) if self.key_store is None else self.key_store.faults(used)
+
+        return Auditing(self.book, log, log, self.verifier, lambda key_id: self.keys.signer(key_id), key_faults)
 
     @cached_property
     def archive(self) -> ParquetArchive:

@@ -60,6 +60,13 @@ Wrong = tuple[str, str, str, str]
 """Code, place, message, remedy of something found."""
 
 
+class Loose(NamedTuple):
+    """Rows of one kind that lead to nothing in the log. ``named``: the first of ``total``."""
+
+    total: int
+    named: list[Wrong]
+
+
 class AuditLog(Protocol):
     """Port of what a checkpoint is made from, and of the checkpoints."""
 
@@ -100,7 +107,8 @@ class AuditLog(Protocol):
     def subtrees(self, level: int, first: int, count: int) -> list[bytes]:
         """Roots of kept subtrees of one level from an index on; fewer where fewer are kept."""
 
-    def keep_subtrees(self, subtrees: Sequence[Subtree]) -> None: ...
+    def keep_subtrees(self, subtrees: Sequence[Subtree]) -> None:
+        """Raises Corrupt ``subtree_loose`` where one of them is kept already."""
 
     def opened(self, page: Sequence[Logged]) -> list[Personal | None]:
         """Personal parts in clear, as the keys of the accounts open them now; None where there is none, or no key."""
@@ -110,6 +118,12 @@ class AuditLog(Protocol):
 
     def wrong_account_keys(self) -> list[Wrong]:
         """Keys of accounts that do not open, and keys of accounts that were never opened."""
+
+    def wrong_guards(self) -> list[Wrong]:
+        """What refuses changes (triggers, keys, constraints) and is not as the migrations made it; lost migrations."""
+
+    def loose_rows(self) -> Iterator[Loose]:
+        """Rows beside the log that lead to nothing in it, by kind; those that a reader may not read last."""
 
     def forget(self) -> None:
         """Remove subtrees and map, which can be made anew."""

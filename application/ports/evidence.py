@@ -7,11 +7,12 @@ Leaves to the caller: which bytes should be there, and whether they may go (``do
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Protocol
 
 from application.ports.behavior_source import BehaviorSource
+from domain.errors import LedgerError
 
 STORED, PRESENT, REPAIRED = "stored", "present", "repaired"
 
@@ -42,6 +43,9 @@ class EvidenceStore(Protocol):
         Raises Corrupt ``evidence_missing``, ``evidence_key_missing``, ``evidence_broken``, ``evidence_differs``;
         Unavailable ``keys_moved``, ``evidence_unreadable``.
         """
+
+    def faults(self, named: Collection[str]) -> Iterator[LedgerError]:
+        """What else would refuse to store a file or to wrap keys again: the epoch, and keys of files not ``named``."""
 
     def source(self, digest: str, media: str) -> BehaviorSource:
         """The rows of a stored behavior file. Raises as ``read``."""

@@ -11,15 +11,16 @@ import fcntl
 import os
 import re
 import secrets
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
-from domain.errors import Corrupt, Rejected, Unavailable
+from domain.errors import Corrupt, LedgerError, Rejected, Unavailable
 from infrastructure.gm import root_key, self_test
-from infrastructure.gm.private_files import read_private, write_private
+from infrastructure.gm.private_files import read_private, refuse_writable, write_private
 from infrastructure.gm.root_key import RootSource
 from infrastructure.gm.sm2 import Sm2Key, new_sm2_key
 from infrastructure.gm.sm4 import SM4Key, aad_of, new_key, open_sealed, seal
@@ -53,6 +54,7 @@ class KeyStore:
     def __init__(self, folder: Path, source: RootSource) -> None:
         self_test.run_once()
         self._folder, self._source = folder, source
+        refuse_writable(folder)
         self._content = self._read()
         self._root = self._root_key()
         self._kek = self._open_kek(self._content.epoch)
@@ -108,7 +110,7 @@ class KeyStore:
 
     def pepper(self) -> Pepper:
         """The pepper of the book."""
-        return Pepper(self._open(self._kek, self._content.pepper, _aad("pepper")))
+        return Pepper(self._open(self._kek, self._content.pepper, _aad("pepper"), "pepper"))
 
     @property
     def signing_ids(self) -> list[str]:
@@ -122,16 +124,30 @@ class KeyStore:
             raise Unavailable(
                 "signing_key_missing",
                 f"the signing key {key_id} is not in the key store",
+                field=f"{_store(self._folder)} signing.{key_id}",
                 remedy="put back the key files of this book from their newest backup",
             )
-        private = self._open(self._kek, found.sealed, _aad("signing", key_id))
+        private = self._open(self._kek, found.sealed, _aad("signing", key_id), f"signing.{key_id}")
         try:
             key = Sm2Key(private, bytes.fromhex(found.public_key))
         except (Rejected, ValueError):
             key = None
         if key is None or key.key_id != key_id:
-            raise _damaged(_store(self._folder))
+            raise _damaged(_store(self._folder), f"signing.{key_id}")
         return key
+
+    def faults(self, used: Sequence[str]) -> Iterator[LedgerError]:
+        """What does not open of all that is here, and the signing key in use where it is missing.
+
+        ``used``: ids of the log's signing keys, oldest first. What does not open would refuse the next rewrap.
+        """
+        opened: list[Callable[[], object]] = [partial(self._open_kek, int(epoch)) for epoch in self._content.epochs]
+        opened += [partial(self.signer, key_id) for key_id in dict.fromkeys([*used[-1:], *self._content.signing])]
+        for each in opened:
+            try:
+                each()
+            except LedgerError as error:
+                yield error
 
     def next_signer(self, used: set[str]) -> Sm2Key:
         """A key that the log does not know yet; one left by an interrupted rotation is taken first."""
@@ -158,16 +174,18 @@ class KeyStore:
         if also is not None:
             also(self._kek, new)
         with self._changing() as content:
-            content.pepper = self._again(content.pepper, new, _aad("pepper"))
+            content.pepper = self._again(content.pepper, new, _aad("pepper"), "pepper")
             for key_id, key in content.signing.items():
-                key.sealed = self._again(key.sealed, new, _aad("signing", key_id))
+                # One that does not open is of no use to anybody and stays as it is; the caller was told by ``faults``.
+                with suppress(Unavailable):
+                    key.sealed = self._again(key.sealed, new, _aad("signing", key_id), f"signing.{key_id}")
             content.epoch = new.version
             content.epochs = {following: content.epochs[following]}
         self._kek = new
         return new.version
 
-    def _again(self, sealed: str, new: SM4Key, aad: bytes) -> str:
-        return seal(new, self._open(self._kek, sealed, aad), aad).hex()
+    def _again(self, sealed: str, new: SM4Key, aad: bytes, name: str) -> str:
+        return seal(new, self._open(self._kek, sealed, aad, name), aad).hex()
 
     @contextmanager
     def _changing(self) -> Iterator[_Content]:
@@ -210,15 +228,16 @@ class KeyStore:
 
     def _open_kek(self, epoch: int) -> SM4Key:
         sealed = self._content.epochs.get(str(epoch), "")
-        return SM4Key(self._open(self._root, sealed, _aad("kek", str(epoch))), epoch)
+        return SM4Key(self._open(self._root, sealed, _aad("kek", str(epoch)), f"epochs.{epoch}"), epoch)
 
-    def _open(self, key: SM4Key, sealed: str, aad: bytes) -> bytes:
+    def _open(self, key: SM4Key, sealed: str, aad: bytes, name: str) -> bytes:
         try:
             return open_sealed(key, bytes.fromhex(sealed), aad)
         except (Corrupt, ValueError):
             raise Unavailable(
                 "key_wrong",
-                f"the key store in {self._folder} does not open: the root key is another one, or the store was changed",
+                f"{name} in {self._folder} does not open: the root key is another one, or the store was changed",
+                field=f"{_store(self._folder)} {name}",
                 remedy="put back the root key and the key store that belong together",
             ) from None
 
@@ -244,5 +263,10 @@ def _aad(*parts: str) -> bytes:
     return aad_of(b"carbon-ledger/key-store/1", *(part.encode() for part in parts))
 
 
-def _damaged(path: Path) -> Unavailable:
-    return Unavailable("key_damaged", f"{path} is not a key store of this release", remedy="restore it from its backup")
+def _damaged(path: Path, name: str = "") -> Unavailable:
+    return Unavailable(
+        "key_damaged",
+        f"{path} is not a key store of this release",
+        field=f"{path} {name}".rstrip(),
+        remedy="restore it from its backup",
+    )

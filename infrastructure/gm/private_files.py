@@ -29,6 +29,17 @@ def read_private(path: Path) -> bytes:
     return content
 
 
+def refuse_writable(folder: Path) -> None:
+    """Others must not be able to put files in the place of a folder's. Raises Unavailable ``key_exposed``."""
+    if folder.is_dir() and stat.S_IMODE(folder.stat().st_mode) & 0o022:
+        raise Unavailable(
+            "key_exposed",
+            f"others can put files into {folder}",
+            field=str(folder),
+            remedy=f"chmod 700 {shlex.quote(str(folder))}; if others could use it, look for what they changed",
+        )
+
+
 def write_private(path: Path, content: bytes) -> None:
     """Mode 0600, durable; who reads meanwhile sees the old content or the new."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ from uuid import UUID
 from psycopg import Connection, Cursor, ServerCursor
 from psycopg.rows import tuple_row
 
-from domain.errors import Corrupt, Unavailable
+from domain.errors import Corrupt, LedgerError, Unavailable
 from infrastructure.gm.sm4 import SM4Key, aad_of, key_version, new_key, open_sealed, seal
 
 KEPT = 100_000
@@ -79,22 +79,34 @@ class AccountKeys:
         return self.kek
 
 
-def rewrap(conn: Connection[Any], old: SM4Key, new: SM4Key) -> int:
-    """Wrap every account's key under another epoch, within the transaction of ``conn``; returns how many.
+def rewrap(conn: Connection[Any], old: SM4Key, new: SM4Key) -> list[LedgerError]:
+    """Wrap every account's key under another epoch, within the transaction of ``conn``.
 
-    Appends wait until it ends. May be asked for again after an interruption: what is wrapped under ``new`` stays.
+    Returns why those do not open that do not; they stay as they are. Raises the first of these where none opens at
+    all. Appends wait until the transaction ends. May be asked for again after an interruption: what is wrapped under
+    ``new`` stays.
     """
     conn.execute("SELECT FROM journal.log_head FOR UPDATE")
-    done = 0
+    broken: list[LedgerError] = []
+    opened = 0
     with ServerCursor(conn, "keys", row_factory=tuple_row) as rows:
         rows.execute("SELECT account_id, wrapped FROM journal.account_keys")
         while page := rows.fetchmany(_PAGE):
-            left = [(account, bytes(sealed)) for account, sealed in page if key_version(bytes(sealed)) != new.version]
-            again = [wrapped(new, account, unwrapped(old, account, sealed)) for account, sealed in left]
-            conn.execute(_REWRAP, ([account for account, _ in left], again))
-            done += len(left)
+            again: dict[UUID, bytes] = {}
+            for account, sealed in page:
+                try:
+                    key, is_done = _any_unwrapped(old, new, account, bytes(sealed))
+                except LedgerError as error:
+                    broken.append(error)
+                else:
+                    opened += 1
+                    if not is_done:
+                        again[account] = wrapped(new, account, key)
+            conn.execute(_REWRAP, (list(again), list(again.values())))
+    if broken and not opened:
+        raise broken[0]
     conn.execute("UPDATE journal.log_head SET key_epoch = %s WHERE key_epoch > 0", (new.version,))
-    return done
+    return broken
 
 
 def erase(cursor: Cursor[Any], accounts: Sequence[UUID]) -> None:
@@ -116,14 +128,22 @@ def unwrapped(kek: SM4Key, account: UUID, sealed: bytes) -> SM4Key:
             raise Unavailable(
                 "keys_moved",
                 f"account keys are wrapped under epoch {found}, the key store is at {kek.version}",
+                field=f"journal.account_keys {account}",
                 remedy="run `carbon-ledger keys rewrap`: one was interrupted, or another process does it now"
                 if found > kek.version
-                else "the database is older than the key store, which has destroyed its epoch: restore a newer one",
+                else "the database is older than the key store, which has destroyed its epoch: restore a newer one; or "
+                "it is a key that `keys rewrap --leave-broken` left, which nothing opens any more",
             )
         plain = open_sealed(kek, sealed, _aad(account))
     except Corrupt as error:
-        raise Corrupt(error.code, error.message, field=f"account key {account}", remedy=error.remedy) from None
+        raise Corrupt(error.code, error.message, field=f"journal.account_keys {account}", remedy=error.remedy) from None
     return SM4Key(plain[4:], int.from_bytes(plain[:4], "big"))
+
+
+def _any_unwrapped(old: SM4Key, new: SM4Key, account: UUID, sealed: bytes) -> tuple[SM4Key, bool]:
+    """The key, and whether it is wrapped under ``new`` already. Raises as ``unwrapped``."""
+    is_done = sealed[1:5] == new.version.to_bytes(4, "big")
+    return unwrapped(new if is_done else old, account, sealed), is_done
 
 
 def _aad(account: UUID) -> bytes:

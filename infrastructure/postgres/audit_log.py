@@ -14,9 +14,10 @@ from uuid import UUID
 
 from eventsourcing.postgres import PostgresDatastore
 from psycopg import Connection, ServerCursor
+from psycopg.errors import UniqueViolation
 from psycopg.rows import tuple_row
 
-from application.ports.audit_log import Kept, Logged, StreamState, TreeHead, Wrong
+from application.ports.audit_log import Kept, Logged, Loose, StreamState, TreeHead, Wrong
 from domain.audit.book_map import Item, MapPart
 from domain.audit.leaves import unpack
 from domain.audit.merkle import HASH_BYTES, Subtree
@@ -27,6 +28,9 @@ from domain.events.base import Personal, Recorded
 from infrastructure.gm.sm4 import key_version
 from infrastructure.postgres.account_keys import AccountKeys, KeyMissing
 from infrastructure.postgres.connecting import connection
+from infrastructure.postgres.guards import guards_off, migrations_told
+from infrastructure.postgres.loose_rows import loose_rows
+from infrastructure.postgres.recorder import head_missing
 
 PAGE = 5_000
 PREFIX_BITS = 16
@@ -41,6 +45,9 @@ FROM journal.ledger_events AS e WHERE {{}} ORDER BY originator_id, originator_ve
 """
 _ERASED = "SELECT originator_id FROM journal.ledger_events WHERE originator_id = ANY(%s) AND topic = %s"
 _REWRAP = "run `carbon-ledger keys rewrap`: it writes the epoch anew"
+_GUARD = "find out who could: `database show`; let the owner make it again as the migrations do, then `check` again"
+_MIGRATION = "find out who removed it; if nothing else is missing, let the owner insert it again"
+_UNKNOWN = "use the release that made it; if none did, let the owner delete the row"
 _KEPT = "size, map_position, frontier, note"
 _COSIGNATURES = """
 SELECT name, key_hash, signature, signed_s, public_key FROM journal.cosignatures
@@ -96,9 +103,12 @@ class PostgresAuditLog:
                 self._signing.conn = None
 
     def head(self) -> TreeHead:
-        ((book, size, rulebook, recorded_us, frontier, root),) = self._fetch(
+        rows = self._fetch(
             "SELECT book, size, rulebook_position, recorded_us, frontier, root FROM journal.log_head", ()
         )
+        if not rows:
+            raise head_missing()
+        book, size, rulebook, recorded_us, frontier, root = rows[0]
         return TreeHead(book.bytes, size, rulebook, recorded_us, _hashes(frontier), bytes(root))
 
     def logged(self, after: int, upto: int) -> Iterator[Logged]:
@@ -187,9 +197,17 @@ class PostgresAuditLog:
         return found
 
     def keep_subtrees(self, subtrees: Sequence[Subtree]) -> None:
-        with self._held.cursor() as cursor, cursor.copy("COPY views.tree_nodes FROM STDIN") as copy:
-            for each in subtrees:
-                copy.write_row(each)
+        try:
+            with self._held.cursor() as cursor, cursor.copy("COPY views.tree_nodes FROM STDIN") as copy:
+                for each in subtrees:
+                    copy.write_row(each)
+        except UniqueViolation as error:
+            raise Corrupt(
+                "subtree_loose",
+                f"views.tree_nodes holds what was not signed yet: {error.diag.message_detail}",
+                field="views.tree_nodes",
+                remedy="run `carbon-ledger checkpoint rebuild`",
+            ) from error
 
     def opened(self, page: Sequence[Logged]) -> list[Personal | None]:
         rows = [(each.stream, each.version, each.position, each.topic, each.state) for each in page]
@@ -223,6 +241,19 @@ class PostgresAuditLog:
         if epochs - {told}:
             found.append(("epoch_differs", "journal.log_head", f"{told}; keys are of {max(epochs)}", _REWRAP))
         return found
+
+    def wrong_guards(self) -> list[Wrong]:
+        with self._reading() as conn:
+            off, (missing, unknown) = guards_off(conn), migrations_told(conn)
+        told = "public.ledger_migrations"
+        return [
+            *(("guard_off", each.name, each.message, _GUARD) for each in off),
+            *(("migration_missing", told, f"no row tells {each}", _MIGRATION) for each in missing),
+            *(("schema_newer", told, f"{each} is none of this release", _UNKNOWN) for each in unknown),
+        ]
+
+    def loose_rows(self) -> Iterator[Loose]:
+        return loose_rows(self._fetch)
 
     def forget(self) -> None:
         self._held.execute("TRUNCATE views.tree_nodes, views.map_streams, views.map_parts")
@@ -272,7 +303,7 @@ class PostgresAuditLog:
         with connection(self._datastore) as conn, conn.transaction():
             yield conn
 
-    def _fetch(self, query: str, params: Sequence[object]) -> list[Any]:
+    def _fetch(self, query: str, params: Any) -> list[Any]:
         with self._reading() as conn, conn.cursor(row_factory=tuple_row, binary=True) as cursor:
             return cursor.execute(query.encode(), params).fetchall()
 

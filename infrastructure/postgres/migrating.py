@@ -12,9 +12,10 @@ from importlib.resources import files
 from typing import Any, NamedTuple
 
 from psycopg import Connection
+from psycopg.errors import DuplicateFunction, DuplicateObject, DuplicateSchema, DuplicateTable
 from psycopg.rows import tuple_row
 
-from domain.errors import Unavailable
+from domain.errors import Corrupt, Unavailable
 
 _LOCK = 0x6361_7262_6F6E
 _MAY_MIGRATE = """
@@ -41,7 +42,10 @@ class Migrated(NamedTuple):
 
 
 def migrate(conn: Connection[Any]) -> Migrated:
-    """Apply what is missing, as the owner of the schema or of the database. Raises Unavailable ``schema_newer``."""
+    """Apply what is missing, as the owner of the schema or of the database.
+
+    Raises Unavailable ``schema_newer``, Corrupt ``migration_missing``.
+    """
     scripts = _scripts()
     with conn.transaction():
         conn.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
@@ -52,12 +56,17 @@ def migrate(conn: Connection[Any]) -> Migrated:
         conn.execute("CREATE TABLE IF NOT EXISTS public.ledger_migrations (name text PRIMARY KEY)")
         done = _done(conn)
         _refuse_newer(done)
-        applied = [name for name, _ in scripts if name not in done]
+        # What came before the last one did run, whether a row still tells it or not: `check` names what is missing.
+        applied = [name for name, _ in scripts if int(name[:4]) > _version(done)]
         for name, script in scripts:
             if name in applied:
-                conn.execute(script.encode())
-                conn.execute("INSERT INTO public.ledger_migrations VALUES (%s)", (name,))
+                _apply(conn, name, script)
     return Migrated(_version(done), _version(name for name, _ in scripts), applied)
+
+
+def known_migrations() -> list[str]:
+    """The names of this release's migrations, in order."""
+    return [name for name, _ in _scripts()]
 
 
 def may_migrate(conn: Connection[Any]) -> bool:
@@ -90,6 +99,19 @@ def refuse_older(conn: Connection[Any]) -> int:
             remedy="run `carbon-ledger database migrate` with the role that owns the database, then `database grant`",
         )
     return found
+
+
+def _apply(conn: Connection[Any], name: str, script: str) -> None:
+    try:
+        conn.execute(script.encode())
+    except (DuplicateSchema, DuplicateTable, DuplicateFunction, DuplicateObject) as error:
+        raise Corrupt(
+            "migration_missing",
+            f"the database has what {name} makes, and no row that tells so: {error.diag.message_primary}",
+            field="public.ledger_migrations",
+            remedy=f"find out who removed the row; if nothing else is missing, insert {name} again as the owner",
+        ) from error
+    conn.execute("INSERT INTO public.ledger_migrations VALUES (%s)", (name,))
 
 
 def _scripts() -> list[tuple[str, str]]:

@@ -210,12 +210,23 @@ def _lock(cursor: Cursor[Any]) -> tuple[Head, int, _Tree]:
         " FROM journal.log_head FOR UPDATE",
         prepare=True,
     ).fetchone()
-    assert row is not None
+    if row is None:
+        raise head_missing()
     if row[0] < row[7]:
         raise log_behind_checkpoint(row[0], row[7])
     frontier = bytes(row[5])
     hashes = [frontier[start : start + HASH_BYTES] for start in range(0, len(frontier), HASH_BYTES)]
     return Head(row[0], row[1], row[2]), row[3], _Tree(bytes(row[4]), hashes, row[6])
+
+
+def head_missing() -> Corrupt:
+    """The one row of the head is gone."""
+    return Corrupt(
+        "log_head_missing",
+        "the row that tells how long the log is, and what its tree is, is gone",
+        field="journal.log_head",
+        remedy="stop writing, keep the database as evidence, and restore the newest backup",
+    )
 
 
 def _epoch(stored: int, account_keys: Sequence[NewKey]) -> int:

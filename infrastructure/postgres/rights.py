@@ -16,6 +16,7 @@ from psycopg import Connection, sql
 from psycopg.rows import tuple_row
 
 from domain.errors import Rejected, Unavailable
+from infrastructure.postgres.guards import guards_off
 from infrastructure.postgres.migrating import may_migrate, refuse_older
 
 Kind = Literal["service", "reader"]
@@ -98,20 +99,6 @@ FROM pg_roles WHERE rolname !~ '^pg_'
 _MAY_SILENCE = """
 SELECT rolname FROM pg_roles WHERE NOT rolsuper AND has_parameter_privilege(oid, 'session_replication_role', 'SET')
 """
-_GUARDS = """
-SELECT format('%s.%s', tgrelid::regclass, tgname), tgenabled IN ('O', 'A') FROM pg_trigger
-WHERE NOT tgisinternal AND tgrelid::regclass::text LIKE 'journal.%'
-"""
-GUARDS = frozenset(
-    {
-        *(f"journal.{table}.append_under_lock" for table in ("ledger_events", "behavior_refs", "log_commits")),
-        *(f"journal.{table}.erase_under_lock" for table in ("account_refs", "account_keys")),
-        *(f"journal.{table}.never_changed" for table in ("ledger_events", "behavior_refs", "log_commits")),
-        *(f"journal.{table}.never_changed" for table in ("checkpoints", "cosignatures")),
-        *("journal.log_head.never_removed", "journal.log_head.only_forward"),
-    }
-)
-"""The triggers that refuse, to whoever has the right, what the log never does."""
 
 
 @dataclass(frozen=True)
@@ -163,9 +150,9 @@ def access(conninfo: str) -> Access:
         beyond = _beyond(conn, owner_oid)
         wanted = {kind: _wanted(conn, kind) for kind in ("service", "reader")}
         roles = [_role(name, held.get(name, set()), wanted, *beyond[name]) for name in sorted(beyond)]
-        on = {name for name, is_on in conn.execute(_GUARDS) if is_on}
+        off = [each.name for each in guards_off(conn)]
     shown = [each for each in roles if each.holds != "other" or each.more or each.name == role]
-    return Access(version, owner, role, shown, sorted(GUARDS - on))
+    return Access(version, owner, role, shown, off)
 
 
 def _refuse_ungrantable(conn: Connection[Any], role: str) -> None:

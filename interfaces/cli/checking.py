@@ -31,7 +31,8 @@ def register(app: typer.Typer) -> None:
 def check(cli: Cli, without_archive: WithoutArchive = False, without_evidence: WithoutEvidence = False) -> Answer:
     """Hold keys, log, checkpoints, map, acts, replay, views, archive and evidence against each other; 3 if any differ.
 
-    It reads the whole log several times. Nothing is changed: every finding says what to do.
+    Also what stands beside the log, and what keeps it from being changed. It reads the whole log several times.
+    Nothing is changed: every finding says what to do.
     """
     with cli.ledger() as ledger:
         archive = None if without_archive or not ledger.archive.status().segments else ledger.archive

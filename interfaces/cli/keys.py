@@ -22,6 +22,14 @@ Size = Annotated[
     typer.Option("--size", min=1, help="Print the public key, as PEM, that signs checkpoints of this size."),
 ]
 
+LeaveBroken = Annotated[
+    bool,
+    typer.Option(
+        "--leave-broken", help="Leave keys that do not open as they are: nothing opens them afterwards; 3 if any."
+    ),
+]
+SOME_LEFT = 3
+
 _ROOTS = {
     "generated": "a file made beside the store (keys/root.key): whoever copies the home has it",
     "file": "the file that CARBON_LEDGER_KEK_FILE names",
@@ -79,16 +87,22 @@ def rotate(cli: Cli, by: By) -> Answer:
 
 
 @command(app, "rewrap", example="keys rewrap")
-def rewrap(cli: Cli) -> Answer:
-    """Wrap everything under a new key-encryption key and destroy the old one. Erasures before it are effective then."""
+def rewrap(cli: Cli, leave_broken: LeaveBroken = False) -> Answer:
+    """Wrap everything under a new key-encryption key and destroy the old one. Erasures before it are effective then.
+
+    A key that does not open refuses it (`keys_broken`), with its place, before anything is changed.
+    """
     with cli.ledger() as ledger:
-        epoch = ledger.rewrap()
+        epoch, left = ledger.rewrap(leave_broken=leave_broken)
     backup = (
         "Make a new base backup of the database: an older one opens personal data only together with all WAL since. "
         "Destroy backups of the key store from before, if people were erased."
     )
     told = heading(f"everything is wrapped under the KEK of epoch {epoch}; the old is gone")
-    return Answer({"epoch": epoch}, [told, Text(backup)])
+    human: list[Any] = [told, Text(backup)]
+    if left:
+        human.append(table(("LEFT, under no epoch", "what"), [(each.field, each.message) for each in left]))
+    return Answer({"epoch": epoch, "left": [each.field for each in left]}, human, SOME_LEFT if left else 0)
 
 
 def _key(key: SigningKey) -> dict[str, Any]:

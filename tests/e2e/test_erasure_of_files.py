@@ -151,7 +151,7 @@ def erased(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
             erasing.request(ledger.book, ANN, "alice", f"letter of {MARK}")
             erasing.approve(ledger.book, ANN, "bob")
             import_text(ledger, folder, rows(BEN, ANN), "resent.csv")
-            assert ledger.rewrap() == 2
+            assert ledger.rewrap() == (2, [])
             replayed = replay(ledger.book)
             assert (replayed.details, replayed.digest) == ([], before.digest)
         yield Home(home, backup, before)

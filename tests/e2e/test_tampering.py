@@ -1,7 +1,8 @@
-"""One bit flipped anywhere: ``check`` finds it in the database, ``verify`` in a bundle, and each says where.
+"""Whatever is changed: ``check`` finds it in database and home, ``verify`` in a bundle, and each says where.
 
-Every column of every table of the ledger is tried, so that a table that is added later is tried too. What a bit of a
-column cannot matter for is listed in ``MEANINGLESS``, with the reason.
+Every column of every table is tried, so that a table that is added later is tried too: with a bit flipped, rows put in,
+taken out and values exchanged. So is every file of the home. What cannot be found is listed, with the reason
+(``tampering_tools.NOT_FOUND``, ``same_store``).
 """
 
 from __future__ import annotations
@@ -9,13 +10,12 @@ from __future__ import annotations
 import os
 import random
 import zipfile
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NamedTuple
-from uuid import UUID
+from itertools import count
 
-import psycopg
 import pytest
-from psycopg import sql
 
 from application.book import Book
 from application.checking import Checked, check
@@ -23,87 +23,28 @@ from application.verification.bundle import verify_bundle
 from application.verification.notes import Trusted
 from domain.audit.bundle import OPTIONAL, REQUIRED
 from domain.errors import LedgerError
+from infrastructure.archive import ParquetArchive
 from interfaces.bootstrap import Ledger, open_ledger, public_key_of, verifier
 from tests.e2e.cli_tools import METRO, CommandLine
+from tests.e2e.tampering_tools import (
+    NAMED_BY,
+    NOT_FOUND,
+    Change,
+    Naming,
+    Tables,
+    files_of,
+    flip_of,
+    flipped,
+    names,
+    rows_of,
+    same_store,
+)
 from tests.e2e.witness_tools import WitnessLine
 
 pytestmark = pytest.mark.xdist_group("tampering")
 
 LONG = os.environ.get("CARBON_LEDGER_LONG") == "1"
-FLIPS_OF_TABLES = 3_000 if LONG else 250
-FLIPS_OF_BUNDLES = 3_000 if LONG else 250
-
-MEANINGLESS = {
-    ("journal.ledger_snapshots", "topic"): "nobody reads it; the library's table has it",
-    ("views.progress", "position"): "a lower one matters only if it leaves out what the views show: tried on its own",
-}
-
-
-class Column(NamedTuple):
-    """A column that holds something: table, name, type."""
-
-    table: str
-    name: str
-    kind: str
-
-
-class Flip(NamedTuple):
-    """One bit of one value."""
-
-    column: Column
-    row: str
-    before: Any
-    after: Any
-
-
-def flipped(kind: str, value: Any, chance: random.Random) -> Any:
-    """The value with one bit, or for text one character, changed."""
-    if kind == "bytea":
-        content = bytearray(value)
-        content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
-        return bytes(content)
-    if kind == "uuid":
-        return UUID(int=value.int ^ 1 << chance.randrange(128))
-    if kind in ("bigint", "integer", "smallint"):
-        return value ^ 1 << chance.randrange(14 if kind == "smallint" else 30)
-    if kind == "numeric":
-        return value + chance.choice((-1, 1)) * 10 ** chance.randrange(6)
-    if kind == "date":
-        return value.replace(year=value.year + chance.choice((-1, 1)))
-    place = chance.randrange(len(value))
-    return value[:place] + chr(ord(value[place]) ^ 1) + value[place + 1 :]
-
-
-def columns(conn: psycopg.Connection[Any]) -> list[Column]:
-    """Every column of the ledger's tables."""
-    found = conn.execute(
-        "SELECT table_schema || '.' || table_name, column_name, data_type FROM information_schema.columns"
-        " WHERE table_schema IN ('journal', 'views') AND column_name <> 'only_row' ORDER BY 1, 2"
-    ).fetchall()
-    return [Column(*each) for each in found if tuple(each[:2]) not in MEANINGLESS]
-
-
-def drawn(conn: psycopg.Connection[Any], column: Column, chance: random.Random) -> Flip | None:
-    """A row in which the column holds something, and what it is to become."""
-    schema, _, table = column.table.partition(".")
-    names = {"t": sql.Identifier(schema, table), "c": sql.Identifier(column.name)}
-    query = sql.SQL("SELECT ctid::text, {c} FROM {t} WHERE {c} IS NOT NULL AND {c}::text NOT IN ('', '\\x')").format(
-        **names
-    )
-    rows = conn.execute(query).fetchall()
-    if not rows:
-        return None
-    row, before = chance.choice(sorted(rows, key=str))
-    return Flip(column, row, before, flipped(column.kind, before, chance))
-
-
-def write(conn: psycopg.Connection[Any], column: Column, row: str, value: Any) -> str:
-    """Store a value in a row; returns where the row is then."""
-    schema, _, table = column.table.partition(".")
-    names = {"t": sql.Identifier(schema, table), "c": sql.Identifier(column.name)}
-    query = sql.SQL("UPDATE {t} SET {c} = %s WHERE ctid = %s::tid RETURNING ctid::text").format(**names)
-    (moved,) = conn.execute(query, (value, row)).fetchone() or ("",)
-    return str(moved)
+FLIPS_OF_TABLES, EDITS_OF_ROWS, FLIPS_OF_FILES, FLIPS_OF_BUNDLES = (2_500,) * 4 if LONG else (90, 90, 60, 150)
 
 
 @pytest.fixture
@@ -127,6 +68,9 @@ def lived(cli: CommandLine) -> CommandLine:
     cli("behaviors", "reverse", "ann", "t2", "--reason", "wrong train", "--by", "alice")
     cli("keys", "rotate", "--by", "alice")
     cli("account", "freeze", "bob", "--reason", "lost card", "--by", "alice")
+    # Enough for a subtree that is kept.
+    many = (f"m{n},dan,travel.metro,2026-03-{n % 28 + 1:02}T08:15:00+08:00,1.350,km,CN-440300" for n in range(180))
+    cli.credit(*many, name="many.csv")
     cli("totals")
     cli("checkpoint", "sign", "--with-map")
     cli("archive", "build")
@@ -134,50 +78,108 @@ def lived(cli: CommandLine) -> CommandLine:
 
 
 def found_by_check(ledger: Ledger) -> Checked | LedgerError:
-    """What a check finds, or why it cannot even begin."""
+    """What a check of the database finds, as a process that has just started, or why it cannot even begin."""
+    again = replace(ledger, book=Book(ledger.book.journal, ledger.book.keys))
     try:
-        return check(ledger.auditing, ledger.views, None)
+        return check(again.auditing, ledger.views, None)
     except LedgerError as error:
         return error
 
 
+def findings_of(found: Checked | LedgerError) -> list[str]:
+    return [str(found)] if isinstance(found, LedgerError) else [str(tuple(each)) for each in found.findings]
+
+
+def edit_and_check(lived: CommandLine, draw: Callable[[Tables], Change | None], edits: int) -> Counter[str]:
+    """So many edits, each taken back: every one is found, and named by what is about its table. Returns how many."""
+    missed, misnamed, tried = list[str](), list[str](), Counter[str]()
+    with open_ledger(lived.settings) as ledger, lived.sql() as conn:
+        assert findings_of(found_by_check(ledger)) == []
+        tables = Tables(conn)
+        while tried.total() < edits:
+            change = draw(tables)
+            if change is None or sorted(change.added, key=str) == sorted(change.removed, key=str):
+                continue
+            with tables.changed(change) as is_held:
+                if not is_held:
+                    continue  # the database itself does not hold such rows
+                found = found_by_check(ledger)
+            tried[change.table] += 1
+            if not findings_of(found):
+                if (change.how, change.table, change.column) not in NOT_FOUND:
+                    missed.append(str(change))
+            elif not names(NAMED_BY[change.table], found):
+                misnamed.append(f"{change} {findings_of(found)}")
+        assert findings_of(found_by_check(ledger)) == []
+    assert not missed, "\n".join(missed)
+    assert not misnamed, "\n".join(misnamed)
+    return tried
+
+
 def test_a_bit_flipped_in_any_column_of_any_table_is_found_and_named(lived: CommandLine) -> None:
     chance = random.Random(20261129)
-    missed: list[Flip] = []
-    nameless: list[Flip] = []
-    tried: dict[str, int] = {}
-    with open_ledger(lived.settings) as ledger, lived.sql() as conn:
-        clean = found_by_check(ledger)
-        assert isinstance(clean, Checked)
-        assert clean.findings == []
-        all_columns = columns(conn)
-        while sum(tried.values()) < FLIPS_OF_TABLES:
-            flip = drawn(conn, chance.choice(all_columns), chance)
-            if flip is None:
-                continue
-            try:
-                moved = write(conn, flip.column, flip.row, flip.after)
-            except psycopg.Error:
-                continue  # the database itself does not hold such a value
-            found = found_by_check(_again(ledger))
-            if isinstance(found, Checked):
-                if not found.total:
-                    missed.append(flip)
-                elif not all(each.place and each.message for each in found.findings):
-                    nameless.append(flip)
-            write(conn, flip.column, moved, flip.before)
-            tried[flip.column.table] = tried.get(flip.column.table, 0) + 1
-        after = found_by_check(_again(ledger))
-        assert isinstance(after, Checked)
-        assert after.findings == []
-    assert missed == []
-    assert nameless == []
-    assert len(tried) >= 12, tried
+
+    def draw(tables: Tables) -> Change | None:
+        return flip_of(tables, chance.choice([each for each in tables.columns if each.kind != "boolean"]), chance)
+
+    assert len(edit_and_check(lived, draw, FLIPS_OF_TABLES)) >= 12
 
 
-def _again(ledger: Ledger) -> Ledger:
-    """The same ledger as a process that has just started sees it."""
-    return replace(ledger, book=Book(ledger.book.journal, ledger.book.keys))
+def test_rows_put_in_taken_out_or_exchanged_in_any_table_are_found_and_named(lived: CommandLine) -> None:
+    chance, turn = random.Random(20261201), count()
+
+    def draw(tables: Tables) -> Change | None:
+        table = tables.names[next(turn) % len(tables.names)]
+        return rows_of(tables, table, chance.choice(("delete", "insert", "swap")), chance)
+
+    tried = edit_and_check(lived, draw, EDITS_OF_ROWS)
+    assert set(tried) == set(NAMED_BY)
+
+
+def test_a_bit_flipped_in_any_file_of_the_home_is_found_and_named(lived: CommandLine) -> None:
+    chance = random.Random(20261202)
+    home, tried = lived.settings.home, Counter[str]()
+    folders = {name: files_of(home / name) for name in ("archive", "evidence", "keys")}
+    missed, misnamed = list[str](), list[str]()
+    while tried.total() < FLIPS_OF_FILES:
+        folder = chance.choice(sorted(folders))
+        path = chance.choice(folders[folder])
+        before, mode = path.read_bytes(), path.stat().st_mode
+        after = flipped("bytea", before, chance)
+        if folder == "keys" and same_store(before, after):
+            continue
+        path.write_bytes(after)
+        found = whole_check(lived)
+        path.write_bytes(before)
+        assert path.stat().st_mode == mode
+        tried[folder] += 1
+        if not findings_of(found):
+            missed.append(f"{path} {before!r} {after!r}"[:300])
+        elif not names(_naming(folder, path.name), found):
+            misnamed.append(f"{path} {findings_of(found)}")
+    assert findings_of(whole_check(lived)) == []
+    assert not missed, "\n".join(missed)
+    assert not misnamed, "\n".join(misnamed)
+    assert len(tried) == 3
+
+
+def whole_check(lived: CommandLine) -> Checked | LedgerError:
+    """Everything opened anew, and held against each other."""
+    try:
+        with open_ledger(lived.settings) as ledger:
+            archive = ParquetArchive(lived.settings.home / "archive", ledger.book)
+            return check(ledger.auditing, ledger.views, archive, ledger.evidence)
+    except LedgerError as error:
+        return error
+
+
+def _naming(folder: str, name: str) -> Naming:
+    if folder == "archive":
+        # What says which description is the newest contradicts that one.
+        return Naming({"archive": r"\.json" if name == "newest.json" else name.split(".")[0]})
+    if folder == "evidence":
+        return Naming({"evidence": name})
+    return Naming({"keys": r"store\.json"}, ("key_wrong", "key_damaged"))
 
 
 def test_a_position_of_the_views_that_shows_too_little_or_too_much_is_found(lived: CommandLine) -> None:
@@ -188,7 +190,7 @@ def test_a_position_of_the_views_that_shows_too_little_or_too_much_is_found(live
             found = found_by_check(ledger)
             assert isinstance(found, Checked)
             assert {each.code for each in found.findings} == {"view_differs"}, position
-    lived("views", "rebuild")
+    assert not lived("views", "rebuild")["equal"]
     assert lived("check")["ok"]
 
 
