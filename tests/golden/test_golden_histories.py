@@ -32,6 +32,7 @@ class Golden(NamedTuple):
 
     rows: list[dict[str, Any]]
     log: list[Recorded]
+    recorded_us: dict[int, int]
     expected: dict[str, Any]
 
 
@@ -41,7 +42,8 @@ def read(path: Path) -> Golden:
         recorded(UUID(row["stream"]), row["version"], row["position"], row["topic"], row["state"].encode())
         for row in rows
     ]
-    return Golden(rows, log, json.loads(path.with_suffix(".expected.json").read_text("utf-8")))
+    times = {row["position"]: instant_of(row["recorded_at"]) for row in rows}
+    return Golden(rows, log, times, json.loads(path.with_suffix(".expected.json").read_text("utf-8")))
 
 
 @pytest.fixture(params=FILES, ids=NAMES)
@@ -92,7 +94,7 @@ def test_a_golden_log_folds_to_the_heads_that_are_expected(golden: Golden) -> No
 
 
 def test_a_golden_log_replays_without_a_mismatch_to_the_same_digest(golden: Golden) -> None:
-    done = replayed(golden.log)
+    done = replayed(golden.log, golden.recorded_us)
     assert done.mismatches == []
     assert done.digest == golden.expected["digest"]
     balances = {str(s): {behavior: str(mg) for behavior, mg in sums.items()} for s, sums in done.balances.items()}
@@ -106,7 +108,7 @@ def test_what_was_known_at_every_position_of_a_golden_log_is_known_for_ever(gold
         digest = golden.expected["digest_from_position"].get(str(position), digest)
         assert digest_of(histories, position) == digest
         if position and not is_part(golden.log[position - 1]):
-            done = replayed(golden.log, until=position)
+            done = replayed(golden.log, golden.recorded_us, until=position)
             assert (done.mismatches, done.digest) == ([], digest)
 
 
@@ -133,7 +135,7 @@ def test_one_altered_digit_of_a_golden_log_is_found(golden: Golden) -> None:
             log[row["position"] - 1] = recorded(
                 UUID(row["stream"]), row["version"], row["position"], row["topic"], altered.encode()
             )
-            (mismatch,) = replayed(log).mismatches
+            (mismatch,) = replayed(log, golden.recorded_us).mismatches
             assert (mismatch.position, mismatch.what) == (row["position"], "credited_mg")
 
 

@@ -24,6 +24,7 @@ from domain.events import account as events
 from domain.events.intake import IntakeClosed, IntakeOpened
 from domain.events.registry import decode, encode
 from domain.events.rulebook import BookOpened, RevisionApproved
+from domain.instants import instant_of
 from infrastructure import catalogue
 from infrastructure.memory import MemoryJournal, MemoryKeys, MemoryViews
 
@@ -233,7 +234,7 @@ def test_a_snapshot_that_the_stream_does_not_give_is_found(town: Town) -> None:
         (IntakeClosed, {"read": 13, "credited": 13}, "credited by intake"),
         (IntakeOpened, {"digest": "cd" * 32}, "intake"),
         (events.ConsentGranted, {"evidence": "cd" * 32}, "evidence"),
-        (RevisionApproved, {"plan_digest": "cd" * 32}, "approved plan"),
+        (RevisionApproved, {"plan_digest": "cd" * 32}, "plan_digest"),
     ],
 )
 def test_what_was_received_and_approved_must_agree_with_what_came_of_it(
@@ -266,8 +267,27 @@ def test_a_methodology_altered_after_the_fact_no_longer_fits_its_digest(town: To
     assert "digest" in {detail.what for detail in town.replay().details}
 
 
+def test_an_approval_is_of_the_day_it_was_decided_on_though_midnight_passes_while_it_is_recorded() -> None:
+    midnight = instant_of("2026-07-02T00:00:00+08:00")
+    instants = [midnight - 1, midnight, midnight + 1]
+
+    def ticking() -> int:
+        """Whoever asks again is told the next instant."""
+        return instants.pop(0) if instants else NOW_US
+
+    journal = MemoryJournal(lambda: NOW_US - 10**15)
+    book = Book(journal, MemoryKeys())
+    initializing.open_book(book)
+    initializing.load_catalogue(book, catalogue.documents())
+    decision, _ = methodologies.propose_decision(book, "CYCLING-SHARED@2", "2026-07-01", None, "carol")
+    journal.clock = ticking
+    done, _ = methodologies.approve_decision(book, decision, "dave")
+    assert journal.recorded_at([done.position]) == {done.position: midnight - 1}
+    assert replay(book).details == []
+
+
 def test_an_approval_rewritten_to_its_proposer_is_found(town: Town) -> None:
     decision, _ = methodologies.propose_decision(town.book, "TRAVEL-BUS@1", "2030-01-01", None, "carol")
     done, _ = methodologies.approve_decision(town.book, decision, "dave")
     town.alter(type(done.new.event), lambda facts: msgspec.structs.replace(facts, by="carol"), nth=-1)
-    assert "approved by its proposer" in {detail.what for detail in town.replay().details}
+    assert ("same_actor", done.position) in {(detail.what, detail.position) for detail in town.replay().details}
