@@ -17,6 +17,7 @@ from domain import decisions, methodology
 from domain.digest import sm3_hex
 from infrastructure import catalogue
 from tests.e2e.cli_tools import METRO, CommandLine
+from tests.fixtures import independent_verifier
 
 
 @contextmanager
@@ -80,6 +81,8 @@ def test_replay_check_and_both_verifiers_find_a_draft_that_was_applied_by_one_pe
     assert of([each["message"] for each in found["findings"]]) == laws
     assert [each["place"] for each in found["findings"]] == places
     assert alone(lawless, path, key) == found
+    with pytest.raises(independent_verifier.Wrong, match="mismatch"):
+        independent_verifier.verify(path, lambda *_: True)
 
 
 def alone(cli: CommandLine, path: Path, key: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from domain.instants import instant_of
 from domain.rulebook import Rulebook
 from domain.signing_keys import SIGNING_KEYS, signing_keys
 from infrastructure.gm.hardened_gmssl import GmsslVerifier
+from tests.fixtures.independent_rulebook import Line, refused_in
 from tests.golden.regenerate import account_streams, differing, digest_of, expected_of, head_of, main
 from tests.golden.stories import STORIES
 from tests.unit.domain.worlds import replayed
@@ -99,6 +100,22 @@ def test_a_golden_log_replays_without_a_mismatch_to_the_same_digest(golden: Gold
     assert done.digest == golden.expected["digest"]
     balances = {str(s): {behavior: str(mg) for behavior, mg in sums.items()} for s, sums in done.balances.items()}
     assert balances == golden.expected["balances"]
+
+
+def test_the_rulebook_of_a_golden_log_holds_for_whoever_knows_the_document_alone(golden: Golden) -> None:
+    rules = [
+        Line(
+            row["position"],
+            UUID(row["stream"]),
+            row["version"],
+            row["topic"],
+            golden.recorded_us[row["position"]],
+            json.loads(row["state"])["facts"],
+        )
+        for row, each in zip(golden.rows, golden.log, strict=True)
+        if isinstance(each.event, RulebookEvent)
+    ]
+    assert refused_in(rules) == []
 
 
 def test_what_was_known_at_every_position_of_a_golden_log_is_known_for_ever(golden: Golden) -> None:

@@ -13,10 +13,12 @@ from domain import decisions, factors, methodology, registering
 from domain.digest import sm3_hex
 from domain.events import actors
 from domain.events import rulebook as events
-from domain.events.base import RulebookEvent
+from domain.events.base import Recorded, RulebookEvent
+from domain.events.registry import encode
 from domain.replay import Mismatch
 from domain.rulebook_replay import check_rulebook
 from domain.values import MICROSECONDS_PER_DAY
+from tests.fixtures.independent_rulebook import Line, refused_in
 from tests.unit.domain.documents import factor_row, metro, power, release
 from tests.unit.domain.worlds import World, trip
 
@@ -36,11 +38,10 @@ class Lawless(World):
         self.planted.append(self.append(self.rulebook.record(kind.STREAM, name, event)))
         return name
 
-    def forge(self, kind: type[Any], nth: int = -1, **changes: Any) -> list[Mismatch]:
-        """What is found when an event that was decided lawfully says something else."""
-        where = [e.recorded.position for e in self.log if isinstance(e.recorded.event, kind)][nth]
-        self.planted.append(where)
-        return found_in(self, self.altered(where, **changes))
+    def forged(self, kind: type[Any], **changes: Any) -> list[Recorded]:
+        """The log with the last event of a kind, which was decided lawfully, saying something else."""
+        self.planted.append([e.recorded.position for e in self.log if isinstance(e.recorded.event, kind)][-1])
+        return self.altered(self.planted[-1], **changes)
 
     def draft_anyhow(self, document: dict[str, Any], by: str = "dora", text: str | None = None) -> str:
         text = methodology_text(document) if text is None else text
@@ -85,9 +86,26 @@ def digest_of(text: str) -> str:
     return sm3_hex(text.encode())
 
 
-def found_in(world: World, log: Any = None) -> list[Mismatch]:
+def found_in(world: World, log: list[Recorded] | None = None) -> list[Mismatch]:
     recorded = world.events() if log is None else log
     return check_rulebook([each for each in recorded if isinstance(each.event, RulebookEvent)], world.times())
+
+
+def lines_of(world: World, log: list[Recorded]) -> list[Line]:
+    """The rulebook as a bundle shows it, for a program that was written from the document alone."""
+    times = world.times()
+    return [
+        Line(
+            each.position,
+            each.stream,
+            each.version,
+            each.event.TOPIC,
+            times[each.position],
+            json.loads(encode(each.event))["facts"],
+        )
+        for each in log
+        if isinstance(each.event, RulebookEvent)
+    ]
 
 
 # -- what is written past the rules ----------------------------------------------------------------------------------
@@ -422,6 +440,7 @@ def test_what_the_rules_refuse_is_found_where_it_stands_and_nowhere_else(
     assert [(m.stream, m.version, m.position) for m in found] == expected
     assert tuple(m.what for m in found) == codes
     assert all(m.booked and m.recomputed for m in found)
+    assert refused_in(lines_of(world, world.events())) == [each.position for each in found]
 
 
 # -- one fact that says something else -------------------------------------------------------------------------------
@@ -448,6 +467,7 @@ def test_a_lawful_rulebook_with_every_kind_of_event_is_decided_again_as_it_stand
     kinds = {type(each.event) for each in world.events() if isinstance(each.event, RulebookEvent)}
     assert len(kinds) == 16
     assert found_in(world) == []
+    assert refused_in(lines_of(world, world.events())) == []
 
 
 FORGED: list[tuple[type[Any], dict[str, Any], str]] = [
@@ -470,8 +490,10 @@ FORGED: list[tuple[type[Any], dict[str, Any], str]] = [
 @pytest.mark.parametrize(("kind", "changes", "what"), FORGED)
 def test_a_fact_that_its_rule_does_not_give_is_named(kind: type[Any], changes: dict[str, Any], what: str) -> None:
     world = lawful()
-    (found,) = [m for m in world.forge(kind, **changes) if m.position == world.planted[0]]
+    log = world.forged(kind, **changes)
+    (found,) = [m for m in found_in(world, log) if m.position == world.planted[0]]
     assert found.what == what
+    assert world.planted[0] in refused_in(lines_of(world, log))
 
 
 def test_a_document_in_another_spelling_is_told_by_its_digest() -> None:
