@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from application.book import Book
 from application.crediting import Crediting
 from application.intakes import close_intake, open_intake
 from application.replaying import ReplayResult, replay
+from domain import methodology
 from domain.account import Account
 from domain.behavior import Behavior, parse_behavior
 from domain.errors import Corrupt
@@ -265,6 +267,32 @@ def test_a_methodology_altered_after_the_fact_no_longer_fits_its_digest(town: To
     kind = type(town.journal.rulebook_events(0, town.journal.head().rulebook_position)[1].event)
     town.alter(kind, lambda facts: msgspec.structs.replace(facts, document=facts.document.replace("33.88", "99.88")))
     assert "digest" in {detail.what for detail in town.replay().details}
+
+
+def test_a_version_that_one_person_made_reviewed_certified_and_withdrew_past_its_rules_is_found(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With another scale and offset than its code has: whoever patches the refusals away writes it all the same."""
+    documents: list[dict[str, Any]] = json.loads(json.dumps(catalogue.documents()))
+    (document,) = [each for each in documents if (each["code"], each["version"]) == ("TRAVEL-METRO", 1)]
+    document["inputs"]["quantity"]["scale"] = 4
+    with monkeypatch.context() as patch:
+        patch.setattr(methodology, "refuse_same_actor", lambda *_, **__: None)
+        patch.setattr(methodology, "_check_fixed", lambda *_: None)
+        changed = document | {"version": 2, "utc_offset": "+00:00"}
+        places = [methodologies.import_methodology(town.book, changed, "li").position]
+        for step, actor in ((methodologies.review, "LI"), (methodologies.certify, "Li"), (methodologies.publish, "li")):
+            places.append(step(town.book, "TRAVEL-METRO@2", actor).position)
+        methodologies.propose_withdrawal(town.book, "TRAVEL-METRO@2", "li")
+        withdrawn, _ = methodologies.approve_withdrawal(town.book, "TRAVEL-METRO@2", "lI", leave_gap=False)
+        places.append(withdrawn.position)
+    found = [(detail.position, detail.what) for detail in town.replay().details]
+    drafted, reviewed, certified, _, ended = places
+    assert found == [
+        (drafted, "fixed_per_code"),
+        *((place, "same_actor") for place in (reviewed, certified, ended)),
+    ]
+    assert replay(town.book, until=drafted - 1).details == []
 
 
 def test_an_approval_is_of_the_day_it_was_decided_on_though_midnight_passes_while_it_is_recorded() -> None:
