@@ -84,11 +84,14 @@ class Book:
         """
         with self.journal.exclusive() as head:
             rulebook = self.rulebook(head.rulebook_position)
-            new, answer = decide(rulebook, self.journal.now_us())
+            # Recorded with the instant it was decided at, so that whoever reads the log decides on the same day.
+            now_us = max(self.journal.now_us(), head.recorded_us + 1)
+            new, answer = decide(rulebook, now_us)
             act = rulebook_act(rulebook, cast(RulebookEvent, new.event))
             if act is not None:
                 new = NewEvent(new.stream, new.version, signed(rulebook, new.event, act, signing))
-            appended = self.journal.append(Append([new], head.rulebook_position, moves_rulebook=True))
+            batch = Append([new], head.rulebook_position, moves_rulebook=True, decided_us=now_us)
+            appended = self.journal.append(batch)
         return Done(new, appended.last), answer
 
     def _check_genesis(self) -> None:

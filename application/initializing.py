@@ -11,12 +11,11 @@ from collections.abc import Sequence
 from application import methodologies
 from application.book import Book
 from application.ports.journal import Append
+from domain import opening
 from domain.erasure import DEFAULT_RETENTION_DAYS, check_retention
 from domain.errors import Rejected
-from domain.events.base import NewEvent
-from domain.events.rulebook import BookOpened
 from domain.kernel.method_file import method_from_document
-from domain.streams import BOOK
+from domain.rulebook import Rulebook
 
 ACTORS = ("catalogue-drafter", "catalogue-reviewer", "catalogue-certifier", "catalogue-publisher")
 
@@ -37,15 +36,15 @@ def open_book(
             _refuse_another_retention(book, retention_days)
             _refuse_other_acts(book, signed_acts=signed_acts)
             return False
-        genesis = BookOpened(
-            previous=0,
-            book=str(book.journal.book_id()),
-            clock=clock,
-            pepper_check=book.keys.check(),
-            retention_days=DEFAULT_RETENTION_DAYS if retention_days is None else retention_days,
+        genesis = opening.open_book(
+            Rulebook(),
+            str(book.journal.book_id()),
+            clock,
+            book.keys.check(),
+            DEFAULT_RETENTION_DAYS if retention_days is None else retention_days,
             signed_acts=signed_acts,
         )
-        book.journal.append(Append([NewEvent(BOOK, 1, genesis)], 0, moves_rulebook=True))
+        book.journal.append(Append([genesis], 0, moves_rulebook=True))
     return True
 
 

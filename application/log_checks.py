@@ -20,6 +20,7 @@ from domain.events.base import Recorded
 from domain.events.intake import IntakeClosed, IntakeOpened
 from domain.events.registry import RULEBOOK_TOPICS
 from domain.replay import Mismatch
+from domain.rulebook_replay import check_rulebook
 from domain.streams import BOOK, stream_id
 
 Streams = Sequence[tuple[UUID, Sequence[Recorded]]]
@@ -39,13 +40,16 @@ def check_head(book: Book, upto: int) -> Iterator[Mismatch]:
         yield _beside(head.size, "commit time", "the last commit's", "the head's")
 
 
-def check_rulebook_chain(book: Book, upto: int) -> Iterator[Mismatch]:
-    """The chain from the head back to genesis holds every rulebook event of the log: none is withheld."""
+def check_rulebook_events(book: Book, upto: int) -> Iterator[Mismatch]:
+    """The chain from the head back to genesis holds every rulebook event of the log: none is withheld. Those up to a
+    position are what their rules give."""
     head = book.journal.head()
-    chain = [each.position for each in book.journal.rulebook_events(0, head.rulebook_position)]
+    events = book.journal.rulebook_events(0, head.rulebook_position)
+    chain = [each.position for each in events]
     inlog = [each.position for each in book.journal.log(0, head.size, RULEBOOK_TOPICS)]
     for position in sorted(set(chain) ^ set(inlog)):
         yield _beside(position, "rulebook chain", "left out" if position in inlog else "not in the log", "in both")
+    yield from check_rulebook((each for each in events if each.position <= upto), book.journal.recorded_at(chain))
 
 
 class IntakeChecks:

@@ -1,8 +1,8 @@
 """Replay of the whole book (DESIGN 2.5; DOMAIN rule 12): with the reference kernel here, and what every replay shares.
 
 Keeps: the book is gone through account by account in order of their ids, so memory stays flat; positions, the rulebook
-chain, every decision, credit, reversal, revision line and run total are recomputed and compared; nothing is read from
-views.
+and its chain, every decision, credit, reversal, revision line and run total are recomputed and compared; nothing is
+read from views.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from application.log_checks import (
     check_erasures,
     check_head,
     check_names,
-    check_rulebook_chain,
+    check_rulebook_events,
     check_snapshots,
 )
 from domain.digest import MerkleRoot, new_sm3
 from domain.events.base import Recorded
 from domain.events.registry import ACCOUNT_TOPICS
-from domain.replay import AccountReplay, Mismatch, approved_runs, check_rulebook
+from domain.replay import AccountReplay, Mismatch, approved_runs
 from domain.revision import Impact, lines_entry
 from domain.streams import BOOK, stream_id
 
@@ -107,7 +107,7 @@ class Replaying:
         self._digest = new_sm3()
 
     def _check_tables(self) -> _Tables:
-        wrong = [*check_head(self.book, self.until), *check_rulebook_chain(self.book, self.until)]
+        wrong = [*check_head(self.book, self.until), *check_rulebook_events(self.book, self.until)]
         return _Tables(self.book.journal.span(self.until)[0], self.book.journal.count_refs(self.until), wrong)
 
     def by_reference(self, stream: UUID, recorded: Sequence[Recorded]) -> tuple[AccountReplay, dict[str, int]]:
@@ -146,7 +146,7 @@ class Replaying:
         tables = self._tables.result()
         self._beside.shutdown()
         result.events = tables.events
-        result.report_first(*tables.wrong, *check_rulebook(self.rulebook))
+        result.report_first(*tables.wrong)
         # Each credit holds one reference: a removed one would let the same behavior be credited again.
         if tables.references != result.credits:
             found, expected = str(tables.references), f"{result.credits}, one for each credit"

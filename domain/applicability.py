@@ -107,7 +107,8 @@ def changes_of_hand(
         for d in (*before, *after):
             cuts.update(d.valuer.breakpoints())
         days = sorted(c for c in cuts if period.start <= c < period.end)
-        for start, end in zip(days, [*days[1:], period.end], strict=True):
+        # Not strict: a period without a day, which only a lawless log holds, has no days to look at.
+        for start, end in zip(days, [*days[1:], period.end], strict=False):
             was, now = old.on(start), new.on(start)
             if not also_unvalued:
                 was, now = _valuing(was, place, start), _valuing(now, place, start)

@@ -41,27 +41,32 @@ def load(rulebook: Rulebook, document: Any, by: str) -> NewEvent:
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at ")
         raise _malformed(message, path.strip("`").removeprefix("$").removeprefix(".")) from error
-    if not _NAME.fullmatch(file.factor_set):
-        raise _malformed(f"{file.factor_set!r} is not a name of capital letters, digits and hyphens", "factor_set")
-    if file.release < 1 or not file.rows:
+    return release(rulebook, file.factor_set, file.release, file.rows, by)
+
+
+def release(rulebook: Rulebook, factor_set: str, number: int, rows: Sequence[FactorRow], by: str) -> NewEvent:
+    """A release from its parts. Raises Rejected as ``load``."""
+    if not _NAME.fullmatch(factor_set):
+        raise _malformed(f"{factor_set!r} is not a name of capital letters, digits and hyphens", "factor_set")
+    if number < 1 or not rows:
         raise _malformed("a release has a number from 1 on and at least one row", "release")
-    _check_rows(file.rows)
-    if (file.factor_set, file.release) in rulebook.releases:
+    _check_rows(rows)
+    if (factor_set, number) in rulebook.releases:
         raise Rejected(
             "release_exists",
-            f"release {file.release} of {file.factor_set} was loaded before",
+            f"release {number} of {factor_set} was loaded before",
             field="release",
             remedy="a release never changes; load the correction as the next release",
         )
     event = FactorReleaseLoaded(
         previous=rulebook.position,
-        factor_set=file.factor_set,
-        release=file.release,
-        rows=tuple(file.rows),
-        digest=digest_of(file.rows),
+        factor_set=factor_set,
+        release=number,
+        rows=tuple(rows),
+        digest=digest_of(rows),
         by=check_actor(by),
     )
-    return rulebook.record("factor_set", file.factor_set, event)
+    return rulebook.record("factor_set", factor_set, event)
 
 
 def digest_of(rows: Sequence[FactorRow]) -> str:
@@ -69,7 +74,7 @@ def digest_of(rows: Sequence[FactorRow]) -> str:
     return sm3_hex(msgspec.json.encode(rows))
 
 
-def _check_rows(rows: list[FactorRow]) -> None:
+def _check_rows(rows: Sequence[FactorRow]) -> None:
     seen: set[str] = set()
     for index, row in enumerate(rows):
         place = f"rows[{index}]"

@@ -4,7 +4,8 @@ Keeps: nothing that an event says about its own valuation is trusted: the decisi
 stood before the event's position, the mass from the facts, the caps from log order, every revision line from the
 stream up to the approval. A mismatch does not spread: the recomputed value goes on, so each altered number is
 reported where it stands.
-Leaves to ``application.replaying``: reading the log, sums over the book, the digest.
+Leaves to ``rulebook_replay``: whether the rulebook itself is lawful; to ``application.replaying``: reading the log,
+sums over the book, the digest.
 """
 
 from __future__ import annotations
@@ -15,10 +16,8 @@ from uuid import UUID
 
 import msgspec
 
-from domain import factors
 from domain.account import Account
-from domain.actors import person_of, same_actor
-from domain.digest import sm3_hex
+from domain.actors import same_actor
 from domain.errors import Corrupt
 from domain.events import account as events
 from domain.events.base import Recorded
@@ -28,7 +27,6 @@ from domain.kernel.caps import CapUse, credit_one
 from domain.kernel.valuation import RULE
 from domain.revision import Scope, lines_for, scope_of
 from domain.rulebook import RevisionRun, Rulebook
-from domain.streams import stream_id
 from domain.values import civil_day, day_number, day_text, integer_of
 
 
@@ -247,34 +245,6 @@ def approved_runs(rulebook: Rulebook, until: int) -> list[tuple[RevisionRun, Sco
         for run in rulebook.revisions.values()
         if run.approved is not None and run.approved <= until
     ]
-
-
-def check_rulebook(rulebook: Rulebook) -> list[Mismatch]:
-    """What in the rulebook contradicts itself: digests, and acts that two or three people must share (DESIGN 3)."""
-    found: list[Mismatch] = []
-
-    def expect(kind: str, name: str, what: str, booked: object, recomputed: object) -> None:
-        if booked != recomputed:
-            found.append(Mismatch(stream_id(kind, name), 0, 0, what, str(booked), str(recomputed)))
-
-    for name, version in rulebook.methodologies.items():
-        actors = [actor for actor in (version.drafter, version.reviewer, version.certifier) if actor]
-        expect("methodology", name, "digest", version.digest, sm3_hex(version.document.encode()))
-        expect("methodology", name, "different actors", len(set(actors)), len(actors))
-        withdrawn_alone = version.withdrawer != "" and version.withdrawer == version.withdrawal_proposer
-        expect("methodology", name, "withdrawn by its proposer", withdrawn_alone, False)
-    for (name, release), event in rulebook.releases.items():
-        expect("factor_set", name, f"digest of release {release}", event.digest, factors.digest_of(event.rows))
-    for key in rulebook.actor_keys.all.values():
-        alone = same_actor(key.approver, key.by) or same_actor(key.approver, key.actor)
-        expect("actor", person_of(key.actor), "key approved by its owner or registrant", alone, False)
-    for proposal in rulebook.proposals.values():
-        expect("decision", proposal.id, "approved by its proposer", proposal.approver == proposal.by, False)
-    for run in rulebook.revisions.values():
-        expect("revision", run.id, "approved by its planner", run.approver == run.by, False)
-        if run.approved is not None:
-            expect("revision", run.id, "approved plan", run.approved_digest, run.plan_digest)
-    return found
 
 
 def _without_lines(facts: events.FactorRevised) -> events.FactorRevised:

@@ -199,10 +199,19 @@ def draft_run(
 ) -> RevisionRun:
     """A run to be planned at log size ``as_of``.
 
-    Raises Rejected as ``decisions.propose`` does, and ``revision_in_progress``, ``other_code``.
+    Raises Rejected as ``decisions.propose`` does, and ``revision_in_progress``, ``other_code``; ``plan_stale`` when the
+    behavior has been valued otherwise since ``as_of``.
     """
     applicable_version(rulebook, methodology)
-    return candidate_run(rulebook, methodology, start, end, region, releases, check_actor(by), as_of)
+    run = candidate_run(rulebook, methodology, start, end, region, releases, check_actor(by), as_of)
+    if as_of < run.behavior_position:
+        raise Rejected(
+            "plan_stale",
+            f"how {run.behavior} is valued changed while the plan was worked out",
+            field="revision",
+            remedy="plan it again",
+        )
+    return run
 
 
 def candidate_run(
@@ -262,6 +271,11 @@ def left_out(rulebook: Rulebook, run: RevisionRun) -> list[str]:
 
 def plan(rulebook: Rulebook, run: RevisionRun, start: str | None, end: str | None, report: dict[str, Any]) -> NewEvent:
     """The run's plan; only the digest of its impact report is recorded."""
+    return planned(rulebook, run, start, end, sm3_hex(msgspec.json.encode(report, order="sorted")))
+
+
+def planned(rulebook: Rulebook, run: RevisionRun, start: str | None, end: str | None, plan_digest: str) -> NewEvent:
+    """The same from the digest of the report, in hex."""
     event = RevisionPlanned(
         previous=rulebook.position,
         revision=run.id,
@@ -272,7 +286,7 @@ def plan(rulebook: Rulebook, run: RevisionRun, start: str | None, end: str | Non
         releases=run.releases,
         as_of=run.as_of,
         behavior_position=run.behavior_position,
-        plan_digest=sm3_hex(msgspec.json.encode(report, order="sorted")),
+        plan_digest=plan_digest,
         by=run.by,
     )
     return rulebook.record("revision", run.id, event)
@@ -317,7 +331,11 @@ def approve(rulebook: Rulebook, revision: str, by: str) -> NewEvent:
 
 
 def complete(rulebook: Rulebook, run: RevisionRun, impact: Impact, lines_root: str) -> NewEvent:
-    """The run's end, with its sums and the root over all its lines."""
+    """The run's end, with its sums and the root over all its lines. Raises Rejected ``wrong_state``."""
+    if run.state != "approved":
+        raise Rejected(
+            "wrong_state", f"{run.id} is {run.state}", field="revision", remedy="only an approved revision is completed"
+        )
     event = RevisionCompleted(previous=rulebook.position, revision=run.id, lines_root=lines_root, **impact.as_dict())
     return rulebook.record("revision", run.id, event)
 

@@ -180,6 +180,7 @@ class EventsourcingJournal:
             erasures=batch.erasures,
             snapshots=[(account, version, SNAPSHOT_TOPIC, state) for account, version, state in batch.snapshots],
             moves_rulebook=batch.moves_rulebook,
+            decided_us=batch.decided_us,
         )
         if batch.erasures:
             self.stored.keys.forget()

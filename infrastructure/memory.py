@@ -254,7 +254,8 @@ class MemoryJournal:
             raise Corrupt("account_key_missing", "the account has no key: it was erased")
         size = head.size + len(rows)
         rulebook_position = size if batch.moves_rulebook else head.rulebook_position
-        return _Staged(rows, batch, Head(size, rulebook_position, max(self.clock(), head.recorded_us + 1)))
+        now_us = self.clock() if batch.decided_us is None else batch.decided_us
+        return _Staged(rows, batch, Head(size, rulebook_position, max(now_us, head.recorded_us + 1)))
 
     def _check_openings(self, openings: Sequence[tuple[bytes, UUID]]) -> None:
         keys, ids = {key for key, _ in openings}, {account_id for _, account_id in openings}

@@ -33,7 +33,8 @@ class Append(NamedTuple):
     ``events``.
     ``openings``: account key and account id. ``snapshots``: account id, version and ``Account.snapshot()``.
     ``moves_rulebook``: the (single) event is a rulebook event. ``erasures``: accounts whose look-up by reference and
-    whose key are destroyed with it; their personal parts read as None from then on.
+    whose key are destroyed with it; their personal parts read as None from then on. ``decided_us``: the instant that
+    the decision rests on, taken while the journal was held: it is recorded with it; None: with the journal's clock.
     """
 
     events: Sequence[NewEvent]
@@ -43,6 +44,7 @@ class Append(NamedTuple):
     snapshots: Sequence[tuple[UUID, int, bytes]] = ()
     moves_rulebook: bool = False
     erasures: Sequence[UUID] = ()
+    decided_us: int | None = None
 
 
 class Appended(NamedTuple):

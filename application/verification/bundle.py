@@ -57,9 +57,10 @@ from domain.events.account import BehaviorCredited, ConsentGranted
 from domain.events.base import Recorded
 from domain.events.intake import IntakeOpened
 from domain.events.registry import ACCESS_TOPICS, ACCOUNT_TOPICS, INTAKE_TOPICS, RULEBOOK_TOPICS, TOPICS, decode_shown
-from domain.replay import AccountReplay, approved_runs, check_rulebook
+from domain.replay import AccountReplay, approved_runs
 from domain.revision import Impact, lines_entry
 from domain.rulebook import Rulebook
+from domain.rulebook_replay import check_rulebook
 from domain.signing_keys import SIGNING_KEYS, Verify, key_at, signing_keys
 
 Progress = Callable[[str, int], None]
@@ -157,7 +158,8 @@ class _Verification:
         step.checked = 1 + len(found.witnesses)
 
     def _check_rulebook(self, step: Step, checkpoint: Checkpoint) -> None:
-        events = [each for _, each in self._events(RULEBOOK, frozenset(RULEBOOK_TOPICS), step)]
+        shown = list(self._events(RULEBOOK, frozenset(RULEBOOK_TOPICS), step))
+        events = [each for _, each in shown]
         by_stream: dict[UUID, list[Recorded]] = {}
         for each in events:
             by_stream.setdefault(each.stream, []).append(each)
@@ -179,9 +181,10 @@ class _Verification:
         if genesis is None or genesis.book != str(UUID(bytes=self._book)):
             raise _refused("book_differs", "the first event", "it opens another book than the checkpoint's log is of")
         self._acts.rulebook(events)
-        for wrong in check_rulebook(self._rulebook):
+        times = {each.position: parse_event(line).recorded_us for line, each in shown}
+        for wrong in check_rulebook(events, times):
             text = f"{wrong.what}: booked {wrong.booked}, recomputed {wrong.recomputed}"
-            self._findings.add(step, "mismatch", f"stream {wrong.stream}", text)
+            self._findings.add(step, "mismatch", f"{wrong.stream}@{wrong.version} position {wrong.position}", text)
 
     def _check_keys(self, step: Step, checkpoint: Checkpoint) -> None:
         events = [each for _, each in self._events(KEYS, _KEY_TOPICS, step)]

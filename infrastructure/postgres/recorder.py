@@ -129,17 +129,20 @@ class JournalRecorder(PostgresApplicationRecorder):
         erasures: Sequence[UUID] = (),
         snapshots: Sequence[tuple[UUID, int, str, bytes]] = (),
         moves_rulebook: bool = False,
+        decided_us: int | None = None,
     ) -> Appended:
         """Append rows (stream, version, topic, state) in this order.
 
         ``rulebook_seen`` None = the rows do not depend on the rulebook. ``refs``: key and index into ``rows``.
+        ``decided_us``: an instant taken while the head was held, in the place of now.
         Raises RulebookMoved, StreamMoved, RefTaken, Unavailable ``keys_moved``, Corrupt ``log_behind_checkpoint``; then
         nothing was written.
         """
         held: Connection[Any] | None = getattr(self._held, "conn", None)
         # The dear half of the leaves needs no position: it is done before the head is held.
         contents = [self._content(state) for _, _, _, state in rows]
-        args = (rows, contents, rulebook_seen, refs, openings, account_keys, erasures, snapshots, moves_rulebook)
+        moves = (moves_rulebook, decided_us)
+        args = (rows, contents, rulebook_seen, refs, openings, account_keys, erasures, snapshots, *moves)
         try:
             if held is not None:
                 return self._append(held.cursor(row_factory=tuple_row), *args)
@@ -160,11 +163,13 @@ class JournalRecorder(PostgresApplicationRecorder):
         erasures: Sequence[UUID],
         snapshots: Sequence[tuple[UUID, int, str, bytes]],
         moves_rulebook: bool,
+        decided_us: int | None,
     ) -> Appended:
         head, database_us, tree = _lock(cursor)
         if rulebook_seen is not None and rulebook_seen != head.rulebook_position:
             raise RulebookMoved(f"rulebook is at {head.rulebook_position}, decided at {rulebook_seen}")
-        now_us = database_us if self.clock is None else self.clock()
+        clock_us = database_us if self.clock is None else self.clock()
+        now_us = clock_us if decided_us is None else decided_us
         first, last = head.size + 1, head.size + len(rows)
         recorded_us = max(now_us, head.recorded_us + 1)
         epoch = _epoch(tree.key_epoch, account_keys)

@@ -330,6 +330,16 @@ class JournalContract:
 
     # Time
 
+    def test_what_was_decided_under_the_lock_is_recorded_with_the_instant_it_was_decided_at(
+        self, journal: Journal, clock: ToldClock
+    ) -> None:
+        with journal.exclusive() as head:
+            clock.now_us += 7
+            appended = put(journal, opened(uuid4()), decided_us=START_US + 3)
+        assert (appended.recorded_us, head.size) == (START_US + 3, 0)
+        assert journal.head().recorded_us == journal.recorded_at([1])[1] == START_US + 3
+        assert put(journal, opened(uuid4()), decided_us=START_US).recorded_us == START_US + 4
+
     def test_the_time_of_commits_strictly_rises_whatever_the_clock_does(
         self, journal: Journal, clock: ToldClock
     ) -> None:

@@ -19,6 +19,7 @@ from domain.instants import instant_of
 from domain.rulebook import Rulebook
 from domain.signing_keys import SIGNING_KEYS, signing_keys
 from infrastructure.gm.hardened_gmssl import GmsslVerifier
+from tests.fixtures.independent_rulebook import Line, refused_in
 from tests.golden.regenerate import account_streams, differing, digest_of, expected_of, head_of, main
 from tests.golden.stories import STORIES
 from tests.unit.domain.worlds import replayed
@@ -32,6 +33,7 @@ class Golden(NamedTuple):
 
     rows: list[dict[str, Any]]
     log: list[Recorded]
+    recorded_us: dict[int, int]
     expected: dict[str, Any]
 
 
@@ -41,7 +43,8 @@ def read(path: Path) -> Golden:
         recorded(UUID(row["stream"]), row["version"], row["position"], row["topic"], row["state"].encode())
         for row in rows
     ]
-    return Golden(rows, log, json.loads(path.with_suffix(".expected.json").read_text("utf-8")))
+    times = {row["position"]: instant_of(row["recorded_at"]) for row in rows}
+    return Golden(rows, log, times, json.loads(path.with_suffix(".expected.json").read_text("utf-8")))
 
 
 @pytest.fixture(params=FILES, ids=NAMES)
@@ -92,11 +95,27 @@ def test_a_golden_log_folds_to_the_heads_that_are_expected(golden: Golden) -> No
 
 
 def test_a_golden_log_replays_without_a_mismatch_to_the_same_digest(golden: Golden) -> None:
-    done = replayed(golden.log)
+    done = replayed(golden.log, golden.recorded_us)
     assert done.mismatches == []
     assert done.digest == golden.expected["digest"]
     balances = {str(s): {behavior: str(mg) for behavior, mg in sums.items()} for s, sums in done.balances.items()}
     assert balances == golden.expected["balances"]
+
+
+def test_the_rulebook_of_a_golden_log_holds_for_whoever_knows_the_document_alone(golden: Golden) -> None:
+    rules = [
+        Line(
+            row["position"],
+            UUID(row["stream"]),
+            row["version"],
+            row["topic"],
+            golden.recorded_us[row["position"]],
+            json.loads(row["state"])["facts"],
+        )
+        for row, each in zip(golden.rows, golden.log, strict=True)
+        if isinstance(each.event, RulebookEvent)
+    ]
+    assert refused_in(rules) == []
 
 
 def test_what_was_known_at_every_position_of_a_golden_log_is_known_for_ever(golden: Golden) -> None:
@@ -106,7 +125,7 @@ def test_what_was_known_at_every_position_of_a_golden_log_is_known_for_ever(gold
         digest = golden.expected["digest_from_position"].get(str(position), digest)
         assert digest_of(histories, position) == digest
         if position and not is_part(golden.log[position - 1]):
-            done = replayed(golden.log, until=position)
+            done = replayed(golden.log, golden.recorded_us, until=position)
             assert (done.mismatches, done.digest) == ([], digest)
 
 
@@ -133,7 +152,7 @@ def test_one_altered_digit_of_a_golden_log_is_found(golden: Golden) -> None:
             log[row["position"] - 1] = recorded(
                 UUID(row["stream"]), row["version"], row["position"], row["topic"], altered.encode()
             )
-            (mismatch,) = replayed(log).mismatches
+            (mismatch,) = replayed(log, golden.recorded_us).mismatches
             assert (mismatch.position, mismatch.what) == (row["position"], "credited_mg")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from application.book import Book
 from application.crediting import Crediting
 from application.intakes import close_intake, open_intake
 from application.replaying import ReplayResult, replay
+from domain import methodology
 from domain.account import Account
 from domain.behavior import Behavior, parse_behavior
 from domain.errors import Corrupt
@@ -24,6 +26,7 @@ from domain.events import account as events
 from domain.events.intake import IntakeClosed, IntakeOpened
 from domain.events.registry import decode, encode
 from domain.events.rulebook import BookOpened, RevisionApproved
+from domain.instants import instant_of
 from infrastructure import catalogue
 from infrastructure.memory import MemoryJournal, MemoryKeys, MemoryViews
 
@@ -233,7 +236,7 @@ def test_a_snapshot_that_the_stream_does_not_give_is_found(town: Town) -> None:
         (IntakeClosed, {"read": 13, "credited": 13}, "credited by intake"),
         (IntakeOpened, {"digest": "cd" * 32}, "intake"),
         (events.ConsentGranted, {"evidence": "cd" * 32}, "evidence"),
-        (RevisionApproved, {"plan_digest": "cd" * 32}, "approved plan"),
+        (RevisionApproved, {"plan_digest": "cd" * 32}, "plan_digest"),
     ],
 )
 def test_what_was_received_and_approved_must_agree_with_what_came_of_it(
@@ -266,8 +269,53 @@ def test_a_methodology_altered_after_the_fact_no_longer_fits_its_digest(town: To
     assert "digest" in {detail.what for detail in town.replay().details}
 
 
+def test_a_version_that_one_person_made_reviewed_certified_and_withdrew_past_its_rules_is_found(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With another scale and offset than its code has: whoever patches the refusals away writes it all the same."""
+    documents: list[dict[str, Any]] = json.loads(json.dumps(catalogue.documents()))
+    (document,) = [each for each in documents if (each["code"], each["version"]) == ("TRAVEL-METRO", 1)]
+    document["inputs"]["quantity"]["scale"] = 4
+    with monkeypatch.context() as patch:
+        patch.setattr(methodology, "refuse_same_actor", lambda *_, **__: None)
+        patch.setattr(methodology, "_check_fixed", lambda *_: None)
+        changed = document | {"version": 2, "utc_offset": "+00:00"}
+        places = [methodologies.import_methodology(town.book, changed, "li").position]
+        for step, actor in ((methodologies.review, "LI"), (methodologies.certify, "Li"), (methodologies.publish, "li")):
+            places.append(step(town.book, "TRAVEL-METRO@2", actor).position)
+        methodologies.propose_withdrawal(town.book, "TRAVEL-METRO@2", "li")
+        withdrawn, _ = methodologies.approve_withdrawal(town.book, "TRAVEL-METRO@2", "lI", leave_gap=False)
+        places.append(withdrawn.position)
+    found = [(detail.position, detail.what) for detail in town.replay().details]
+    drafted, reviewed, certified, _, ended = places
+    assert found == [
+        (drafted, "fixed_per_code"),
+        *((place, "same_actor") for place in (reviewed, certified, ended)),
+    ]
+    assert replay(town.book, until=drafted - 1).details == []
+
+
+def test_an_approval_is_of_the_day_it_was_decided_on_though_midnight_passes_while_it_is_recorded() -> None:
+    midnight = instant_of("2026-07-02T00:00:00+08:00")
+    instants = [midnight - 1, midnight, midnight + 1]
+
+    def ticking() -> int:
+        """Whoever asks again is told the next instant."""
+        return instants.pop(0) if instants else NOW_US
+
+    journal = MemoryJournal(lambda: NOW_US - 10**15)
+    book = Book(journal, MemoryKeys())
+    initializing.open_book(book)
+    initializing.load_catalogue(book, catalogue.documents())
+    decision, _ = methodologies.propose_decision(book, "CYCLING-SHARED@2", "2026-07-01", None, "carol")
+    journal.clock = ticking
+    done, _ = methodologies.approve_decision(book, decision, "dave")
+    assert journal.recorded_at([done.position]) == {done.position: midnight - 1}
+    assert replay(book).details == []
+
+
 def test_an_approval_rewritten_to_its_proposer_is_found(town: Town) -> None:
     decision, _ = methodologies.propose_decision(town.book, "TRAVEL-BUS@1", "2030-01-01", None, "carol")
     done, _ = methodologies.approve_decision(town.book, decision, "dave")
     town.alter(type(done.new.event), lambda facts: msgspec.structs.replace(facts, by="carol"), nth=-1)
-    assert "approved by its proposer" in {detail.what for detail in town.replay().details}
+    assert ("same_actor", done.position) in {(detail.what, detail.position) for detail in town.replay().details}

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 
 from domain.events import registry
+from domain.instants import instant_of
 from interfaces.verifier.standin import msgspec as standin
 from tests.architecture.project import dotted, modules
 from tests.property.verifier.twins import on_standin, plain
@@ -141,6 +142,14 @@ def test_an_instance_with_other_values_is_made_as_by_msgspec(changes: dict[str, 
         results.append(told(library, lambda: library.structs.replace(event, **changes)))  # noqa: B023
         assert told(library, library.structs.replace, 3) == "TypeError"
     assert results[0] == results[1]
+
+
+def test_an_instance_is_taken_apart_as_by_msgspec() -> None:
+    for library in LIBRARIES:
+        inner = classes_of(library).event(previous=1, name="x")
+        outer = classes_of(library).event(previous=inner, name="y")
+        assert list(library.structs.asdict(outer).items())[:2] == [("previous", inner), ("name", "y")]
+        assert told(library, library.structs.asdict, 3) == "TypeError"
 
 
 VALUES: list[Any] = [
@@ -279,15 +288,18 @@ def test_the_ledger_uses_nothing_of_msgspec_that_is_missing_here() -> None:
 def test_a_golden_log_replays_on_the_stand_in_as_it_is_expected(path: Path) -> None:
     twin = on_standin()
     replay, rulebook = twin["domain.replay"], twin["domain.rulebook"].Rulebook()
+    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     log = [
         twin["domain.events.registry"].recorded(
             UUID(row["stream"]), row["version"], row["position"], row["topic"], row["state"].encode()
         )
-        for row in map(json.loads, path.read_text("utf-8").splitlines())
+        for row in rows
     ]
-    rulebook.extend(each for each in log if isinstance(each.event, twin["domain.events.base"].RulebookEvent))
+    rules = [each for each in log if isinstance(each.event, twin["domain.events.base"].RulebookEvent)]
+    rulebook.extend(rules)
     runs = replay.approved_runs(rulebook, len(log))
-    mismatches, balances = list(replay.check_rulebook(rulebook)), {}
+    times = {row["position"]: instant_of(row["recorded_at"]) for row in rows}
+    mismatches, balances = list(twin["domain.rulebook_replay"].check_rulebook(rules, times)), {}
     for stream in sorted({each.stream for each in log if each.event.STREAM == "account"}):
         account = replay.AccountReplay(rulebook, runs, stream, len(log))
         balances[str(stream)] = account.run(each for each in log if each.stream == stream)

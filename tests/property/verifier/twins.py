@@ -21,7 +21,7 @@ from interfaces.verifier.standin import msgspec as standin
 
 REFUSED = "refused"
 
-_LOADED = ("domain.events.registry", "domain.replay", "domain.signing_keys")
+_LOADED = ("domain.events.registry", "domain.rulebook_replay", "domain.signing_keys")
 
 
 @contextmanager

@@ -30,7 +30,7 @@ from infrastructure.gm.hardened_gmssl import GmsslVerifier
 from infrastructure.gm.sm2 import PyxVerifier
 from infrastructure.gm.sm2_format import signature_from_der
 from tests.architecture.project import ROOT
-from tests.fixtures import independent_verifier
+from tests.fixtures import independent_rulebook, independent_verifier
 from tests.golden import signing_story
 from tests.unit.domain import bundle_vectors
 from tests.unit.domain.test_spec_vectors import blocks, vectors
@@ -241,12 +241,12 @@ def test_a_reader_of_the_documents_alone_verifies_an_event_proof() -> None:
 
 
 def test_the_independent_verifier_imports_the_standard_library_alone() -> None:
-    path = Path(independent_verifier.__file__)
-    imported = set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if isinstance(node, ast.Import):
-            imported |= {alias.name.partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            imported.add((node.module or "").partition(".")[0])
+    imported, own = set(), independent_rulebook.__name__
+    for module in (independent_verifier, independent_rulebook):
+        for node in ast.walk(ast.parse(Path(str(module.__file__)).read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module != own:
+                imported.add((node.module or "").partition(".")[0])
     assert imported
     assert imported <= sys.stdlib_module_names

@@ -126,11 +126,11 @@ def test_the_past_that_a_decision_covered_changes_only_by_a_revision() -> None:
 
 
 def test_the_past_ends_with_the_civil_day_of_the_approval_at_the_offset() -> None:
-    world = World(now="2026-02-28T15:59:59.999999Z")
+    world = World(now="2026-02-27T00:00:00Z")
     one, two = world.publish(metro(1)), world.publish(metro(2))
     world.decide(one)
     proposal = world.propose(two, "2026-02-28")
-    world.now_us += 1
+    world.tell("2026-02-28T16:00:00Z")
     # Midnight in +08:00: the day that was today is past now.
     assert refusal(world.approve, proposal) == ("use_revision", "from")
     world.now_us -= 1

@@ -7,14 +7,14 @@ Leaves to others: concurrency, durability, files; those are tested where they li
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 import msgspec
 
 from domain import account as account_rules
-from domain import decisions, erasure, factors, methodology
+from domain import decisions, erasure, factors, methodology, opening
 from domain import revision as revisions
 from domain.account import Account
 from domain.applicability import ChangeOfHand
@@ -26,13 +26,14 @@ from domain.events import account as events
 from domain.events.base import Event, NewEvent, Personal, Recorded, RulebookEvent
 from domain.events.intake import IntakeClosed, IntakeOpened
 from domain.events.registry import encode, recorded
-from domain.events.rulebook import BookOpened, RevisionCompleted
+from domain.events.rulebook import RevisionCompleted
 from domain.evidence import KEPT, Evidence, destroy, due, evidence_of
 from domain.history import AccountHistory
 from domain.instants import instant_of, instant_text
-from domain.replay import AccountReplay, Mismatch, approved_runs, check_rulebook
+from domain.replay import AccountReplay, Mismatch, approved_runs
 from domain.revision import LINES_PER_EVENT, Impact
 from domain.rulebook import Rulebook
+from domain.rulebook_replay import check_rulebook
 from domain.screening import Rules
 from domain.streams import stream_id
 from domain.values import civil_day, day_number
@@ -108,8 +109,7 @@ class World:
         self.rulebook = Rulebook()
         self.account_ids: dict[bytes, UUID] = {}
         self.refs: dict[bytes, Known] = {}
-        genesis = BookOpened(previous=0, book=book, clock="simulated", pepper_check="00", retention_days=0)
-        self.append(self.rulebook.record("book", "book", genesis))
+        self.append(opening.open_book(self.rulebook, book, "simulated", "00", 0, signed_acts=False))
 
     def tell(self, now: str) -> None:
         """Set the clock."""
@@ -121,10 +121,14 @@ class World:
     def size(self) -> int:
         return len(self.log)
 
+    @property
+    def next_us(self) -> int:
+        """The instant with which the next commit is recorded."""
+        return max(self.now_us, self.log[-1].recorded_us + 1 if self.log else 0)
+
     def append(self, *new: NewEvent) -> int:
         """Record the events in one commit; returns the position of the last."""
-        earlier = self.log[-1].recorded_us if self.log else 0
-        recorded_us = max(self.now_us, earlier + 1)
+        recorded_us = self.next_us
         for one in new:
             held = self.streams.setdefault(one.stream, [])
             assert one.version == len(held) + 1, f"version {one.version} after {len(held)} events"
@@ -181,7 +185,7 @@ class World:
         return f"D{len(self.rulebook.proposals)}"
 
     def approve(self, decision: str, by: str = "bob") -> list[ChangeOfHand]:
-        return self.act(decisions.approve(self.rulebook, decision, by, self.now_us))
+        return self.act(decisions.approve(self.rulebook, decision, by, self.next_us))
 
     def decide(self, name: str, *period_and_region: Any, **more: Any) -> str:
         """Propose and approve; returns the decision id."""
@@ -437,6 +441,10 @@ class World:
     def events(self) -> list[Recorded]:
         return [entry.recorded for entry in self.log]
 
+    def times(self) -> dict[int, int]:
+        """When each position was recorded."""
+        return {entry.recorded.position: entry.recorded_us for entry in self.log}
+
     def altered(self, position: int, **changes: Any) -> list[Recorded]:
         """The log with some facts of one event changed, as somebody with access to the table could do it."""
         log = self.events()
@@ -446,7 +454,7 @@ class World:
         return log
 
     def replayed(self, log: list[Recorded] | None = None, until: int | None = None) -> Replayed:
-        return replayed(self.events() if log is None else log, until)
+        return replayed(self.events() if log is None else log, self.times(), until)
 
 
 def booked_lines(stream: Iterable[Recorded], run_id: str) -> list[events.RevisedLine]:
@@ -459,11 +467,12 @@ def booked_lines(stream: Iterable[Recorded], run_id: str) -> list[events.Revised
     ]
 
 
-def replayed(log: list[Recorded], until: int | None = None) -> Replayed:
+def replayed(log: list[Recorded], recorded_us: Mapping[int, int], until: int | None = None) -> Replayed:
     """Recompute the first ``until`` events of a log from its rulebook and its facts."""
     upto = log[-1].position if until is None else until
     rulebook = Rulebook()
-    rulebook.extend(each for each in log if isinstance(each.event, RulebookEvent))
+    rules = [each for each in log if isinstance(each.event, RulebookEvent)]
+    rulebook.extend(rules)
     streams: dict[UUID, list[Recorded]] = {}
     for each in log:
         if each.event.STREAM == "account" and each.position <= upto:
@@ -472,7 +481,7 @@ def replayed(log: list[Recorded], until: int | None = None) -> Replayed:
     accounts = {stream: AccountReplay(rulebook, runs, stream, upto) for stream in sorted(streams)}
     balances = {stream: account.run(streams[stream]) for stream, account in accounts.items()}
     lines = sorted(f"{stream},{behavior},{mg}\n" for stream, sums in balances.items() for behavior, mg in sums.items())
-    mismatches = check_rulebook(rulebook)
+    mismatches = check_rulebook((each for each in rules if each.position <= upto), recorded_us)
     mismatches += [mismatch for account in accounts.values() for mismatch in account.mismatches]
     digest = sm3_hex("".join(lines).encode())
     return Replayed(mismatches, balances, digest, sum(account.credits for account in accounts.values()), accounts)
