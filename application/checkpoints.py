@@ -23,6 +23,7 @@ from domain.audit.book_map import EMPTY
 from domain.audit.checkpoint import Checkpoint, body_of, parse_body
 from domain.audit.merkle import root_of
 from domain.audit.note import key_hash_of, note_of, parse_note, signed_message
+from domain.audit.witnessing import went_back
 from domain.errors import Corrupt, Rejected
 from domain.signing_keys import SigningKey, key_at
 
@@ -171,6 +172,10 @@ def _sign(auditing: Auditing, head: TreeHead, keys: list[SigningKey], *, with_ma
         if was != checkpoint:
             raise log_changed(head.size, "the log leads to another checkpoint than was signed at this size")
         return Signed(checkpoint, newest.note, is_new=False)
+    if newest is not None:
+        found = went_back(checked(auditing.verifier, head.book, newest, keys), checkpoint)
+        if found is not None:  # no witness would sign it, and no verifier believe both
+            raise log_changed(head.size, found.message)
     note = signed_text(auditing, checkpoint.origin, checkpoint.size, body_of(checkpoint), keys)
     log.keep(Kept(head.size, position, began.frontier, note))
     return Signed(checkpoint, note, is_new=True)

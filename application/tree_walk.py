@@ -50,6 +50,7 @@ def walk(log: AuditLog, head: TreeHead, began: Grown) -> Iterator[Grown]:
     while grown.size < head.size:
         end = min(grown.size + PAGE, head.size if stop is None else stop.size)
         page = list(islice(logged, end - grown.size))
+        _check_times(grown.recorded_us, page)
         frontier, subtrees = grow(grown.size, grown.frontier, _leaves(head.book, grown.size, end, page))
         rulebook = [each.position for each in page if each.topic in _RULEBOOK]
         kept = stop if stop is not None and stop.size == end else None
@@ -94,6 +95,13 @@ def log_behind_checkpoint(size: int, signed: int) -> Corrupt:
 
 
 _RULEBOOK = frozenset(RULEBOOK_TOPICS)
+
+
+def _check_times(latest_us: int, page: list[Logged]) -> None:
+    for each in page:
+        if each.recorded_us < latest_us:
+            raise log_changed(each.position, f"position {each.position} was recorded before the one before it")
+        latest_us = each.recorded_us
 
 
 def _leaves(book: bytes, size: int, end: int, page: list[Logged]) -> list[bytes]:
