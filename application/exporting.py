@@ -3,7 +3,8 @@
 Keeps: whole streams and the whole rulebook, whatever is selected: a filter chooses what is judged and never what is
 left out of it; the facts are copied as they are stored, so that what leaves is what was signed. It streams: memory does
 not grow with the book. Personal facts, where they are not left out, are the operator's word and proven by nothing.
-Leaves to ``application.verification``: judging. The format is specified in ``docs/spec/bundle.md``.
+Leaves to the caller: that the file is for its owner alone, has its name when it is complete, and is sealed if that is
+asked for; to ``application.verification``: judging. The format is specified in ``docs/spec/bundle.md``.
 """
 
 from __future__ import annotations
@@ -11,9 +12,8 @@ from __future__ import annotations
 import zipfile
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from itertools import islice
-from pathlib import Path
 from typing import IO, Any, NamedTuple
 from uuid import UUID
 
@@ -42,8 +42,6 @@ STREAMS_PER_BATCH = 1_000
 EVENTS_PER_PAGE = 5_000
 Der = Callable[[bytes], bytes]
 """A signature of 64 bytes as DER."""
-Sealing = Callable[[IO[bytes]], AbstractContextManager[Any]]
-"""A file, and what is to be written to in its place while the block lasts."""
 
 
 class Selection(NamedTuple):
@@ -71,46 +69,34 @@ class Exported(NamedTuple):
 
 def export_bundle(
     auditing: Auditing,
-    path: Path,
+    file: Any,
     selection: Selection,
     der: Der,
     *,
     redacted: bool = False,
     sample_seed: str = "",
-    sealing: Sealing = nullcontext,
     extras: Mapping[str, Callable[[Exported], bytes]] | None = None,
     ask_witnesses: Callable[[Signed], object] | None = None,
     recorded: Callable[[Sequence[UUID] | None], object] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Exported:
-    """Write a new bundle. ``extras``: further members, made when the others are written. ``sealing``: for transport.
+    """Write a new bundle to ``file``, of which ``write`` is enough. ``extras``: further members, made when the others
+    are written.
 
     ``ask_witnesses``: has the checkpoint cosigned, while nobody else signs a newer one. ``recorded``: puts on record
     which accounts are about to leave, None for all, before anything does.
 
-    Raises Rejected ``bundle_exists``, ``nothing_selected``; Corrupt as ``sign``.
+    Raises Rejected ``nothing_selected``; Corrupt as ``sign``.
     """
-    try:
-        with (
-            path.open("xb") as file,
-            sealing(file) as target,
-            zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive,
-        ):
-            export = _Export(auditing, archive, sample_seed, progress or (lambda _: None))
-            chosen = None if selection.is_all else export.chosen(selection)
-            export.begin(chosen, der, ask_witnesses or (lambda _: None))
-            # Of a checkpoint that is signed, and perhaps cosigned, already: the record is not in its own bundle.
-            (recorded or (lambda _: None))(chosen)
-            exported = export.run(redacted=redacted)
-            for name, made in (extras or {}).items():
-                export.put(name, made(exported))
-    except FileExistsError as error:
-        raise Rejected(
-            "bundle_exists", "there is a file of this name", field=str(path), remedy="name another; none is overwritten"
-        ) from error
-    except BaseException:
-        path.unlink(missing_ok=True)  # half a bundle is worse than none
-        raise
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+        export = _Export(auditing, archive, sample_seed, progress or (lambda _: None))
+        chosen = None if selection.is_all else export.chosen(selection)
+        export.begin(chosen, der, ask_witnesses or (lambda _: None))
+        # Of a checkpoint that is signed, and perhaps cosigned, already: the record is not in its own bundle.
+        (recorded or (lambda _: None))(chosen)
+        exported = export.run(redacted=redacted)
+        for name, made in (extras or {}).items():
+            export.put(name, made(exported))
     return exported
 
 
