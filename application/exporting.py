@@ -35,8 +35,10 @@ from domain.events.account import BehaviorCredited, ConsentGranted
 from domain.events.base import Recorded
 from domain.events.intake import IntakeOpened
 from domain.events.registry import ACCESS_TOPICS, ACCOUNT_TOPICS, INTAKE_TOPICS, encode_part
+from domain.rulebook import Rulebook
 from domain.signing_keys import SIGNING_KEYS
 from domain.values import day_number
+from domain.workings import workings_line
 
 STREAMS_PER_BATCH = 1_000
 EVENTS_PER_PAGE = 5_000
@@ -155,9 +157,11 @@ class _Export:
         self._write_tree(shown)
         if not redacted:
             self._write_personal(shown)
-        samples = [bundle.sample_line(*each) for each in sorted(self._drawn)[: bundle.SAMPLES_DRAWN]]
-        self.put(bundle.SAMPLES, b"".join(line + b"\n" for line in samples))
-        for name, version in self._auditing.book.rulebook(self._checkpoint.rulebook_position).methodologies.items():
+        samples = sorted(self._drawn)[: bundle.SAMPLES_DRAWN]
+        self.put(bundle.SAMPLES, b"".join(bundle.sample_line(*each) + b"\n" for each in samples))
+        if samples:
+            self.put(bundle.WORKINGS, b"".join(self._workings(*each) + b"\n" for each in samples))
+        for name, version in self._rules().methodologies.items():
             self.put(f"methodologies/{name}.json", version.document.encode())
         about = bundle.About(
             self._checkpoint.origin,
@@ -212,6 +216,16 @@ class _Export:
     def _accesses_of(self, accounts: Sequence[UUID]) -> list[UUID]:
         """The streams that say who was shown something of these accounts, and who exported."""
         return sorted({each.stream for each in self._logged([EXPORTS, *map(access_stream, accounts)])})
+
+    def _workings(self, _: bytes, stream: bytes, version: int) -> bytes:
+        """The line of a sample."""
+        credit = next(each for each in map(recorded_of, self._logged([UUID(bytes=stream)])) if each.version == version)
+        position = credit.event.intake
+        (intake,) = map(recorded_of, self._auditing.log.logged(position - 1, position))
+        return workings_line(self._rules(), credit, intake.event)
+
+    def _rules(self) -> Rulebook:
+        return self._auditing.book.rulebook(self._checkpoint.rulebook_position)
 
     def _rulebook_events(self) -> list[Recorded]:
         return self._auditing.book.journal.rulebook_events(0, self._checkpoint.rulebook_position)

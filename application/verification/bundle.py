@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from itertools import groupby, islice
+from itertools import groupby
 from pathlib import Path
 from uuid import UUID
 
@@ -20,6 +20,7 @@ from application.verification.disk_sort import DiskSort, merged
 from application.verification.findings import Findings, Step
 from application.verification.notes import Trusted, attested
 from application.verification.references import References
+from application.verification.samples import Samples
 from application.verification.signed_acts import ActsFound
 from application.verification.verified import Verified
 from domain.audit.book_map import Item, map_key, map_root, map_value
@@ -35,18 +36,14 @@ from domain.audit.bundle import (
     MAP,
     PERSONAL,
     RULEBOOK,
-    SAMPLES,
-    SAMPLES_DRAWN,
     SIGNATURE,
     TREE,
     About,
     EventLine,
-    draw,
     parse_about,
     parse_event,
     parse_part,
     parse_subtree,
-    sample_line,
 )
 from domain.audit.checkpoint import Checkpoint
 from domain.audit.merkle import Folding, Subtree
@@ -54,7 +51,6 @@ from domain.audit.note import parse_note, signature_der
 from domain.audit.proofs import book_of
 from domain.digest import MerkleRoot, new_sm3, sm3_hex
 from domain.errors import LedgerError, Rejected
-from domain.events.account import BehaviorCredited
 from domain.events.base import Recorded
 from domain.events.registry import ACCESS_TOPICS, ACCOUNT_TOPICS, INTAKE_TOPICS, RULEBOOK_TOPICS, TOPICS, decode_shown
 from domain.replay import AccountReplay, approved_runs, check_rulebook
@@ -99,7 +95,7 @@ class _Verification:
         self._about: About | None = None
         self._book, self._size, self._accounts = b"", 0, 0
         self._rulebook = Rulebook()
-        self._drawn: list[tuple[bytes, bytes, int]] = []
+        self._samples = Samples()
         self._acts = result.acts = ActsFound(verify, trusted.pinned)
 
     def run(self) -> None:
@@ -132,7 +128,7 @@ class _Verification:
         with self._findings.step("dossiers") as step:
             self._check_dossiers(step)
         with self._findings.step("samples") as step:
-            self._check_samples(step)
+            self._samples.check(self._reader, self._rulebook, self._findings, step)
         with self._findings.step("acts") as step:
             self._check_acts(step)
         with self._findings.step("about") as step:
@@ -208,7 +204,7 @@ class _Verification:
                 self._findings.add(step, "mismatch", f"{stream}@{wrong.version} position {wrong.position}", text)
             self._state(stream, events, balances)
             self._references.account(events)
-            self._draw_from(events)
+            self._samples.account(result.sample_seed, events)
             self._acts.account(self._rulebook, events)
             for revised in account.revised:
                 impact, root = totals[revised.revision]
@@ -278,12 +274,6 @@ class _Verification:
                 if version is None or sm3_hex(self._reader.small(name)) != version.digest:
                     self._findings.add(step, "dossier_differs", name, "not the document of a methodology of the log")
 
-    def _check_samples(self, step: Step) -> None:
-        expected = [sample_line(*each) for each in sorted(self._drawn)[:SAMPLES_DRAWN]]
-        step.checked = len(expected)
-        if list(islice(self._reader.lines(SAMPLES), SAMPLES_DRAWN + 1)) != expected:
-            raise _refused("samples_differ", SAMPLES, "other samples than the seed draws from the credits shown")
-
     def _check_acts(self, step: Step) -> None:
         """Reviews, approvals, withdrawals and erasures are signed by the people in whose names they stand."""
         step.checked = self._acts.total
@@ -307,14 +297,6 @@ class _Verification:
         step.checked = 1
         if about != found:
             raise _refused("about_differs", ABOUT, "it says something else of the bundle than was found in it")
-
-    def _draw_from(self, events: list[Recorded]) -> None:
-        seed = "" if self._about is None else self._about.sample_seed
-        for each in events if seed else ():
-            if isinstance(each.event, BehaviorCredited):
-                self._drawn.append((draw(seed, each.stream.bytes, each.version), each.stream.bytes, each.version))
-                if len(self._drawn) > 2 * SAMPLES_DRAWN:
-                    self._drawn = sorted(self._drawn)[:SAMPLES_DRAWN]
 
     def _state(self, stream: UUID, events: list[Recorded], balances: dict[str, int]) -> None:
         value = map_value(stream.bytes, events[-1].version, balances.items())

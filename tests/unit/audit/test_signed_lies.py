@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from application.verification.bundle import verify_bundle
 from application.verification.notes import Trusted
 from application.verification.telling import bundle_json, bundle_pairs
 from application.verification.verified import Verified
-from domain.audit.bundle import ACCOUNTS, RULEBOOK, TREE
+from domain.audit.bundle import ABOUT, ACCOUNTS, RULEBOOK, SAMPLES, TREE, WORKINGS
+from domain.events.account import BehaviorCredited
 from domain.events.base import NewEvent
 from domain.events.intake import IntakeClosed
 from domain.streams import stream_id
@@ -239,3 +243,57 @@ def test_of_the_whole_log_a_rule_behind_the_checkpoints_end_is_found_wherever_it
                 content = b"" if name == TREE else content + later if name == member else content
             archive.writestr(name, content)
     assert expected in {code for _, code in codes(told(path))}
+
+
+def test_workings_lead_from_a_sample_to_the_line_of_its_file_and_to_its_number(town: World, tmp_path: Path) -> None:
+    members = SignedBook(town).members(None, "seed")
+    lines = [json.loads(line) for line in members[WORKINGS].splitlines()]
+    (line,) = [each for each in lines if each["partner"] == "bike-co"]
+    intake = town.log[line["intake"] - 1].recorded.event
+    assert (line["digest"], line["line"], intake.partner) == (intake.digest, 2, "bike-co")
+    assert (line["formula"], line["parameters"]) == (
+        "quantity * rate",
+        [{"name": "rate", "region": "*", "value": "72"}],
+    )
+    assert (line["quantity"], line["exact"], line["computed_mg"]) == ("12.350", "889.200", "889200")
+    assert (line["decision"], line["methodology"]) == ("D1", "TRAVEL-METRO@1")
+    assert [(each["stream"], each["version"]) for each in lines] == [
+        (each["stream"], each["version"]) for each in map(json.loads, members[SAMPLES].splitlines())
+    ]
+    assert codes(told(SignedBook(town).bundle(tmp_path / "bundle.zip", None, "seed"))) == set()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content.replace(b"889200", b"889201"),
+        lambda content: content.replace(b'"line":2', b'"line":3'),
+        lambda content: content.splitlines(keepends=True)[0],
+        lambda content: content + b"{}\n",
+        lambda content: b"",
+    ],
+)
+def test_other_workings_than_follow_are_found(town: World, tmp_path: Path, change: Callable[[bytes], bytes]) -> None:
+    path = tmp_path / "bundle.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in SignedBook(town).members(None, "seed").items():
+            archive.writestr(name, change(content) if name == WORKINGS else content)
+    assert codes(told(path)) == {("samples", "workings_differ")}
+
+
+def test_a_credit_that_nothing_values_has_no_workings_and_ends_nothing(town: World, tmp_path: Path) -> None:
+    """Its day lies before the decision begins: no ledger credits it."""
+    place = next(e for e in town.log if e.topic == BehaviorCredited.TOPIC)
+    members = SignedBook(town).members(None, "seed")
+    replaced = msgspec.structs.replace(place.recorded.event, behavior="travel.unknown")
+    town.log[place.recorded.position - 1] = place._replace(recorded=place.recorded._replace(event=replaced))
+    streams = town.streams[place.recorded.stream]
+    streams[place.recorded.version - 1] = place.recorded._replace(event=replaced)
+    path = tmp_path / "bundle.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in {**SignedBook(town).members(), ABOUT: members[ABOUT], SAMPLES: members[SAMPLES]}.items():
+            archive.writestr(name, content)
+        archive.writestr(WORKINGS, members[WORKINGS])
+    found = codes(told(path))
+    assert {("accounts", "mismatch"), ("samples", "workings_differ")} <= found
+    assert "unreadable" not in {code for _, code in found}

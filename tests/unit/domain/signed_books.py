@@ -25,6 +25,7 @@ from domain.events.keys import SigningKeyRegistered
 from domain.events.registry import encode_part
 from domain.history import AccountHistory
 from domain.signing_keys import SIGNING_KEYS, statement
+from domain.workings import workings_line
 from infrastructure.gm.sm2_format import key_id
 from tests.golden.signing_story import FIRST, public_of, signed
 from tests.unit.domain.worlds import Entry as Row
@@ -138,6 +139,7 @@ class SignedBook:
             bundle.TREE: _lines(map(bundle.subtree_line, tree)),
             bundle.MAP: _lines(map(bundle.part_line, map_rest(self.entries, keys))),
             bundle.SAMPLES: _lines(bundle.sample_line(*each) for each in sorted(drawn)[: bundle.SAMPLES_DRAWN]),
+            **({bundle.WORKINGS: _lines(map(self._workings, sorted(drawn)[: bundle.SAMPLES_DRAWN]))} if seed else {}),
             **{
                 f"methodologies/{name}.json": version.document.encode()
                 for name, version in world.rulebook.methodologies.items()
@@ -145,10 +147,14 @@ class SignedBook:
             },
         }
 
-    def bundle(self, path: Path, accounts: Sequence[UUID] | None = None) -> Path:
+    def _workings(self, drawn: tuple[bytes, bytes, int]) -> bytes:
+        credit = self.world.streams[UUID(bytes=drawn[1])][drawn[2] - 1]
+        return workings_line(self.world.rulebook, credit, self.world.log[credit.event.intake - 1].recorded.event)
+
+    def bundle(self, path: Path, accounts: Sequence[UUID] | None = None, seed: str = "") -> Path:
         """The bundle as a file."""
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, content in self.members(accounts).items():
+            for name, content in self.members(accounts, seed).items():
                 archive.writestr(name, content)
         return path
 

@@ -88,6 +88,7 @@ def test_the_documents_name_every_step_and_every_code_of_the_verifier(tmp_path: 
             (
                 "application/verification/bundle.py",
                 "application/verification/references.py",
+                "application/verification/samples.py",
                 "domain/audit/bundle.py",
                 "domain/signing_keys.py",
             ),
