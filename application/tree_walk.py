@@ -1,7 +1,8 @@
 """The tree over the log, grown again from the stored events, checkpoint by checkpoint.
 
 Keeps: a page ends where a checkpoint was made, so that the tree is compared with each of them; nothing of an event that
-the database tells beside its envelope (position, stream, version, topic, time) escapes, since its leaf holds it.
+the database tells beside its envelope (position, stream, version, topic, time) escapes, since its leaf holds it. Times
+never fall, neither those of events nor behind that of a checkpoint.
 Leaves to the caller: which checkpoint to begin at, and whether its signature is good.
 """
 

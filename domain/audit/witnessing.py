@@ -38,17 +38,12 @@ def contradiction(seen: Checkpoint, shown: Checkpoint, path: Sequence[bytes]) ->
         return _of_one_size(seen, shown)
     if seen.size and not consistent(seen.size, shown.size, seen.root, shown.root, path):
         return Refusal("not_consistent", f"the first {seen.size} of {shown.size} events are not shown to be the same")
-    return went_back(seen, shown) or _of_one_map(seen, shown)
-
-
-def went_back(seen: Checkpoint, shown: Checkpoint) -> Refusal | None:
-    """Whether rulebook or time of a longer log end earlier than those of the log before."""
     if shown.rulebook_position < seen.rulebook_position:
         text = f"the rulebook ended at position {seen.rulebook_position}, and now at {shown.rulebook_position}"
         return Refusal("rulebook_went_back", text)
     if shown.recorded_us < seen.recorded_us:
         return Refusal("time_went_back", "the last event was recorded before the last one of the shorter log")
-    return None
+    return _of_one_map(seen, shown)
 
 
 def refusal(seen: Checkpoint, began: Checkpoint, shown: Checkpoint, path: Sequence[bytes]) -> Refusal | None:

@@ -49,17 +49,27 @@ def test_nothing_is_signed_over_times_that_go_back(cli: CommandLine) -> None:
     cli.credit(*ROWS)
     cli("checkpoint", "sign")
     cli.credit(METRO.replace("t1", "t3"), name="t3.csv")
+    years = 6 * 365 * 86_400_000_000
+    shift = "UPDATE journal.log_commits SET recorded_us = recorded_us - %s WHERE last_position = %s"
     with cli.sql() as conn:
-        # The last commit, and with it the head, as if it were of six years before.
-        years = 6 * 365 * 86_400_000_000
-        conn.execute(
-            "UPDATE journal.log_commits SET recorded_us = recorded_us - %s"
-            " WHERE last_position = (SELECT max(last_position) FROM journal.log_commits)",
-            (years,),
-        )
+        commits = conn.execute("SELECT last_position FROM journal.log_commits ORDER BY 1 DESC LIMIT 2").fetchall()
+        (last,), (middle,) = commits
+
+        def refused() -> None:
+            make_everything_fit(cli.settings, conn)
+            assert cli.refused("checkpoint", "sign", code=3) == "log_changed"
+            assert cli.refused("checkpoint", "rebuild", code=3) == "log_changed"
+            assert cli.refused("export", "bundle", str(cli.folder / "x.zip"), code=3) == "log_changed"
+            assert not (cli.folder / "x.zip").exists()
+
+        conn.execute(shift, (years, middle))
+        refused()
+        conn.execute(shift, (-years, middle))
+        # The last commit, and with it the head: the next checkpoint would be of six years before.
+        conn.execute(shift, (years, last))
         conn.execute("UPDATE journal.log_head SET recorded_us = recorded_us - %s", (years,))
+        refused()
+        conn.execute(shift, (-years, last))
+        conn.execute("UPDATE journal.log_head SET recorded_us = recorded_us + %s", (years,))
         make_everything_fit(cli.settings, conn)
-    assert cli.refused("checkpoint", "sign", code=3) == "log_changed"
-    assert cli.refused("checkpoint", "rebuild", code=3) == "log_changed"
-    assert cli.refused("export", "bundle", str(cli.folder / "x.zip"), code=3) == "log_changed"
-    assert not (cli.folder / "x.zip").exists()
+    cli("checkpoint", "sign")

@@ -15,6 +15,8 @@ from application.verification.notes import Trusted
 from application.verification.telling import bundle_json, bundle_pairs
 from application.verification.verified import Verified
 from domain.audit.bundle import ABOUT, ACCOUNTS, RULEBOOK, SAMPLES, TREE, WORKINGS
+from domain.audit.proofs import check_balance
+from domain.errors import Rejected
 from domain.events.account import BehaviorCredited
 from domain.events.base import NewEvent
 from domain.events.intake import IntakeClosed
@@ -297,3 +299,13 @@ def test_a_credit_that_nothing_values_has_no_workings_and_ends_nothing(town: Wor
     found = codes(told(path))
     assert {("accounts", "mismatch"), ("samples", "workings_differ")} <= found
     assert "unreadable" not in {code for _, code in found}
+
+
+def test_the_events_of_a_balance_proof_were_recorded_in_their_order(town: World) -> None:
+    ann = town.account_id("ann")
+    held = [each.position for each in town.streams[ann]]
+    at(town, held[1], town.log[held[0] - 1].recorded_us - 1)
+    book = SignedBook(town)
+    with pytest.raises(Rejected, match="recorded before the one before it") as refused:
+        check_balance(book.balance(ann), book.checkpoint)
+    assert refused.value.code == "time_went_back"

@@ -15,10 +15,8 @@ from unittest.mock import patch
 from uuid import UUID
 
 from domain.audit import bundle
-from domain.audit.book_map import MapProof, map_key, map_paths
 from domain.audit.checkpoint import Checkpoint
-from domain.audit.merkle import inclusion_path
-from domain.audit.proofs import BalanceProof, EventProof, ShownEvent, balance_proof_text, event_proof_text
+from domain.audit.proofs import BalanceProof, balance_proof_text, event_proof_text
 from domain.events.account import BehaviorCredited
 from tests.golden.signing_story import FIRST, public_of
 from tests.unit.domain.documents import metro
@@ -70,25 +68,14 @@ def note() -> bytes:
 # -- proofs ------------------------------------------------------------------------------------------------------------
 
 
-def shown(position: int) -> EventProof:
-    line = bundle.parse_event(lines()[position - 1])
-    event = ShownEvent(
-        line.position, UUID(bytes=line.stream), line.version, line.topic, line.recorded_us, line.salt,
-        line.facts.decode(), line.sealed,
-    )  # fmt: skip
-    return EventProof(event, inclusion_path(position - 1, world().size, book().node))
-
-
 def balance() -> BalanceProof:
-    held, key = world().streams[ANN], map_key(ANN.bytes)
-    place: MapProof = map_paths(book().entries, [key])[key]
-    return BalanceProof(ANN, len(held), book().balances_of(ANN), place, [shown(each.position) for each in held])
+    return book().balance(ANN)
 
 
 def event_proof() -> str:
     """The file that docs/spec/proofs.md begins with: ann's first credit."""
     (position,) = [each.position for each in world().streams[ANN] if isinstance(each.event, BehaviorCredited)][:1]
-    return event_proof_text(shown(position), note())
+    return event_proof_text(book().shown(position), note())
 
 
 def proof_vectors() -> str:

@@ -13,11 +13,12 @@ from pathlib import Path
 from uuid import UUID
 
 from domain.audit import bundle
-from domain.audit.book_map import Entry, map_key, map_rest, map_root, map_value
+from domain.audit.book_map import Entry, map_key, map_paths, map_rest, map_root, map_value
 from domain.audit.checkpoint import Checkpoint, body_of
 from domain.audit.leaves import pack
-from domain.audit.merkle import Subtree, subtree_root, subtrees_without
+from domain.audit.merkle import Subtree, inclusion_path, subtree_root, subtrees_without
 from domain.audit.note import key_hash_of, note_of, signature_der, signed_message
+from domain.audit.proofs import BalanceProof, EventProof, ShownEvent
 from domain.digest import new_sm3
 from domain.events.account import BehaviorCredited
 from domain.events.base import NewEvent, RulebookEvent
@@ -101,6 +102,23 @@ class SignedBook:
     def note(self) -> bytes:
         return note_of(
             body_of(self.checkpoint), [(ORIGIN, key_hash_of(ORIGIN, b"\4" + public_of(FIRST)), self.signature)]
+        )
+
+    def shown(self, position: int) -> EventProof:
+        """The proof of an event."""
+        line = bundle.parse_event(self.lines[position - 1])
+        event = ShownEvent(
+            line.position, UUID(bytes=line.stream), line.version, line.topic, line.recorded_us, line.salt,
+            line.facts.decode(), line.sealed,
+        )  # fmt: skip
+        return EventProof(event, inclusion_path(position - 1, self.world.size, self.node))
+
+    def balance(self, stream: UUID) -> BalanceProof:
+        """The proof of an account's balances."""
+        held, key = self.world.streams[stream], map_key(stream.bytes)
+        place = map_paths(self.entries, [key])[key]
+        return BalanceProof(
+            stream, len(held), self.balances_of(stream), place, [self.shown(each.position) for each in held]
         )
 
     def members(self, accounts: Sequence[UUID] | None = None, seed: str = "") -> dict[str, bytes]:
