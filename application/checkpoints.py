@@ -1,7 +1,8 @@
 """Checkpoints: the log's own signed word on what it holds, and how it is found out that it was changed before.
 
 Keeps: nothing is signed that was not computed from the stored events since the last checkpoint, whose signature is
-checked first: a head, a frontier or an event that was edited in between is found, and nothing is signed any more. The
+checked first: a head, a frontier or an event that was edited in between is found, and nothing is signed any more, nor
+where times go back, which no witness would sign. The
 key that signs is the one whose range holds the size (``domain.signing_keys``).
 Leaves to witnesses: that everybody is shown the same checkpoints, and that none was taken back.
 """

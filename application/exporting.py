@@ -3,7 +3,8 @@
 Keeps: whole streams and the whole rulebook, whatever is selected: a filter chooses what is judged and never what is
 left out of it; the facts are copied as they are stored, so that what leaves is what was signed. It streams: memory does
 not grow with the book. Personal facts, where they are not left out, are the operator's word and proven by nothing.
-Leaves to ``application.verification``: judging. The format is specified in ``docs/spec/bundle.md``.
+Leaves to the caller: that the file is for its owner alone, has its name when it is complete, and is sealed if that is
+asked for; to ``application.verification``: judging. The format is specified in ``docs/spec/bundle.md``.
 """
 
 from __future__ import annotations
@@ -11,9 +12,8 @@ from __future__ import annotations
 import zipfile
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from itertools import islice
-from pathlib import Path
 from typing import IO, Any, NamedTuple
 from uuid import UUID
 
@@ -35,15 +35,15 @@ from domain.events.account import BehaviorCredited, ConsentGranted
 from domain.events.base import Recorded
 from domain.events.intake import IntakeOpened
 from domain.events.registry import ACCESS_TOPICS, ACCOUNT_TOPICS, INTAKE_TOPICS, encode_part
+from domain.rulebook import Rulebook
 from domain.signing_keys import SIGNING_KEYS
 from domain.values import day_number
+from domain.workings import workings_line
 
 STREAMS_PER_BATCH = 1_000
 EVENTS_PER_PAGE = 5_000
 Der = Callable[[bytes], bytes]
 """A signature of 64 bytes as DER."""
-Sealing = Callable[[IO[bytes]], AbstractContextManager[Any]]
-"""A file, and what is to be written to in its place while the block lasts."""
 
 
 class Selection(NamedTuple):
@@ -71,46 +71,34 @@ class Exported(NamedTuple):
 
 def export_bundle(
     auditing: Auditing,
-    path: Path,
+    file: Any,
     selection: Selection,
     der: Der,
     *,
     redacted: bool = False,
     sample_seed: str = "",
-    sealing: Sealing = nullcontext,
     extras: Mapping[str, Callable[[Exported], bytes]] | None = None,
     ask_witnesses: Callable[[Signed], object] | None = None,
     recorded: Callable[[Sequence[UUID] | None], object] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Exported:
-    """Write a new bundle. ``extras``: further members, made when the others are written. ``sealing``: for transport.
+    """Write a new bundle to ``file``, of which ``write`` is enough. ``extras``: further members, made when the others
+    are written.
 
     ``ask_witnesses``: has the checkpoint cosigned, while nobody else signs a newer one. ``recorded``: puts on record
     which accounts are about to leave, None for all, before anything does.
 
-    Raises Rejected ``bundle_exists``, ``nothing_selected``; Corrupt as ``sign``.
+    Raises Rejected ``nothing_selected``; Corrupt as ``sign``.
     """
-    try:
-        with (
-            path.open("xb") as file,
-            sealing(file) as target,
-            zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive,
-        ):
-            export = _Export(auditing, archive, sample_seed, progress or (lambda _: None))
-            chosen = None if selection.is_all else export.chosen(selection)
-            export.begin(chosen, der, ask_witnesses or (lambda _: None))
-            # Of a checkpoint that is signed, and perhaps cosigned, already: the record is not in its own bundle.
-            (recorded or (lambda _: None))(chosen)
-            exported = export.run(redacted=redacted)
-            for name, made in (extras or {}).items():
-                export.put(name, made(exported))
-    except FileExistsError as error:
-        raise Rejected(
-            "bundle_exists", "there is a file of this name", field=str(path), remedy="name another; none is overwritten"
-        ) from error
-    except BaseException:
-        path.unlink(missing_ok=True)  # half a bundle is worse than none
-        raise
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+        export = _Export(auditing, archive, sample_seed, progress or (lambda _: None))
+        chosen = None if selection.is_all else export.chosen(selection)
+        export.begin(chosen, der, ask_witnesses or (lambda _: None))
+        # Of a checkpoint that is signed, and perhaps cosigned, already: the record is not in its own bundle.
+        (recorded or (lambda _: None))(chosen)
+        exported = export.run(redacted=redacted)
+        for name, made in (extras or {}).items():
+            export.put(name, made(exported))
     return exported
 
 
@@ -169,9 +157,11 @@ class _Export:
         self._write_tree(shown)
         if not redacted:
             self._write_personal(shown)
-        samples = [bundle.sample_line(*each) for each in sorted(self._drawn)[: bundle.SAMPLES_DRAWN]]
-        self.put(bundle.SAMPLES, b"".join(line + b"\n" for line in samples))
-        for name, version in self._auditing.book.rulebook(self._checkpoint.rulebook_position).methodologies.items():
+        samples = sorted(self._drawn)[: bundle.SAMPLES_DRAWN]
+        self.put(bundle.SAMPLES, b"".join(bundle.sample_line(*each) + b"\n" for each in samples))
+        if samples:
+            self.put(bundle.WORKINGS, b"".join(self._workings(*each) + b"\n" for each in samples))
+        for name, version in self._rules().methodologies.items():
             self.put(f"methodologies/{name}.json", version.document.encode())
         about = bundle.About(
             self._checkpoint.origin,
@@ -226,6 +216,16 @@ class _Export:
     def _accesses_of(self, accounts: Sequence[UUID]) -> list[UUID]:
         """The streams that say who was shown something of these accounts, and who exported."""
         return sorted({each.stream for each in self._logged([EXPORTS, *map(access_stream, accounts)])})
+
+    def _workings(self, _: bytes, stream: bytes, version: int) -> bytes:
+        """The line of a sample."""
+        credit = next(each for each in map(recorded_of, self._logged([UUID(bytes=stream)])) if each.version == version)
+        position = credit.event.intake
+        (intake,) = map(recorded_of, self._auditing.log.logged(position - 1, position))
+        return workings_line(self._rules(), credit, intake.event)
+
+    def _rules(self) -> Rulebook:
+        return self._auditing.book.rulebook(self._checkpoint.rulebook_position)
 
     def _rulebook_events(self) -> list[Recorded]:
         return self._auditing.book.journal.rulebook_events(0, self._checkpoint.rulebook_position)

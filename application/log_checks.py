@@ -19,9 +19,10 @@ from domain.events.account import AccountOpened, BehaviorCredited, ConsentGrante
 from domain.events.base import Recorded
 from domain.events.intake import IntakeClosed, IntakeOpened
 from domain.events.registry import RULEBOOK_TOPICS
+from domain.intakes import credits_miscounted, is_named_after_its_bytes, rows_unaccounted
 from domain.replay import Mismatch
 from domain.rulebook_replay import check_rulebook
-from domain.streams import BOOK, stream_id
+from domain.streams import BOOK
 
 Streams = Sequence[tuple[UUID, Sequence[Recorded]]]
 
@@ -72,15 +73,15 @@ class IntakeChecks:
             self._partners[each.position] = event.partner
             self._digests.add(event.digest)
             self._opened = each.position
-            if stream != stream_id("intake", f"{event.partner}\0{event.digest}"):
+            if not is_named_after_its_bytes(stream, event):
                 self.wrong.append(
                     _at(each, "intake", f"{event.partner} {event.digest}", "what its stream is named after")
                 )
         else:
             self._closed[self._opened] = event
-            parts = event.credited + event.duplicates + event.rejected
-            if event.read != parts or event.rejected != sum(event.rejected_by_code.values()):
-                self.wrong.append(_at(each, "rows accounted for", str(event.read), str(parts)))
+            unaccounted = rows_unaccounted(event)
+            if unaccounted is not None:
+                self.wrong.append(_at(each, *unaccounted))
 
     @property
     def partners(self) -> Mapping[int, str]:
@@ -111,11 +112,11 @@ class IntakeChecks:
         self._named[intake] += credits
 
     def finish(self) -> Iterator[Mismatch]:
-        """More cannot have been credited than there are credits (fewer: a claim was lost, and another
-        process imported the same bytes meanwhile)."""
+        """What was counted, against the credits there are."""
         for position, closed in self._closed.items():
-            if closed.credited > self._named[position]:
-                yield _beside(position, "credited by intake", str(closed.credited), str(self._named[position]))
+            wrong = credits_miscounted(closed.read, closed.credited, self._named[position], all_shown=True)
+            if wrong is not None:
+                yield _beside(position, *wrong)
 
 
 def check_names(book: Book, streams: Streams) -> Iterator[Mismatch]:

@@ -1,7 +1,8 @@
 """The tree over the log, grown again from the stored events, checkpoint by checkpoint.
 
 Keeps: a page ends where a checkpoint was made, so that the tree is compared with each of them; nothing of an event that
-the database tells beside its envelope (position, stream, version, topic, time) escapes, since its leaf holds it.
+the database tells beside its envelope (position, stream, version, topic, time) escapes, since its leaf holds it. Times
+never fall, neither those of events nor behind that of a checkpoint.
 Leaves to the caller: which checkpoint to begin at, and whether its signature is good.
 """
 
@@ -50,6 +51,7 @@ def walk(log: AuditLog, head: TreeHead, began: Grown) -> Iterator[Grown]:
     while grown.size < head.size:
         end = min(grown.size + PAGE, head.size if stop is None else stop.size)
         page = list(islice(logged, end - grown.size))
+        _check_times(grown.recorded_us, page)
         frontier, subtrees = grow(grown.size, grown.frontier, _leaves(head.book, grown.size, end, page))
         rulebook = [each.position for each in page if each.topic in _RULEBOOK]
         kept = []
@@ -95,6 +97,13 @@ def log_behind_checkpoint(size: int, signed: int) -> Corrupt:
 
 
 _RULEBOOK = frozenset(RULEBOOK_TOPICS)
+
+
+def _check_times(latest_us: int, page: list[Logged]) -> None:
+    for each in page:
+        if each.recorded_us < latest_us:
+            raise log_changed(each.position, f"position {each.position} was recorded before the one before it")
+        latest_us = each.recorded_us
 
 
 def _leaves(book: bytes, size: int, end: int, page: list[Logged]) -> list[bytes]:

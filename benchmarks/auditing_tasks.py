@@ -40,8 +40,8 @@ def bundle(home: str, conninfo: str, file: str) -> dict[str, Any]:
     with ledger_of(home, conninfo) as ledger:
         key = ledger.auditing.keys()[-1].public_key
         Path(f"{file}.pem").write_text(public_pem(key), "ascii")
-        with Stopwatch() as watch:
-            done = export_bundle(ledger.auditing, Path(file), Selection(), signature_to_der, redacted=True)
+        with Path(file).open("wb") as target, Stopwatch() as watch:
+            done = export_bundle(ledger.auditing, target, Selection(), signature_to_der, redacted=True)
     return watch.answer(done.events, bytes=Path(file).stat().st_size)
 
 

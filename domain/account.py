@@ -67,7 +67,7 @@ class Account:
     """Head of an account's stream. ``version`` 0 means that it does not exist yet."""
 
     __slots__ = (
-        "consents", "erasure", "id", "kind", "nothing_in_scope", "revised", "status", "uses", "version", "withdrawn"
+        "active", "erasure", "id", "kind", "nothing_in_scope", "revised", "status", "uses", "version", "withdrawn"
     )  # fmt: skip
 
     def __init__(self, account_id: UUID) -> None:
@@ -76,7 +76,8 @@ class Account:
         self.kind = ""
         self.status = "open"
         self.withdrawn = False
-        self.consents: list[Consent] = []
+        self.active: dict[int, Consent] = {}
+        """The active consents by version, oldest first."""
         self.uses: dict[str, CapUse] = {}
         self.revised: dict[str, list[str]] = {}
         self.erasure: Asked | None = None
@@ -94,9 +95,14 @@ class Account:
         self.version = version
         _APPLY[type(event)](self, event)
 
+    @property
+    def consents(self) -> list[Consent]:
+        """The active consents, oldest first."""
+        return list(self.active.values())
+
     def consent_for(self, behavior: str, instant_us: int) -> int | None:
         """The newest active consent that covers the behavior at the instant, by version; None when there is none."""
-        for consent in reversed(self.consents):
+        for consent in reversed(self.active.values()):
             if consent.covers(behavior, instant_us):
                 return consent.version
         return None
@@ -135,8 +141,8 @@ class Account:
         stored = msgspec.json.decode(state, type=_State)
         account = cls(account_id)
         account.version, account.kind, account.status = stored.version, stored.kind, stored.status
-        account.withdrawn, account.consents, account.revised = stored.withdrawn, stored.consents, stored.revised
-        account.erasure = stored.erasure
+        account.withdrawn, account.revised, account.erasure = stored.withdrawn, stored.revised, stored.erasure
+        account.active = {consent.version: consent for consent in stored.consents}
         for code, (since, days) in stored.uses.items():
             account.uses[code] = CapUse.from_list([(day, int(mg), count) for day, mg, count in days], since)
         return account
@@ -147,10 +153,10 @@ class Account:
     def _granted(self, event: events.ConsentGranted) -> None:
         from_us = None if event.valid_from is None else instant_of(event.valid_from)
         to_us = None if event.valid_to is None else instant_of(event.valid_to)
-        self.consents.append(Consent(self.version, event.scope, from_us, to_us, event.basis))
+        self.active[self.version] = Consent(self.version, event.scope, from_us, to_us, event.basis)
 
     def _withdrawn_consent(self, event: events.ConsentWithdrawn) -> None:
-        self.consents = [c for c in self.consents if c.version != event.consent]
+        self.active.pop(event.consent, None)
         self.withdrawn = True
 
     def _credited(self, event: events.BehaviorCredited) -> None:
@@ -182,7 +188,7 @@ class Account:
         self.erasure = Asked(self.version, event.by)
 
     def _erased(self, event: events.PersonalDataErased) -> None:
-        self.status, self.consents, self.erasure = "erased", [], None
+        self.status, self.active, self.erasure = "erased", {}, None
 
 
 def close_past(use: CapUse, day: int) -> None:
@@ -249,7 +255,7 @@ def withdraw_consent(
     account: Account, consent: int, by: str, reason: str
 ) -> tuple[events.ConsentWithdrawn, events.ConsentWithdrawnPersonal]:
     """Raises Rejected ``consent_unknown``."""
-    if consent not in {c.version for c in account.consents}:
+    if consent not in account.active:
         raise Rejected(
             "consent_unknown",
             f"the account has no active consent {consent}",

@@ -199,7 +199,7 @@ class Batch:
         """A partner may assert consent for the past only where the person never granted or withdrew one."""
         if not self.intake.opens_accounts or row.instant_us is None or row.instant_us >= self.intake.received_us:
             return False
-        return account is None or not (account.withdrawn or any(c.basis == "direct" for c in account.consents))
+        return account is None or not (account.withdrawn or any(c.basis == "direct" for c in account.active.values()))
 
     def _open(self, row: Row) -> Account:
         account = self.accounts[row.account_key] = Account(uuid4())

@@ -200,7 +200,7 @@ class AccountReplay:
     def _check_consent(self, each: Recorded, day: int) -> None:
         """By civil day, since the exact instant is a personal fact; where it is there, the day must be its own."""
         facts: events.BehaviorCredited = each.event
-        consent = next((c for c in self._account.consents if c.version == facts.consent), None)
+        consent = self._account.active.get(facts.consent)
         offset = next((m.method.utc_offset_minutes for m in self._rulebook.published(facts.behavior)), 0)
         if each.personal is not None and civil_day(instant_of(each.personal.occurred_at), offset) != day:
             self._report(each, "day", facts.day, "the civil day of the exact instant")

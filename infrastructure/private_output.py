@@ -127,6 +127,12 @@ class PrivateBytes(PrivateOutput):
         if kind is not None:
             self.partial_path.unlink(missing_ok=True)
 
+    @property
+    def file(self) -> IO[bytes]:
+        """The file itself, for whoever goes back in it; while the block lasts."""
+        assert self._file is not None
+        return self._file
+
     def write(self, content: bytes) -> None:
         """The next bytes."""
         assert self._file is not None

@@ -28,7 +28,7 @@ from infrastructure.embedded_postgres import EmbeddedPostgres, explain
 from infrastructure.event_files import parquet_rows, row_format
 from infrastructure.eventsourcing_journal import EventsourcingJournal, open_datastore
 from infrastructure.evidence_store import EvidenceFolder
-from infrastructure.gm import actor_key
+from infrastructure.gm import actor_key, self_test
 from infrastructure.gm.key_store import KeyStore
 from infrastructure.gm.root_key import RootSource, passphrase_in
 from infrastructure.gm.sm2 import PyxVerifier
@@ -264,7 +264,11 @@ def database_access(settings: Settings) -> Access:
 
 
 def verifier() -> Verifier:
-    """Who checks SM2 signatures."""
+    """Who checks SM2 signatures, once the algorithms gave their known answers.
+
+    Raises Unavailable ``crypto_self_test_failed``.
+    """
+    self_test.run_once()
     return PyxVerifier()
 
 

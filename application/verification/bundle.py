@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from itertools import groupby, islice
+from itertools import groupby
 from pathlib import Path
 from uuid import UUID
 
@@ -19,6 +19,8 @@ from application.verification.bundle_reader import BundleReader
 from application.verification.disk_sort import DiskSort, merged
 from application.verification.findings import Findings, Step
 from application.verification.notes import Trusted, attested
+from application.verification.references import References
+from application.verification.samples import Samples
 from application.verification.signed_acts import ActsFound
 from application.verification.verified import Verified
 from domain.audit.book_map import Item, map_key, map_root, map_value
@@ -34,18 +36,14 @@ from domain.audit.bundle import (
     MAP,
     PERSONAL,
     RULEBOOK,
-    SAMPLES,
-    SAMPLES_DRAWN,
     SIGNATURE,
     TREE,
     About,
     EventLine,
-    draw,
     parse_about,
     parse_event,
     parse_part,
     parse_subtree,
-    sample_line,
 )
 from domain.audit.checkpoint import Checkpoint
 from domain.audit.merkle import Folding, Subtree
@@ -53,20 +51,18 @@ from domain.audit.note import parse_note, signature_der
 from domain.audit.proofs import book_of
 from domain.digest import MerkleRoot, new_sm3, sm3_hex
 from domain.errors import LedgerError, Rejected
-from domain.events.account import BehaviorCredited, ConsentGranted
 from domain.events.base import Recorded
-from domain.events.intake import IntakeOpened
 from domain.events.registry import ACCESS_TOPICS, ACCOUNT_TOPICS, INTAKE_TOPICS, RULEBOOK_TOPICS, TOPICS, decode_shown
 from domain.replay import AccountReplay, approved_runs
 from domain.revision import Impact, lines_entry
 from domain.rulebook import Rulebook
 from domain.rulebook_replay import check_rulebook
 from domain.signing_keys import SIGNING_KEYS, Verify, key_at, signing_keys
+from domain.timeliness import untimely
 
 Progress = Callable[[str, int], None]
-_EVENT_RECORD = 8 + 32
+_EVENT_RECORD = 8 + 32 + 8
 _ENTRY_RECORD = 32 + 32
-_CLAIM_RECORD = 32 + 1 + 16 + 8
 _KEY_TOPICS = frozenset(topic for topic, cls in TOPICS.items() if cls.STREAM == "signing keys")
 _TELL_EVERY = 10_000
 
@@ -96,11 +92,11 @@ class _Verification:
         self._findings = result.findings
         self._leaves = stack.enter_context(DiskSort(_EVENT_RECORD))
         self._entries = stack.enter_context(DiskSort(_ENTRY_RECORD))
-        self._claims = stack.enter_context(DiskSort(_CLAIM_RECORD))
+        self._references = stack.enter_context(References(result.findings))
         self._about: About | None = None
         self._book, self._size, self._accounts = b"", 0, 0
         self._rulebook = Rulebook()
-        self._drawn: list[tuple[bytes, bytes, int]] = []
+        self._samples = Samples()
         self._acts = result.acts = ActsFound(verify, trusted.pinned)
 
     def run(self) -> None:
@@ -116,10 +112,7 @@ class _Verification:
         with self._findings.step("intakes") as step:
             for stream, events in self._streams(INTAKES, frozenset(INTAKE_TOPICS), step):
                 self._state(stream, events, {})
-                for each in events:
-                    if isinstance(each.event, IntakeOpened):
-                        self._claim(each, f"intake {each.position} {each.event.partner}", proven=True)
-                        self._claim(each, f"evidence {each.event.digest}", proven=True)
+                self._references.intake(step, events)
         with self._findings.step("accesses") as step:
             if ACCESSES in self._reader.names:
                 for stream, events in self._streams(ACCESSES, frozenset(ACCESS_TOPICS), step):
@@ -132,11 +125,11 @@ class _Verification:
         with self._findings.step("map") as step:
             self._check_map(step, checkpoint)
         with self._findings.step("references") as step:
-            self._check_claims(step)
+            self._references.check(step, whole=self._result.complete)
         with self._findings.step("dossiers") as step:
             self._check_dossiers(step)
         with self._findings.step("samples") as step:
-            self._check_samples(step)
+            self._samples.check(self._reader, self._rulebook, self._findings, step)
         with self._findings.step("acts") as step:
             self._check_acts(step)
         with self._findings.step("about") as step:
@@ -158,8 +151,8 @@ class _Verification:
         step.checked = 1 + len(found.witnesses)
 
     def _check_rulebook(self, step: Step, checkpoint: Checkpoint) -> None:
-        shown = list(self._events(RULEBOOK, frozenset(RULEBOOK_TOPICS), step))
-        events = [each for _, each in shown]
+        shown = list(self._timed_events(RULEBOOK, frozenset(RULEBOOK_TOPICS), step))
+        events = [each for each, _ in shown]
         by_stream: dict[UUID, list[Recorded]] = {}
         for each in events:
             by_stream.setdefault(each.stream, []).append(each)
@@ -181,13 +174,13 @@ class _Verification:
         if genesis is None or genesis.book != str(UUID(bytes=self._book)):
             raise _refused("book_differs", "the first event", "it opens another book than the checkpoint's log is of")
         self._acts.rulebook(events)
-        times = {each.position: parse_event(line).recorded_us for line, each in shown}
+        times = {each.position: recorded_us for each, recorded_us in shown}
         for wrong in check_rulebook(events, times):
             text = f"{wrong.what}: booked {wrong.booked}, recomputed {wrong.recomputed}"
             self._findings.add(step, "mismatch", f"{wrong.stream}@{wrong.version} position {wrong.position}", text)
 
     def _check_keys(self, step: Step, checkpoint: Checkpoint) -> None:
-        events = [each for _, each in self._events(KEYS, _KEY_TOPICS, step)]
+        events = list(self._events(KEYS, _KEY_TOPICS, step))
         self._check_versions(step, KEYS, events)
         if {each.stream for each in events} != {SIGNING_KEYS}:
             raise _refused("key_unknown", KEYS, "these are not the events of the log's signing keys")
@@ -213,7 +206,8 @@ class _Verification:
                 text = f"{wrong.what}: booked {wrong.booked}, recomputed {wrong.recomputed}"
                 self._findings.add(step, "mismatch", f"{stream}@{wrong.version} position {wrong.position}", text)
             self._state(stream, events, balances)
-            self._claim_all(events)
+            self._references.account(events)
+            self._samples.account(result.sample_seed, events)
             self._acts.account(self._rulebook, events)
             for revised in account.revised:
                 impact, root = totals[revised.revision]
@@ -238,14 +232,27 @@ class _Verification:
     def _check_tree(self, step: Step, checkpoint: Checkpoint) -> None:
         """Leaves made from the values, and subtrees in the place of what is not shown, lead to the signed root."""
         folding = Folding()
-        shown = ((int.from_bytes(record[:8], "big") - 1, record) for record in self._leaves.sorted())
         rest = map(parse_subtree, self._reader.lines(TREE))
-        leaves = (Subtree(0, place, record[8:]) for place, record in shown)
-        for node in merged(leaves, rest, lambda each: each.number << each.level):
+        for node in merged(self._timed_leaves(step, checkpoint), rest, lambda each: each.number << each.level):
             folding.add(node)
             step.checked += 1
         if folding.root(checkpoint.size) != checkpoint.root:
             raise _refused("not_in_log", "the log's root", "an event shown is not the one that was signed")
+
+    def _timed_leaves(self, step: Step, checkpoint: Checkpoint) -> Iterator[Subtree]:
+        """The leaves shown, by position. Time goes on with positions, up to that of the checkpoint."""
+        before, latest_us = 0, 0
+        for record in self._leaves.sorted():
+            position, recorded_us = int.from_bytes(record[:8], "big"), int.from_bytes(record[40:], "big")
+            if recorded_us < latest_us:
+                text = f"it was recorded before the event at position {before}"
+                self._findings.add(step, "time_went_back", f"position {position}", text)
+            before, latest_us = position, max(latest_us, recorded_us)
+            yield Subtree(0, position - 1, record[8:40])
+        # The checkpoint tells when the last event of the log was recorded, be it shown or not.
+        if latest_us > checkpoint.recorded_us or (before == checkpoint.size and latest_us < checkpoint.recorded_us):
+            text = f"the checkpoint's time is not that of its last event, or lies before that of position {before}"
+            self._findings.add(step, "time_went_back", CHECKPOINT, text)
 
     def _check_map(self, step: Step, checkpoint: Checkpoint) -> None:
         """States made from whole streams, and parts in the place of what is not shown, lead to the signed root."""
@@ -262,18 +269,6 @@ class _Verification:
             text = "a stream is not shown to its end, or its events add up to other balances than were signed"
             raise _refused("not_in_map", "the map's root", text)
 
-    def _check_claims(self, step: Step) -> None:
-        """Whatever a credit or consent refers to is shown."""
-        records = self._claims.sorted()
-        for _, group in groupby(records, key=lambda record: record[:32]):
-            proven = False
-            for record in group:
-                proven = proven or record[32] == 0
-                step.checked += 1
-                if not proven:
-                    place = f"{UUID(bytes=record[33:49])}@{int.from_bytes(record[49:], 'big')}"
-                    self._findings.add(step, "intake_missing", place, "the intake or evidence it names is not shown")
-
     def _check_dossiers(self, step: Step) -> None:
         for name in self._reader.names:
             if DOSSIER.fullmatch(name):
@@ -281,12 +276,6 @@ class _Verification:
                 step.checked += 1
                 if version is None or sm3_hex(self._reader.small(name)) != version.digest:
                     self._findings.add(step, "dossier_differs", name, "not the document of a methodology of the log")
-
-    def _check_samples(self, step: Step) -> None:
-        expected = [sample_line(*each) for each in sorted(self._drawn)[:SAMPLES_DRAWN]]
-        step.checked = len(expected)
-        if list(islice(self._reader.lines(SAMPLES), SAMPLES_DRAWN + 1)) != expected:
-            raise _refused("samples_differ", SAMPLES, "other samples than the seed draws from the credits shown")
 
     def _check_acts(self, step: Step) -> None:
         """Reviews, approvals, withdrawals and erasures are signed by the people in whose names they stand."""
@@ -312,26 +301,6 @@ class _Verification:
         if about != found:
             raise _refused("about_differs", ABOUT, "it says something else of the bundle than was found in it")
 
-    def _claim_all(self, events: list[Recorded]) -> None:
-        seed = "" if self._about is None else self._about.sample_seed
-        for each in events:
-            event = each.event
-            if isinstance(event, BehaviorCredited):
-                self._claim(each, f"intake {event.intake} {event.partner}", proven=False)
-                if seed:
-                    self._draw(seed, each)
-            elif isinstance(event, ConsentGranted) and event.basis == "imported":
-                self._claim(each, f"evidence {event.evidence}", proven=False)
-
-    def _draw(self, seed: str, each: Recorded) -> None:
-        self._drawn.append((draw(seed, each.stream.bytes, each.version), each.stream.bytes, each.version))
-        if len(self._drawn) > 2 * SAMPLES_DRAWN:
-            self._drawn = sorted(self._drawn)[:SAMPLES_DRAWN]
-
-    def _claim(self, each: Recorded, what: str, *, proven: bool) -> None:
-        place = each.stream.bytes + each.version.to_bytes(8, "big")
-        self._claims.add(new_sm3(what.encode()).digest() + bytes([not proven]) + place)
-
     def _state(self, stream: UUID, events: list[Recorded], balances: dict[str, int]) -> None:
         value = map_value(stream.bytes, events[-1].version, balances.items())
         self._entries.add(map_key(stream.bytes) + value)
@@ -339,8 +308,8 @@ class _Verification:
     def _streams(self, member: str, topics: frozenset[str], step: Step) -> Iterator[tuple[UUID, list[Recorded]]]:
         """Whole streams in the order of their ids; what is not whole is told."""
         before: UUID | None = None
-        for stream, group in groupby(self._events(member, topics, step), key=lambda each: each[1].stream):
-            events = [each for _, each in group]
+        for stream, group in groupby(self._events(member, topics, step), key=lambda each: each.stream):
+            events = list(group)
             if before is not None and stream <= before:
                 raise _refused("order_wrong", f"{member} {stream}", "streams stand once, in the order of their ids")
             before = stream
@@ -360,8 +329,11 @@ class _Verification:
                 return
             before = each.position
 
-    def _events(self, member: str, topics: frozenset[str], step: Step) -> Iterator[tuple[bytes, Recorded]]:
-        """The events of a member; the leaf of each is kept for the tree."""
+    def _events(self, member: str, topics: frozenset[str], step: Step) -> Iterator[Recorded]:
+        return (each for each, _ in self._timed_events(member, topics, step))
+
+    def _timed_events(self, member: str, topics: frozenset[str], step: Step) -> Iterator[tuple[Recorded, int]]:
+        """The events of a member with their times, in microseconds; the leaf of each is kept for the tree."""
         for number, line in enumerate(self._reader.lines(member), start=1):
             self._result.events += 1
             if self._result.events % _TELL_EVERY == 0:
@@ -373,8 +345,13 @@ class _Verification:
                 event = parse_event(line)
                 if event.topic not in topics:
                     raise _refused("topic_elsewhere", "", f"an event of topic {event.topic} does not belong here")
-                self._leaves.add(event.position.to_bytes(8, "big") + event.leaf(self._book))
-                yield line, _recorded(event)
+                leaf, recorded_us = event.leaf(self._book), event.recorded_us.to_bytes(8, "big")
+                self._leaves.add(event.position.to_bytes(8, "big") + leaf + recorded_us)
+                recorded = _recorded(event)
+                late = untimely(self._rulebook, recorded, event.recorded_us)
+                if late is not None:
+                    self._findings.add(step, "day_impossible", f"{member} line {number}", late)
+                yield recorded, event.recorded_us
             except LedgerError as error:
                 self._findings.add(step, error.code, f"{member} line {number}", error.message)
 

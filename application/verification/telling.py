@@ -28,6 +28,8 @@ def bundle_json(verified: Verified) -> dict[str, Any]:
         "signed_by": None if attested is None else attested.signed_by.hex(),
         "witnesses": [] if attested is None else witnesses_json(attested),
         "complete": verified.complete,
+        "rulebook_position": None if attested is None else attested.checkpoint.rulebook_position,
+        "not_shown": verified.not_shown,
         "events": verified.events,
         "accounts": verified.accounts,
         "credits": verified.credits,
@@ -57,12 +59,21 @@ def bundle_pairs(verified: Verified) -> Pairs:
         ("accounts", f"{verified.accounts:,}"),
         ("credits", f"{verified.credits:,}"),
         ("covers", "the whole log" if verified.complete else "the accounts shown"),
+        ("rulebook", _rulebook_text(verified)),
         ("digest", verified.digest),
         ("samples drawn by", verified.sample_seed or "no seed"),
         ("acts of people", acts_text(verified.acts)),
         ("accesses shown", f"{verified.accesses:,}"),
         ("witnesses", "none" if attested is None else witnesses_text(attested)),
+        *(("not shown", each) for each in verified.not_shown),
     ]
+
+
+def _rulebook_text(verified: Verified) -> str:
+    if verified.attested is None:
+        return "unknown"
+    upto = f"up to position {verified.attested.checkpoint.rulebook_position:,}"
+    return f"{upto}, the last of the log" if verified.complete else f"{upto}, as the checkpoint says"
 
 
 def events_json(verified: VerifiedEvents) -> dict[str, Any]:
@@ -162,7 +173,8 @@ def proof_said(shown: Shown) -> str:
         return f"proven: this event is at position {proof.event.position} of the log"
     if not isinstance(proof, BalanceProof):
         return f"proven: the first {_old(shown).size:,} events of the log are the same ever since"
-    return f"proven: account {proof.stream} holds this by all of its {proof.version} events"
+    size = shown.attested.checkpoint.size
+    return f"proven: as of position {size:,} account {proof.stream} holds this by all of its {proof.version} events"
 
 
 def proof_pairs(shown: Shown) -> Pairs:

@@ -29,3 +29,19 @@ class Verified:
     acts: ActsFound | None = None
     accesses: int = 0
     balances: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def not_shown(self) -> list[str]:
+        """What such a bundle cannot show, whatever it holds."""
+        told = []
+        if self.attested is not None and not self.complete:
+            position = self.attested.checkpoint.rulebook_position
+            told = [
+                f"that no rule was made behind position {position}, where the checkpoint says that the rulebook ends: "
+                "a bundle of the whole log shows that",
+                "that what is credited here was not credited to another account too, and that no intake counts more "
+                "credits than there are: a bundle of the whole log shows that",
+            ]
+        if self.attested is not None and not self.attested.witnesses:
+            told.append("that everybody was told the same history: witnesses of the checkpoint show that")
+        return told

@@ -103,15 +103,21 @@ def _check_leaf(proof: EventProof, checkpoint: Checkpoint) -> None:
     root = root_from_inclusion(event.position - 1, checkpoint.size, leaf_hash, proof.path)
     if root != checkpoint.root:
         raise _refused("not_in_log", f"the event at position {event.position} is not in the log of the checkpoint")
+    # A checkpoint tells when its last event was recorded.
+    is_last = event.position == checkpoint.size
+    if event.recorded_us > checkpoint.recorded_us or (is_last and event.recorded_us < checkpoint.recorded_us):
+        raise _refused("time_went_back", f"the checkpoint's time contradicts that of position {event.position}")
 
 
 def check_balance(proof: BalanceProof, checkpoint: Checkpoint) -> None:
-    """That the account has these balances as of the checkpoint's map, by all of its events, each in the log.
+    """That the account has these balances as of the checkpoint, by all of its events, each in the log.
 
-    Raises Rejected ``not_in_map``, ``not_in_log``, ``stream_incomplete``, ``balances_differ``, ``proof_malformed``.
+    Raises Rejected ``map_missing``, ``not_in_map``, ``not_in_log``, ``stream_incomplete``, ``time_went_back``,
+    ``balances_differ``, ``proof_malformed``.
     """
-    if not checkpoint.map_position:
-        raise _refused("not_in_map", "the checkpoint names no map")
+    # A map of an earlier position would show as of now what was held then.
+    if not 0 < checkpoint.map_position == checkpoint.size:
+        raise _refused("map_missing", "the checkpoint has no map of its own size: it shows no balance as of now")
     key = map_key(proof.stream.bytes)
     try:
         value = map_value(proof.stream.bytes, proof.version, proof.balances.items())
@@ -119,15 +125,17 @@ def check_balance(proof: BalanceProof, checkpoint: Checkpoint) -> None:
         raise _refused("proof_malformed", error.message) from error
     if root_from_path(key, value, proof.place) != checkpoint.map_root:
         raise _refused("not_in_map", f"the account {proof.stream} stands in the map with another version or balances")
-    history, before = AccountHistory(), 0
+    history, before, latest_us = AccountHistory(), 0, 0
     for number, each in enumerate(proof.events, start=1):
         event = each.event
         if (event.stream, event.version) != (proof.stream, number):
             raise _refused("stream_incomplete", f"event {number} of the account is missing or another's")
-        if not before < event.position <= checkpoint.map_position:
+        if not before < event.position <= checkpoint.size:
             raise _refused("stream_incomplete", f"event {number} of the account does not stand between its neighbors")
-        before = event.position
         _check_leaf(each, checkpoint)
+        if event.recorded_us < latest_us:
+            raise _refused("time_went_back", f"event {number} of the account was recorded before the one before it")
+        before, latest_us = event.position, event.recorded_us
         history.extend([event.recorded()])
     if len(proof.events) != proof.version:
         raise _refused("stream_incomplete", f"{len(proof.events)} of the account's {proof.version} events are shown")

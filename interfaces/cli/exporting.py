@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -141,22 +140,25 @@ def bundle(
     """
     if len(sample_seed) > _MAX_SEED_CHARACTERS:
         raise typer.BadParameter(f"at most {_MAX_SEED_CHARACTERS} characters", param_hint="'--sample-seed'")
-    from interfaces.bootstrap import sealing_for, signature_to_der
+    from interfaces.bootstrap import PrivateBytes, sealing_for, signature_to_der
 
     recipient = None if seal_to is None else recipient_of(seal_to)
     witnesses = Witnesses(witness_folder, witness_keys(witness, witness_folder), wait)
     with cli.ledger() as ledger:
         ids = None if accounts is None else _ids(ledger, accounts)
         selection = Selection(ids, before_day(from_), before_day(to))
-        with cli.progress.counting("exporting", "events", ledger.book.journal.head().size) as tell:
+        with (
+            PrivateBytes(out, "bundle") as private,
+            nullcontext(private.file) if recipient is None else sealing_for(recipient.public_key, private) as target,
+            cli.progress.counting("exporting", "events", ledger.book.journal.head().size) as tell,
+        ):
             done = exporting.export_bundle(
                 ledger.auditing,
-                out,
+                target,
                 selection,
                 signature_to_der,
                 redacted=redacted,
                 sample_seed=sample_seed,
-                sealing=nullcontext if recipient is None else partial(sealing_for, recipient.public_key),
                 extras=_extras(redacted=redacted, sample_seed=sample_seed),
                 ask_witnesses=lambda signed: witnesses.ask(ledger, signed),
                 progress=tell,

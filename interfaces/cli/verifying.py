@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -36,6 +37,8 @@ VERIFICATION_FAILED = 3
 _SHOWN_FINDINGS = 20
 _CHARACTERS_SHOWN = 10_000
 _MAX_KEY_BYTES = 10_000
+_OWN = {"verifier": f"carbon-ledger {version('carbon-ledger')} as it is installed here"}
+"""Many files have no one digest; the verifier in one file tells its own."""
 
 File = Annotated[
     Path,
@@ -115,21 +118,21 @@ def verify(
         with cli.progress.naming("verifying") as tell:
             verified = verify_bundle(file, trusted, verifier().verify, lambda step, _: tell(step))
         failed = VERIFICATION_FAILED if verified.findings.total else 0
-        return Answer(bundle_json(verified), _bundle_shown(verified), failed)
+        return Answer(bundle_json(verified) | _OWN, _bundle_shown(verified), failed)
     if is_manifest(file):
         with cli.progress.naming("verifying"):
             events = verify_events(file, trusted, verifier().verify, parquet_rows)
         shown = [heading(events_said(events)), _facts(events_pairs(events)), *_steps_shown(events.findings)]
-        return Answer(events_json(events), shown, VERIFICATION_FAILED if events.findings.total else 0)
+        return Answer(events_json(events) | _OWN, shown, VERIFICATION_FAILED if events.findings.total else 0)
     try:
         with file.open("rb") as proof:
             text = proof.read(MAX_PROOF_BYTES + 1)
         proven = check_proof(text, trusted, verifier().verify)
     except LedgerError as error:
         message = printable(error.message)
-        payload = {"ok": False, "code": error.code, "message": message}
+        payload = {"ok": False, "code": error.code, "message": message} | _OWN
         return Answer(payload, [heading("NOT PROVEN"), facts([(error.code, message)])], VERIFICATION_FAILED)
-    return Answer(proof_json(proven), [heading(proof_said(proven)), _facts(proof_pairs(proven))])
+    return Answer(proof_json(proven) | _OWN, [heading(proof_said(proven)), _facts(proof_pairs(proven))])
 
 
 def _bundle_shown(verified: Verified) -> list[Any]:
@@ -147,7 +150,7 @@ def _steps_shown(findings: Findings) -> list[Any]:
 
 
 def _facts(pairs: Pairs) -> Any:
-    return facts([(label, printable(value, _CHARACTERS_SHOWN)) for label, value in pairs])
+    return facts([(label, printable(value, _CHARACTERS_SHOWN)) for label, value in [*pairs, *_OWN.items()]])
 
 
 def _actor(text: str) -> tuple[str, bytes]:

@@ -25,6 +25,10 @@ _MEMBERS = (
     ("tree.jsonl, map.jsonl", "hashes in the place of what is not shown"),
     ("methodologies/", "the documents of the methodologies, as the log holds them"),
     ("samples.jsonl", "credits drawn by the auditor's seed"),
+    (
+        "workings.jsonl",
+        "for each the file and line it came from, the decision, and the formula with its values",
+    ),
     ("personal.jsonl", "personal facts in clear, where they were not left out: the operator's word, proven by nothing"),
 )
 

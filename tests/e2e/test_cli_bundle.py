@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
+import stat
 import subprocess
 import sys
 import zipfile
@@ -14,6 +17,7 @@ from typing import Any
 import pytest
 
 from domain.digest import sm3_hex
+from interfaces.cli import exporting
 from tests.e2e.cli_tools import METRO, CommandLine
 
 ROWS = (
@@ -44,7 +48,10 @@ def export(cli: CommandLine, name: str, *options: str) -> Path:
 
 
 def verified(cli: CommandLine, path: Path, code: int = 0) -> dict[str, Any]:
-    return cli("verify", str(path), "--key", str(cli.folder / "log.pem"), code=code)
+    answer = cli("verify", str(path), "--key", str(cli.folder / "log.pem"), code=code)
+    # The verifier in one file tells its digest in that place.
+    assert answer.pop("verifier").startswith("carbon-ledger ")
+    return answer
 
 
 def rewritten(path: Path, change: Callable[[str, bytes], bytes | None]) -> Path:
@@ -101,8 +108,28 @@ def test_a_selection_of_nobody_is_refused_and_leaves_no_file(lived: CommandLine)
         assert not (lived.folder / "x.zip").exists()
     path = export(lived, "all.zip", "--redacted")
     before = path.read_bytes()
-    assert lived.refused("export", "bundle", str(path)) == "bundle_exists"
+    assert lived.refused("export", "bundle", str(path)) == "bundle_file_exists"
     assert path.read_bytes() == before
+
+
+def test_a_bundle_is_for_its_owner_alone_and_takes_its_name_when_it_is_complete(lived: CommandLine) -> None:
+    """A process that is killed while it exports leaves nothing that looks like a bundle."""
+    path = lived.folder / "killed.zip"
+    partial, before = path.with_name("killed.zip.partial"), os.umask(0)
+    try:
+        child = os.fork()
+        if not child:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(exporting, "bundle_page", lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
+                lived.run("export", "bundle", str(path))
+            os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+        assert (path.exists(), stat.S_IMODE(partial.stat().st_mode)) == (False, 0o600)
+        export(lived, path.name)
+        assert (stat.S_IMODE(path.stat().st_mode), partial.exists()) == (0o600, False)
+    finally:
+        os.umask(before)
+    assert verified(lived, path)["ok"]
 
 
 def without_line(number: int) -> Callable[[bytes], bytes]:
@@ -206,6 +233,6 @@ def test_the_verifier_in_the_bundle_needs_nothing_but_python_and_says_the_same(l
     assert run(changed, 3) == verified(lived, changed, code=3)
     proof = lived.folder / "balance.json"
     lived("prove", "balance", "ann", "--out", str(proof))
-    assert run(proof, 0) == lived("verify", str(proof), "--key", key)
+    assert run(proof, 0) == verified(lived, proof)
     assert "How to check it" in page
     assert f"{sum(int(mg) for mg in verified(lived, path)['by_behavior'].values()):,}" in page

@@ -65,7 +65,7 @@ def test_an_event_and_a_balance_are_proven_without_the_ledger(
     assert (shown["by_behavior"], shown["events"]) == ({"travel.metro": "1778400"}, 4)
     for name in (event, balance):
         assert "ann" not in json.loads(Path(name).read_text(encoding="utf-8"))
-    assert "proven: account" in cli.run("verify", balance, "--key", key).stdout
+    assert "proven: as of position" in cli.run("verify", balance, "--key", key).stdout
 
 
 def altered(content: Any, change: Any) -> bytes:

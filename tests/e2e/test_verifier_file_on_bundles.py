@@ -49,7 +49,9 @@ def told_by_the_file(cli: CommandLine, path: Path, code: int = 0) -> dict[str, A
 
 
 def told_by_the_service(cli: CommandLine, path: Path, code: int = 0) -> dict[str, Any]:
-    return cli("verify", str(path), "--key", str(cli.folder / "log.pem"), code=code)
+    answer = cli("verify", str(path), "--key", str(cli.folder / "log.pem"), code=code)
+    assert answer.pop("verifier").startswith("carbon-ledger ")
+    return answer
 
 
 def without_messages(answer: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from application.verification import bundle_reader, zip_layout
 from application.verification.bundle_reader import BundleReader, is_zip
 from domain.audit.bundle import MAX_LINE_BYTES, OPTIONAL, REQUIRED
 from domain.errors import Rejected
+from infrastructure.gm import self_test, vectors
 from infrastructure.gm.sm2 import new_sm2_key
 from infrastructure.gm.sm2_format import public_key_to_pem
 from interfaces.cli.main import main
@@ -365,3 +366,16 @@ def test_a_file_that_is_neither_bundle_nor_proof_is_refused(tmp_path: Path, cont
     answer = json.loads(said.getvalue())
     assert (answer["ok"], answer["code"]) == (False, "proof_malformed")
     assert len(answer["message"]) <= 600
+
+
+def test_nothing_is_verified_by_algorithms_that_give_other_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, key, said = tmp_path / "file", tmp_path / "log.pem", io.StringIO()
+    path.write_bytes(zipped())
+    key.write_text(public_key_to_pem(new_sm2_key().public_key))
+    monkeypatch.setattr(vectors, "SM3", ((b"abc", "0" * 64),))
+    self_test.run_once.cache_clear()
+    with redirect_stdout(said):
+        assert main(["verify", str(path), "--key", str(key), "--json"]) == 4
+    assert json.loads(said.getvalue())["error"]["code"] == "crypto_self_test_failed"

@@ -62,6 +62,33 @@ def checkpoint_without_map(proof: dict[str, Any]) -> None:
     proof["checkpoint"] = note_of(bare, signatures).decode()
 
 
+def checkpoint_of_a_map_before(proof: dict[str, Any]) -> None:
+    """What the account held at an earlier position, signed with the size of now."""
+    body, signatures = parse_note(proof["checkpoint"].encode())
+    size = made.checkpoint().size
+    proof["checkpoint"] = note_of(body_of(parse_body(body)._replace(map_position=size - 1)), signatures).decode()
+
+
+def recorded(last_us: int) -> Change:
+    def change(proof: dict[str, Any]) -> None:
+        body, signatures = parse_note(proof["checkpoint"].encode())
+        proof["checkpoint"] = note_of(body_of(parse_body(body)._replace(recorded_us=last_us)), signatures).decode()
+
+    return change
+
+
+@pytest.mark.parametrize("last_us", [EVENT["recorded_us"] - 1, 0])
+def test_a_checkpoint_from_before_what_it_holds_is_refused(last_us: int) -> None:
+    assert code_of(changed(EVENT, recorded(last_us))) == "time_went_back"
+    assert code_of(changed(BALANCE, recorded(last_us))) == "time_went_back"
+
+
+def test_a_checkpoint_tells_the_time_of_its_last_event() -> None:
+    # The account's last event is the last one of the log.
+    assert code_of(changed(EVENT, recorded(made.checkpoint().recorded_us + 1))) == ""
+    assert code_of(changed(BALANCE, recorded(made.checkpoint().recorded_us + 1))) == "time_went_back"
+
+
 def test_proofs_as_they_were_made_hold() -> None:
     assert code_of(EVENT) == code_of(BALANCE) == ""
     assert check_proof(json.dumps(EVENT).encode(), Trusted([KEY]), lambda *_: True).attested.signed_by == KEY
@@ -141,7 +168,8 @@ def test_an_event_proof_with_one_thing_changed_is_refused(change: Change, code: 
         (in_event(3, "position", 12), "stream_incomplete"),
         (in_event(2, "facts", BALANCE["events"][2]["facts"].replace("1000", "1001")), "not_in_log"),
         (in_event(2, "more", 1), "proof_malformed"),
-        (checkpoint_without_map, "not_in_map"),
+        (checkpoint_without_map, "map_missing"),
+        (checkpoint_of_a_map_before, "map_missing"),
     ],
 )  # fmt: skip
 def test_a_balance_proof_with_one_thing_changed_is_refused(change: Change, code: str) -> None:
@@ -192,6 +220,7 @@ def alone(topic: str, facts: str) -> tuple[ShownEvent, bytes]:
 def test_facts_that_are_signed_must_still_be_facts_in_their_one_spelling(topic: str, facts: str, code: str) -> None:
     event, root = alone(topic, facts)
     checkpoint = made.checkpoint()._replace(size=1, root=root, rulebook_position=0, map_position=0, map_root=b"")
+    checkpoint = checkpoint._replace(recorded_us=event.recorded_us)
     note = note_of(body_of(checkpoint), [parse_note(made.note())[1][0]])
     assert code_of(proofs.event_proof_text(EventProof(event, []), note).encode()) == code
 

@@ -83,7 +83,16 @@ def test_the_documents_name_every_step_and_every_code_of_the_verifier(tmp_path: 
     assert steps == [step.name for step in found_in(zipped(tmp_path)).steps]
     proofs = (ROOT / "docs" / "spec" / "proofs.md").read_text("utf-8")
     for document, sources in (
-        (text, ("application/verification/bundle.py", "domain/audit/bundle.py", "domain/signing_keys.py")),
+        (
+            text,
+            (
+                "application/verification/bundle.py",
+                "application/verification/references.py",
+                "application/verification/samples.py",
+                "domain/audit/bundle.py",
+                "domain/signing_keys.py",
+            ),
+        ),
         (proofs, ("application/verification/notes.py", "domain/audit/proofs.py")),
     ):
         for source in sources:
@@ -224,7 +233,7 @@ def test_a_reader_of_the_documents_alone_verifies_an_event_proof() -> None:
         + f',"facts":{proof["facts"]},"sealed_sm3":"{proof["sealed_sm3"]}"}}\n'
     )
     members = {"x.jsonl": text.encode()}
-    book = independent_verifier.Checkpoint(bytes.fromhex(origin[-32:]), int(size), b"", 0, b"")
+    book = independent_verifier.Checkpoint(bytes.fromhex(origin[-32:]), int(size), b"", 0, b"", 0)
     (event,) = independent_verifier.events_of(members, "x", book)
     # RFC 9162, 2.1.3.2
     found, number, last = event.leaf, event.position - 1, int(size) - 1

@@ -521,3 +521,40 @@ def test_a_gap_in_the_versions_of_a_stream_is_reported() -> None:
     log = [each for each in world.events() if each.position != gone]
     done = replayed(log, world.times())
     assert [(m.version, m.what, m.booked, m.recomputed) for m in done.mismatches] == [(4, "version", "4", "3")]
+
+
+def test_many_consents_are_not_searched_for_every_credit() -> None:
+    """A stranger's stream of as many consents as credits would else take minutes."""
+    world = town(caps=[])
+    world.credited(trip("t0"))
+    credit = next(each for each in world.streams[world.account_id()] if isinstance(each.event, events.BehaviorCredited))
+    compared = 0
+
+    class Version(int):
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return int(self) == other
+
+        __hash__ = int.__hash__
+
+    granted = events.ConsentGranted(
+        scope=("*",),
+        terms_version="1",
+        basis="direct",
+        valid_from=None,
+        valid_to=None,
+        evidence="0" * 64,
+        asserter=None,
+    )
+    opened = world.streams[world.account_id()][0]
+    stream = [opened]
+    for number in range(2, 402):
+        stream.append(Recorded(opened.stream, Version(number), 100 + number, granted, None))
+    for number in range(402, 802):
+        again = msgspec.structs.replace(credit.event, consent=number - 400)
+        stream.append(Recorded(opened.stream, number, 100 + number, again, None))
+    replay = AccountReplay(world.rulebook, [], opened.stream, 2_000)
+    replay.run(stream)
+    assert (replay.mismatches, replay.credits) == ([], 400)
+    assert compared < 4_000

@@ -1,0 +1,35 @@
+"""What the time of a record says about the day that a credit is for: it lies not ahead, and not before the late window.
+
+Keeps: by civil day, since the exact instant is a personal fact. Only what cannot have been is told (DESIGN 5,
+``occurred_in_future`` and ``too_late``).
+Leaves to others: whether the day is that of the exact instant, where it is known (``domain.replay``).
+"""
+
+from __future__ import annotations
+
+from domain.events.account import BehaviorCredited
+from domain.events.base import Recorded
+from domain.rulebook import Rulebook
+from domain.values import civil_day, day_number, day_text
+
+_APPENDING_DAYS = 1
+"""A row is judged before it is recorded: midnight may lie between the two."""
+
+
+def untimely(rulebook: Rulebook, each: Recorded, recorded_us: int) -> str | None:
+    """Why a credit cannot have been recorded at this time; None when it can, and for other events.
+
+    Raises ValueError when its day is none.
+    """
+    facts = each.event
+    version = rulebook.methodologies.get(facts.methodology) if isinstance(facts, BehaviorCredited) else None
+    if version is None:  # a credit by no methodology is told of as such
+        return None
+    day = day_number(facts.day)
+    recorded = civil_day(recorded_us, version.method.utc_offset_minutes)
+    if day > recorded:
+        return f"a credit for {facts.day} was recorded on {day_text(recorded)}"
+    window = version.method.late_window_days
+    if recorded - day > window + _APPENDING_DAYS:
+        return f"a credit for {facts.day} was recorded on {day_text(recorded)}: the late window has {window} days"
+    return None
