@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby
+from struct import Struct
 from types import TracebackType
 from typing import Self
 
@@ -20,8 +21,8 @@ from domain.events.base import Recorded
 from domain.events.intake import IntakeClosed, IntakeOpened
 from domain.intakes import Miscount, credits_miscounted, is_named_after_its_bytes, rows_unaccounted
 
-_KEY, _NUMBER = 32, 8
-_RECORD = _KEY + 1 + _NUMBER + _NUMBER
+_KEY, _TAIL = 32, Struct(">BQQ")
+"""A digest of what is named; then what is said of it, a number, and the position of the event that says it."""
 _SHOWN, _CREDIT, _CONSENT, _CREDITED, _READ, _REFERENCE = range(6)
 """What a record says of its key, in the order in which the records of one key are read."""
 _MOST = (1 << 64) - 1
@@ -32,7 +33,7 @@ class References:
 
     def __init__(self, findings: Findings) -> None:
         self._findings = findings
-        self._records = DiskSort(_RECORD)
+        self._records = DiskSort(_KEY + _TAIL.size)
 
     def __enter__(self) -> Self:
         self._records.__enter__()
@@ -87,8 +88,7 @@ class References:
         before: tuple[int, int, int] | None = None
         for record in group:
             step.checked += 1
-            kind, number = record[_KEY], int.from_bytes(record[_KEY + 1 : -_NUMBER], "big")
-            position = int.from_bytes(record[-_NUMBER:], "big")
+            kind, number, position = _TAIL.unpack_from(record, _KEY)
             if kind in (_CREDIT, _CONSENT) and not shown:
                 text = "the intake or evidence it names is not shown"
                 self._findings.add(step, "intake_missing", f"position {position}", text)
@@ -112,9 +112,9 @@ class References:
 
     def _add(self, what: str, kind: int, each: Recorded, number: int = 0) -> None:
         # Beyond 64 bits there are no lines and no rows: such numbers may fall together.
-        number = min(max(number, 0), _MOST)
-        record = bytes([kind]) + number.to_bytes(_NUMBER, "big") + each.position.to_bytes(_NUMBER, "big")
-        self._records.add(new_sm3(what.encode()).digest() + record)
+        if not 0 <= number <= _MOST:
+            number = 0 if number < 0 else _MOST
+        self._records.add(new_sm3(what.encode()).digest() + _TAIL.pack(kind, number, each.position))
 
     def _mismatch(self, step: Step, position: int, wrong: Miscount) -> None:
         text = f"{wrong.what}: booked {wrong.booked}, recomputed {wrong.recomputed}"
