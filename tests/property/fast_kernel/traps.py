@@ -177,8 +177,7 @@ def leap_days() -> World:
 
 def a_withdrawn_version() -> World:
     """Look-up falls back to the older decision; what was credited before stays."""
-    world = book()
-    world.tell("2019-01-01T00:00:00Z")
+    world = book("2019-01-01T00:00:00Z")
     world.introduce(metro(1, "1"))
     world.introduce(metro(2, "2"), "2019-02-01", None, "CN")
     world.introduce(metro(1, "3", code="OTHER-METRO"), "2019-03-01", None, "CN-44")

@@ -124,7 +124,7 @@ class World:
     @property
     def next_us(self) -> int:
         """The instant with which the next commit is recorded."""
-        return max(self.now_us, self.log[-1].recorded_us + 1 if self.log else 0)
+        return max(self.now_us, self.log[-1].recorded_us + 1) if self.log else self.now_us
 
     def append(self, *new: NewEvent) -> int:
         """Record the events in one commit; returns the position of the last."""
