@@ -44,7 +44,7 @@ from tests.e2e.witness_tools import WitnessLine
 pytestmark = pytest.mark.xdist_group("tampering")
 
 LONG = os.environ.get("CARBON_LEDGER_LONG") == "1"
-FLIPS_OF_TABLES, EDITS_OF_ROWS, FLIPS_OF_FILES, FLIPS_OF_BUNDLES = (2_500,) * 4 if LONG else (90, 90, 60, 150)
+FLIPS_OF_TABLES, EDITS_OF_ROWS, FLIPS_OF_FILES, FLIPS_OF_BUNDLES = (2_500,) * 4 if LONG else (75, 85, 40, 150)
 
 
 @pytest.fixture
