@@ -39,7 +39,9 @@ def verify(cli: CommandLine, *options: str, code: int = 0) -> dict[str, Any]:
     if not bundle.exists():
         key.write_text(cli("keys", "show")["public_pem"])
         cli("export", "bundle", str(bundle))
-    return cli("verify", str(bundle), "--key", str(key), *options, code=code)
+    answer = cli("verify", str(bundle), "--key", str(key), *options, code=code)
+    assert answer.pop("verifier").startswith("carbon-ledger ")
+    return answer
 
 
 def told_by_the_file(cli: CommandLine, *options: str) -> tuple[int, dict[str, Any]]:

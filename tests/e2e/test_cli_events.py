@@ -247,6 +247,7 @@ def test_the_verifier_in_one_file_finds_the_same_and_says_that_it_reads_no_parqu
         assert verifier_main(["verify", f"{path}.manifest", "--key", "log.pem", "--json"]) == 0
         theirs = json.loads(capsys.readouterr().out)
         assert theirs.pop("verifier_sm3") == ""
+        assert mine.pop("verifier").startswith("carbon-ledger ")
         if each == "parquet":
             assert (theirs["events"], theirs["complete"]) == (0, False)
             assert any("pyarrow" in told for told in theirs["not_shown"])
