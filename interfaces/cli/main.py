@@ -12,9 +12,10 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from functools import cache
 from importlib.metadata import version
 from types import FrameType, TracebackType
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -138,9 +139,15 @@ def _terminate(number: int, frame: FrameType | None) -> NoReturn:
     raise _Terminated
 
 
+@cache
+def _program() -> Any:
+    """All commands; making them takes longer than many of them do, so a process does it once."""
+    return typer.main.get_command(app)
+
+
 def _execute(arguments: list[str]) -> int:
     try:
-        code = typer.main.get_command(app).main(args=arguments, prog_name=PROGRAM, standalone_mode=False)
+        code = _program().main(args=arguments, prog_name=PROGRAM, standalone_mode=False)
     except SystemExit:
         # Typer ends the process itself in one case only: nobody reads its output any more.
         raise BrokenPipeError from None
