@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -246,11 +247,17 @@ def _events_answer(cli: Cli, path: Path, manifest: Path, told: Manifest) -> Answ
     return Answer(payload, human)
 
 
+@cache
+def _verifier() -> bytes:
+    """The one-file verifier; a process makes it once."""
+    return build.archive(build.contents())
+
+
 def _extras(*, redacted: bool, sample_seed: str) -> dict[str, Callable[[Exported], bytes]]:
     """What is put into a bundle for people: a page to read, and the verifier as one file, to compare with their own."""
     return {
         REPORT: lambda done: bundle_page(done, redacted=redacted, sample_seed=sample_seed).encode(),
-        VERIFIER: lambda _: build.archive(build.contents()),
+        VERIFIER: lambda _: _verifier(),
     }
 
 
