@@ -1,6 +1,6 @@
 """Rows that somebody planted, and guards that somebody took away: ``check`` names them, and nobody waits for ever.
 
-Every planting is taken back, so that all share one book; the last thing of each test is that ``check`` finds nothing.
+Every planting is taken back or healed: the last thing of a test is that ``check`` finds nothing.
 """
 
 from __future__ import annotations
