@@ -138,7 +138,7 @@ def midnight(
     server: Server, simulated_template: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[CommandLine]:
     """A book where something happens at the first instant of the third of March, and just before the fourth."""
-    server.execute("CREATE DATABASE {name} TEMPLATE {template}", name="midnight", template=simulated_template)
+    server.copy(simulated_template, "midnight")
     settings = server.settings("midnight")
     with open_ledger(settings) as ledger:
         assert ledger.clock is not None

@@ -186,7 +186,7 @@ def test_files_whose_intakes_were_lost_with_the_end_of_the_log_are_imported_agai
     assert cli.settings.dsn is not None
     name = psycopg.conninfo.conninfo_to_dict(cli.settings.dsn.get_secret_value())["dbname"]
     server.execute("DROP DATABASE {name} WITH (FORCE)", name=str(name))
-    server.execute("CREATE DATABASE {name} TEMPLATE {template}", name=str(name), template=book_template)
+    server.copy(book_template, str(name))
     assert cli("evidence", "verify")["unnamed"] == 1
     cli("evidence", "expire", "--before", "2020-01-01", *WHY)
     assert "evidence recover" in cli.run("evidence", "verify").stdout
@@ -217,7 +217,7 @@ def test_evidence_received_today_is_not_destroyed_and_the_day_is_named(cli: Comm
 def old(server: Server, simulated_template: str, tmp_path: Path) -> Iterator[Settings]:
     """A book that received a file in 2020 and stands in 2025."""
     name = f"old{next(_numbers)}"
-    server.execute("CREATE DATABASE {name} TEMPLATE {template}", name=name, template=simulated_template)
+    server.copy(simulated_template, name)
     settings = server.settings(name)
     path = tmp_path / "old.csv"
     path.write_bytes(CONTENT.replace(b"2026-03", b"2020-03"))

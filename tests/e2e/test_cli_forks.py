@@ -52,7 +52,7 @@ class Scene:
         assert self.cli.settings.dsn is not None
         template = dict(part.split("=") for part in self.cli.settings.dsn.get_secret_value().split())["dbname"]
         name = f"copy{len(self._copies)}_of_{template}"
-        self._server.execute("CREATE DATABASE {name} TEMPLATE {template}", name=name, template=template)
+        self._server.copy(template, name)
         self._copies.append(name)
         settings = self._server.settings(name)
         for name in ("keys", "evidence"):

@@ -7,112 +7,41 @@ What it tells is finer than what the command line tells (``test_crashes_of_comma
 
 from __future__ import annotations
 
-import json
 import os
 import random
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from application import revising
-from application.importing import ImportResult, import_behaviors
+from application.importing import import_behaviors
 from interfaces.bootstrap import Settings, behavior_file, initialize, open_ledger
 from tests.contract.embedded_postgres_tools import copied_home, kill_tree, server_of, temporary_home
+from tests.simulation.crash_writer import Work, Writer, counts, start
 from tests.simulation.crashing import outcome, planned_and_approved, write_behaviors
 
 # One process makes the home that all worlds are copied from.
 pytestmark = pytest.mark.xdist_group("crashes")
 
 LONG = os.environ.get("CARBON_LEDGER_LONG") == "1"
-KILLS_OF_IMPORTS = 30 if LONG else 3
-KILLS_OF_REVISIONS = 50 if LONG else 15
+KILLS_OF_IMPORTS = 30 if LONG else 5
+KILLS_OF_REVISIONS = 50 if LONG else 16
 ROWS, BATCH_ROWS, ACCOUNTS = 1_200, 10, 60
-Work = tuple[str, Sequence[object]]
-"""What a writer process does: import or apply, and its arguments."""
-SOURCE = Path(__file__).resolve().parents[2]
-
-_WRITER = """
-import json, sys, time
-from pathlib import Path
-from application import revising
-from application.importing import import_behaviors
-from interfaces.bootstrap import Settings, behavior_file, open_ledger
-
-act, home, *arguments = sys.argv[1:]
-def tell(**said):
-    print(json.dumps(said), flush=True)
-with open_ledger(Settings(home=Path(home), dsn=None)) as ledger:
-    tell(size=ledger.book.journal.head().size)
-    if act == "import":
-        file, batch_rows, partner = arguments
-        done = lambda r: tell(position=r.position)
-        source = behavior_file(Path(file))
-        result = import_behaviors(
-            ledger.book, source, partner, opens_accounts=True, progress=done, batch_rows=int(batch_rows))
-        tell(done=[result.read, result.credited, result.duplicates, result.rejected, result.credited_mg])
-    else:
-        revising._LINES_PER_APPEND = 5
-        def slowly(accounts):
-            tell(accounts=accounts)
-            time.sleep(0.008)  # or most runs would be over before the kill
-        done = revising.apply(ledger.book, *arguments, progress=slowly)
-        tell(done=[done.accounts, done.after_mg, done.lines_root])
-"""
-
-
-@dataclass
-class Writer:
-    """A process that writes and says what was acknowledged."""
-
-    process: subprocess.Popen[str]
-    said: list[dict[str, object]] = field(default_factory=list)
-
-    def listen(self) -> None:
-        """Read what it says, to its end; a line that the kill cut off was not said."""
-        assert self.process.stdout is not None
-        self.said += [json.loads(line) for line in self.process.stdout if line.endswith("\n")]
-
-    def last(self, key: str) -> object | None:
-        return next((said[key] for said in reversed(self.said) if key in said), None)
-
-
-def start(act: str, home: Path, arguments: Sequence[object]) -> Writer:
-    environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
-    environment.pop("CARBON_LEDGER_DSN", None)
-    command = [sys.executable, "-c", _WRITER, act, str(home), *map(str, arguments)]
-    return Writer(
-        subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
-        )
-    )
 
 
 def kill_everything(home: Path, writers: Sequence[Writer]) -> None:
     """The writers' process groups and the server with all its children."""
     for writer in writers:
-        if writer.process.poll() is None:
-            os.killpg(writer.process.pid, signal.SIGKILL)
+        writer.kill()
     server = server_of(home)
     if server is not None:
         kill_tree(server)
     for writer in writers:
         writer.listen()
-        writer.process.wait()
-
-
-def finish(writer: Writer) -> None:
-    writer.listen()
-    assert writer.process.wait() == 0, writer.process.stderr.read() if writer.process.stderr else ""
-
-
-def counts(result: ImportResult) -> list[int]:
-    return [result.read, result.credited, result.duplicates, result.rejected, result.credited_mg]
+        writer.process.join()
 
 
 @dataclass(frozen=True)
@@ -150,10 +79,9 @@ def kill_until_done(
     """
     acknowledged, kills, left = 0, 0, list(works)
     while works[-1] in left and kills < at_most:
-        writers = [start(act, home, arguments) for act, arguments in left]
+        writers = [start(home, work) for work in left]
         for writer in writers:
-            assert writer.process.stdout is not None
-            assert json.loads(writer.process.stdout.readline())["size"] >= acknowledged, "an acknowledged event is lost"
+            assert int(str(writer.first()["size"])) >= acknowledged, "an acknowledged event is lost"
         time.sleep(chance.uniform(0.0, 0.5))
         kill_everything(home, writers)
         acknowledged = max([acknowledged, *(int(str(w.last("position") or 0)) for w in writers)])
@@ -170,8 +98,8 @@ def test_imports_killed_again_and_again_end_as_an_undisturbed_run(calm: Calm) ->
             more, acknowledged = kill_until_done(home, works, "done", chance, 9)
             kills += more
             for work, expected in zip(works, calm.imported, strict=True):
-                writer = start(work[0], home, work[1])
-                finish(writer)
+                writer = start(home, work)
+                writer.finish()
                 read, credited, duplicates, rejected, _ = expected
                 closed_before = [read, 0, credited + duplicates, rejected, 0]
                 assert writer.last("done") in (expected, closed_before)
@@ -205,7 +133,7 @@ def test_a_revision_killed_again_and_again_under_a_running_import_ends_as_an_und
                 more, acknowledged = kill_until_done(home, works[1:] + works[:1], "done", chance, 7)
                 kills += more
                 for work in works:
-                    finish(start(work[0], home, work[1]))
+                    start(home, work).finish()
                 with open_ledger(Settings(home=home, dsn=None)) as ledger:
                     completed = ledger.book.rulebook().revisions[revision].completed
                     assert completed is not None

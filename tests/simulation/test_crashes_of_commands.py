@@ -252,27 +252,46 @@ def test_import_commands_killed_again_and_again_end_as_undisturbed_ones(calm: Ca
             assert end_of(home, None, seen) == expected_end
 
 
-@pytest.mark.parametrize("kernel", ["reference", "fast"])
-def test_revision_commands_killed_again_and_again_during_an_import_end_as_undisturbed_ones(
-    kernel: str, calm: Calm, tmp_path: Path
-) -> None:
-    chance, kills = random.Random(6), 0
-    file, again = (write_behaviors(tmp_path / f"{rows}.csv", 3, rows, ACCOUNTS) for rows in (ROWS_REVISED, ROWS_AGAIN))
-    with copied_home(calm.home) as approved:
-        run(approved, import_of(file, "p"))
-        with open_ledger(Settings(home=approved, dsn=None)) as ledger:
+@dataclass(frozen=True)
+class Approved:
+    """A home with a run that nobody has applied yet, and what undisturbed commands make of it."""
+
+    home: Path
+    revision: str
+    more_credits: Work
+    applied: Mapping[str, Any]
+    imported: Mapping[str, Any]
+    end: End
+
+
+@pytest.fixture(scope="module")
+def approved(calm: Calm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Approved]:
+    folder = tmp_path_factory.mktemp("again")
+    file, again = (write_behaviors(folder / f"{rows}.csv", 3, rows, ACCOUNTS) for rows in (ROWS_REVISED, ROWS_AGAIN))
+    with copied_home(calm.home) as home:
+        run(home, import_of(file, "p"))
+        with open_ledger(Settings(home=home, dsn=None)) as ledger:
             revision = planned_and_approved(ledger, "2025-01-01", "2026-01-01")
         # "again" credits the revised people once more, so it meets accounts that are still owed their lines.
-        works = apply, more_credits = [apply_of(revision, kernel), import_of(again, "again")]
-        with copied_home(approved) as home:
-            expected = {work: run(home, work) for work in works}
-            expected_end = end_of(home, revision)
-        while kills < KILLS_OF_REVISIONS:
-            with copied_home(approved) as home:
-                fallen, answers, seen = kill_until_done(home, works, chance, 150, KILLS_OF_REVISIONS - kills)
-                kills += fallen
-                ends = {work: answers.get(work) or run(home, work) for work in works}
-                assert part(ends[apply], RUN_KEYS) == part(expected[apply], RUN_KEYS)
-                assert right_import(expected[more_credits], ends[more_credits])
-                check_totals(home, answers, seen, expected_end)
-                assert end_of(home, revision, seen) == expected_end
+        more_credits = import_of(again, "again")
+        with copied_home(home) as quiet:
+            applied, imported = run(quiet, apply_of(revision, "reference")), run(quiet, more_credits)
+            end = end_of(quiet, revision)
+        yield Approved(home, revision, more_credits, applied, imported, end)
+
+
+@pytest.mark.parametrize("kernel", ["reference", "fast"])
+def test_revision_commands_killed_again_and_again_during_an_import_end_as_undisturbed_ones(
+    kernel: str, approved: Approved
+) -> None:
+    chance, kills = random.Random(6), 0
+    works = apply, more_credits = [apply_of(approved.revision, kernel), approved.more_credits]
+    while kills < KILLS_OF_REVISIONS:
+        with copied_home(approved.home) as home:
+            fallen, answers, seen = kill_until_done(home, works, chance, 150, KILLS_OF_REVISIONS - kills)
+            kills += fallen
+            ends = {work: answers.get(work) or run(home, work) for work in works}
+            assert part(ends[apply], RUN_KEYS) == part(approved.applied, RUN_KEYS)
+            assert right_import(approved.imported, ends[more_credits])
+            check_totals(home, answers, seen, approved.end)
+            assert end_of(home, approved.revision, seen) == approved.end
