@@ -49,7 +49,7 @@ def test_a_reader_of_the_document_computes_every_formula_with_its_scale_and_roun
 def test_a_reader_of_the_document_refuses_the_formulas_that_the_domain_refuses() -> None:
     for text in KNOWN["refused"]:
         assert not valuation_vectors.is_formula(text), text
-        with pytest.raises(ValueError, match="."):
+        with pytest.raises(ValueError, match=r"."):
             formula(text)
     for text in KNOWN["allowed"]:
         assert valuation_vectors.is_formula(text), text
@@ -180,8 +180,17 @@ def zeros_before_a_quantity(world: World) -> list[Recorded]:
 def lines_of_nothing(world: World) -> list[Recorded]:
     """A run is told of an account that has nothing in its scope, and counted."""
     world.approve_run(world.plan("TRAVEL-METRO@2", "2026-02-01"))
-    facts = {"revision": "R1", "behavior": "travel.metro", "methodology": "TRAVEL-METRO@2", "rule": "v1", "part": 1}
-    world.on_account(events.FactorRevised(**facts, last=True, lines=()))
+    world.on_account(
+        events.FactorRevised(
+            revision="R1",
+            behavior="travel.metro",
+            methodology="TRAVEL-METRO@2",
+            rule="v1",
+            part=1,
+            last=True,
+            lines=(),
+        )
+    )
     return world.events()
 
 
@@ -192,7 +201,15 @@ def parts_without_an_end(world: World) -> list[Recorded]:
     return world.altered(world.size, last=False)
 
 
-UNSEEN = (not_opened, opened_twice, reopened, frozen_twice, zeros_before_a_quantity, lines_of_nothing, parts_without_an_end)
+UNSEEN = (
+    not_opened,
+    opened_twice,
+    reopened,
+    frozen_twice,
+    zeros_before_a_quantity,
+    lines_of_nothing,
+    parts_without_an_end,
+)
 
 
 @pytest.mark.parametrize("plant", UNSEEN, ids=lambda plant: plant.__name__)

@@ -216,9 +216,9 @@ FORMULAS: tuple[tuple[str, dict[str, str]], ...] = (
     ("-(quantity - quantity) * rate", {"quantity": "1.00", "rate": "7.0"}),
 )
 REFUSED = (
-    "", "quantity rate", "2quantity", "quantity + + 1", "quantity / 2", "quantity ** 2", "min(quantity)", "min", "max()",
-    "(quantity", "quantity)", ".5", "1.", "1e3", "quantity,1", "1" * 39, "(" * 33 + "1" + ")" * 33, "-" * 33 + "1",
-    "+".join(["1"] * 101), "1" + " " * 2000, "quantity\u00a0+ 1",
+    "", "quantity rate", "2quantity", "quantity + + 1", "quantity / 2", "quantity ** 2", "min(quantity)", "min",
+    "max()", "(quantity", "quantity)", ".5", "1.", "1e3", "quantity,1", "1" * 39, "(" * 33 + "1" + ")" * 33,
+    "-" * 33 + "1", "+".join(["1"] * 101), "1" + " " * 2000, "quantity\u00a0+ 1",
 )  # fmt: skip
 ALLOWED = ("(" * 32 + "1" + ")" * 32, "-" * 32 + "1", "+".join(["1"] * 100) + " ", "1" * 38, "1" + " " * 1999)
 REGIONS = ("", "*", "CN", "CN-44", "CN-440300", "CN-4403", "CN-4403001", "cn-440300", "US-CA-06", "EU")
@@ -280,7 +280,7 @@ def vectors() -> str:
         ],
         "faults": [_fault(fault) for fault in faults()],
     }
-    members = [f' "{name}": [\n' + ",\n".join(f"  {_compact(e)}" for e in part) + "\n ]" for name, part in parts.items()]
+    members = [_member(name, part) for name, part in parts.items()]
     return "{\n" + ",\n".join(members) + "\n}"
 
 
@@ -288,6 +288,10 @@ def _texts(book: World, stream: UUID, known: int, before: str | None) -> dict[st
     day = None if before is None else day_number(before)
     balances = book.history_of(stream).balances(known=known, before_day=day)
     return {behavior: str(mg) for behavior, mg in balances.items()}
+
+
+def _member(name: str, part: list[Any]) -> str:
+    return f' "{name}": [\n' + ",\n".join(f"  {_compact(each)}" for each in part) + "\n ]"
 
 
 def _compact(content: Any) -> str:
