@@ -15,6 +15,7 @@ from uuid import UUID
 import msgspec
 
 from domain import account as account_rules
+from domain import erasure
 from domain.behavior import decimal_text
 from domain.errors import Rejected
 from domain.events import account as events
@@ -26,7 +27,7 @@ from domain.values import Scaled, day_number, region_chain
 from tests.golden.stories import numbered_accounts
 from tests.unit.domain.documents import count_cap, day_cap, factor_row, metro, open_row, power, release
 from tests.unit.domain.valuing import by_the_domain, lines_of
-from tests.unit.domain.worlds import World, saving, trip
+from tests.unit.domain.worlds import PARTNER, World, key_of, saving, trip
 
 ANN = UUID("00000000-0000-4000-8000-00000000aa01")
 TWO = "TRAVEL-METRO@2"
@@ -38,10 +39,11 @@ def _rows(value: str, *more: dict[str, Any], end: str | None = None) -> dict[str
 
 def one() -> dict[str, Any]:
     """Version 1 of the metro: two parameters, regions and days, caps of two windows."""
-    project = _rows("32", open_row("30.5", start="2026-01-05"), open_row("29", "CN-44"), end="2026-01-05")
+    rows = (open_row("30.5", start="2026-01-05"), open_row("29", "CN-44"), open_row("120", "US"))
+    parameters = {"baseline": _rows("104"), "project": _rows("32", *rows, end="2026-01-05")}
     caps = [day_cap("250"), count_cap(4), day_cap("0.6", "year") | {"unit": "kg"}]
     formula = "quantity * (baseline - project)"
-    return metro(formula=formula, parameters={"baseline": _rows("104"), "project": project}, caps=caps)
+    return metro(formula=formula, parameters=parameters, caps=caps, late_window_days=21)
 
 
 def two() -> dict[str, Any]:
@@ -51,62 +53,87 @@ def two() -> dict[str, Any]:
         "most": {"unit": "g", "rows": [open_row("210")]},
     }
     inputs = {"quantity": {"unit": "km", "scale": 3, "min": "0.010", "max": "5"}}
-    caps = [day_cap("400"), count_cap(4)]
+    caps = [day_cap("400"), count_cap(4), day_cap("550", "month")]
     formula = "min(rate * quantity, most)"
     return metro(2, formula=formula, parameters=parameters, inputs=inputs, caps=caps, rounding="half_even")
 
 
 @cache
 def world() -> World:
-    """Two people, two behaviors, four runs over each other, a withdrawal."""
+    """Four people, two behaviors, runs over each other, a withdrawal, somebody erased."""
     with numbered_accounts():
         book = World("2026-01-01T00:00:00Z")
         book.introduce(one())
         book.load(release(1, factor_row("0.5810"), factor_row("0.4512", "CN-44")))
-        factors = power(1, caps=[day_cap("1500", "month")], rounding="half_up")
-        book.introduce(factors, releases={"CN-ELEC-AVG": 1})
+        for version, limit in enumerate(("1500", "1000"), start=1):
+            book.publish(power(version, caps=[day_cap(limit, "month")], rounding="half_up"))
+        book.decide("LIVING-POWER-SAVING@1", releases={"CN-ELEC-AVG": 1})
         book.publish(two())
-        book.decide(TWO, "2026-01-06", None, "CN-31")
+        book.decide(TWO, "2026-01-06", "2026-01-09", "CN-31")
         book.open_account("ann", ANN)
-        book.grant("ann", ("travel.metro", "walking"), "2026-01-01T16:00:00Z", "2026-02-01T00:00:00Z")
-        _tell(book)
+        book.grant("ann", ("travel.metro", "walking"), "2026-01-01T16:00:00Z", "2026-01-21T16:00:00Z")
+        _credits(book)
+        _revisions(book)
     return book
 
 
-def _at(day: int) -> str:
-    return f"2026-01-{day:02}T12:00:00+08:00"
+def _at(day: int, hour: int = 12) -> str:
+    return f"2026-01-{day:02}T{hour:02}:00:00+08:00"
 
 
-def _tell(book: World) -> None:
-    book.tell("2026-01-22T00:00:00Z")
+def _credits(book: World) -> None:
+    book.tell("2026-01-22T17:00:00Z")
     book.send(
-        *(trip(f"a{n}", at=_at(2), quantity=q) for n, q in enumerate(("1.5", "3", "1", "0.1", "2"))),
+        *(trip(f"a{n}", at=_at(2, 13), quantity=q) for n, q in enumerate(("1.5", "3", "1", "0.1", "2"), start=1)),
         trip("a6", at=_at(6), region="CN-31", quantity="0.010"),
         trip("a7", at=_at(7), quantity="7"),
-        trip("a8", at=_at(21), region="US-CA"),
-        *(trip(f"b{n}", "ben", at=_at(5), region="CN-440300", quantity="0.9") for n in (1, 2, 3)),
+        trip("a8", at=_at(21), region="EU"),
+    )
+    book.send(
+        *(trip(f"b{n}", "ben", at=_at(5), region="CN-440300", quantity="0.9") for n in (1, 2)),
+        trip("b3", "ben", at=_at(5), quantity="0.2"),
+        trip("b4", "ben", at=_at(9), region="CN-31", quantity="0.3"),
+        trip("b5", "ben", at=_at(10), region="US-CA"),
+        *(trip(f"b{n}", "ben", at=_at(10), quantity="0.1") for n in (6, 7, 8, 9)),
         saving("s1", "ben", at=_at(3), quantity="1.001", region="CN-440300"),
         saving("s2", "ben", at=_at(4), quantity="2.5"),
+        trip("b10", "ben", at=_at(23, 0), quantity="0.01"),
     )
-    book.reverse("a1")
+    book.send(
+        *(trip(f"d{day}", "dan", at=_at(12, day), quantity="5") for day in (1, 2)),
+        trip("d3", "dan", at=_at(13), quantity="5"),
+        trip("d4", "dan", at=_at(21), quantity="7"),
+    )
+    book.send(trip("c1", "cara", at=_at(3)))
+    book.on_account(erasure.request(book.head("cara"), "olga", "unlawful", "never agreed"), "cara")
+    book.send(trip("c2", "cara", at=_at(3)))
+    book.on_account(erasure.erase(book.head("cara"), "otto", 1), "cara")
+
+
+def _revisions(book: World) -> None:
+    book.reverse("a2")
     book.on_account(account_rules.freeze(book.head("ben"), "olga", "check"), "ben")
     first = book.plan(TWO, None, "2026-01-22")
     book.approve_run(first)
     book.send(trip("a9", at=_at(8), quantity="0.030"))
-    book.apply_run(first, lines_per_event=2)
+    book.apply_run(first, lines_per_event=4)
     book.complete(first)
     book.on_account(account_rules.unfreeze(book.head("ben"), "olga", "fine"), "ben")
     book.withdraw(TWO)
-    book.send(trip("a10", at=_at(6), region="CN-31"), trip("b4", "ben", at=_at(5), region="CN-440300"))
+    book.send(trip("a10", at=_at(6), region="CN-31"), trip("b11", "ben", at=_at(5), region="CN-440300"))
+    book.on_account(account_rules.withdraw_consent(book.head(), 2, "ann", "no more"))
     book.reverse("a3")
     book.load(release(2, factor_row("0.5703"), factor_row("0.4326", "CN-44")))
-    second = book.plan("LIVING-POWER-SAVING@1", releases={"CN-ELEC-AVG": 2})
+    book.reverse("s2")
+    second = book.plan("LIVING-POWER-SAVING@2", releases={"CN-ELEC-AVG": 2})
     book.approve_run(second)
     book.reverse("b1")
+    book.send(saving("s3", "ben", at=_at(4), quantity="0.1"))
     book.on_account(account_rules.close(book.head("ben"), "olga", "moved"), "ben")
     book.complete(second)
-    book.plan("TRAVEL-METRO@1", "2026-01-02", "2026-01-03")
-    book.approve_run("R3")
+    book.tell("2026-02-10T00:00:00Z")
+    book.send(trip("d5", "dan", at="2026-02-03T12:00:00+08:00"))
+    book.approve_run(book.plan("TRAVEL-METRO@1", "2026-01-02", "2026-01-03"))
 
 
 # -- what is found -----------------------------------------------------------------------------------------------------
@@ -147,44 +174,77 @@ def _positions(kind: type[Any]) -> list[int]:
 
 
 def faults() -> list[Fault]:
-    log, credits, revised = world().events(), _positions(events.BehaviorCredited), _positions(events.FactorRevised)
-    (consent, _), reversed_ = _positions(events.ConsentGranted), _positions(events.BehaviorReversed)
-    completed, lines = _positions(RevisionCompleted), log[revised[0] - 1].event.lines
-    after_run = next(p for p in credits if p > revised[0])
+    book, log = world(), world().events()
+    revised, completed = _positions(events.FactorRevised), _positions(RevisionCompleted)
+    reversed_, consent = _positions(events.BehaviorReversed), _positions(events.ConsentGranted)[0]
+    lines = log[revised[0] - 1].event.lines
+    frozen, withdrawn, closed, erased = (
+        _positions(kind)[0]
+        for kind in (events.AccountFrozen, events.ConsentWithdrawn, events.AccountClosed, events.PersonalDataErased)
+    )
 
-    def credit(says: str, nth: int, **changes: Any) -> Fault:
-        return Fault(says, (credits[nth], changes))
+    def credit(says: str, ref: str, **changes: Any) -> Fault:
+        return Fault(says, (position_of(ref), changes))
 
     def line(says: str, *changed: events.RevisedLine) -> Fault:
         return Fault(says, (revised[0], {"lines": changed}))
 
+    def exchanged(says: str, ref: str, other: int) -> Fault:
+        return Fault(says, exchanged=(min(position_of(ref), other), max(position_of(ref), other)))
+
     wrong = msgspec.structs.replace(lines[0], credited_mg=str(int(lines[0].credited_mg) + 1))
+    parts = [position for position in revised if log[position - 1].event.part > 1]
     return [
-        credit("one mg more computed", 0, computed_mg="108001"),
-        credit("one mg more credited", 1, credited_mg="142001"),
-        credit("more than the caps leave", 2, credited_mg="72000"),
-        credit("another quantity", 0, quantity="1501"),
-        credit("a quantity out of range", 6, quantity="200001"),
-        credit("another decision", 5, decision="D1"),
-        credit("another version, that counts as computed", 5, methodology="TRAVEL-METRO@1"),
-        credit("another region, where another decision holds", 0, region="CN-44"),
-        credit("a day before the consent", 0, day="2026-01-01"),
-        credit("a day after its record", 6, day="2026-01-23"),
-        credit("a consent that is none", 0, consent=9),
-        credit("another rule", 0, rule="v2"),
+        credit("one mg more computed", "a1", computed_mg="108001"),
+        credit("one mg more credited", "a2", credited_mg="142001"),
+        credit("more than the caps leave", "a3", credited_mg="72000"),
+        credit("another quantity", "a1", quantity="1501"),
+        credit("a quantity out of range", "a7", quantity="200001"),
+        credit("another decision", "a6", decision="D1"),
+        credit("another version, that counts as computed", "a6", methodology="TRAVEL-METRO@1"),
+        credit("another region, where the factor is another", "a1", region="CN-44"),
+        credit("a day for which the decision has no value, and an older one has", "a9", day="2026-01-20"),
+        credit("another unit and scale", "a1", unit="m", scale=0),
+        credit("another rule", "a1", rule="v2"),
+        credit("a day before the consent", "a1", day="2026-01-01"),
+        credit("a day after the consent", "a8", day="2026-01-22"),
+        credit("a day after its record", "b10", day="2026-01-24"),
+        credit("a day on the last day of the late window", "b1", day="2026-01-01"),
+        credit("a day before the late window", "b1", day="2025-12-31"),
+        credit("a consent that is none", "a1", consent=9),
         Fault("a consent for another behavior", (consent, {"scope": ("walking",)})),
+        exchanged("a credit to a frozen account", "b10", frozen),
+        exchanged("a credit to a closed account", "s3", closed),
+        exchanged("a credit to an erased account", "c2", erased),
+        exchanged("a credit after its consent was withdrawn", "a10", withdrawn),
+        Fault("an erasure by who asked for it", (erased, {"by": "Olga"})),
+        Fault("a reversal of another mass", (reversed_[0], {"reversed_mg": "108000"})),
+        Fault("a credit reversed twice", (reversed_[1], {"credit": log[reversed_[0] - 1].event.credit})),
         line("one mg more in a line", wrong, *lines[1:]),
         line("a line left out", *lines[1:]),
         line("lines in another order", lines[1], lines[0], *lines[2:]),
-        Fault("a part that says another number", (revised[2], {"part": 1})),
-        Fault("a last part that is not said to be the last", (revised[-2], {"last": False})),
+        Fault("a part that says another number", (parts[0], {"part": 1})),
+        Fault("a last part that is not said to be the last", (parts[-1], {"last": False})),
         Fault("the lines of a run left out", without=(revised[0],)),
-        Fault("a credit before the lines that are owed", exchanged=(revised[0], after_run)),
-        Fault("a reversal of another mass", (reversed_[0], {"reversed_mg": "108000"})),
-        Fault("a credit reversed twice", (reversed_[1], {"credit": log[reversed_[0] - 1].event.credit})),
+        exchanged("a credit before the lines that are owed", "a9", revised[0]),
+        Fault("a reversal before the lines that are owed", exchanged=_owed_to(book, "b1", events.BehaviorReversed)),
         Fault("another sum of a run", (completed[0], {"after_mg": "0"})),
         Fault("another root of a run", (completed[0], {"lines_root": "0" * 64})),
     ]
+
+
+def position_of(ref: str) -> int:
+    return world().refs[key_of("ref", PARTNER, ref)].position
+
+
+def _owed_to(book: World, ref: str, kind: type[Any]) -> tuple[int, int]:
+    """An event about a credit, and the lines before it."""
+    credit = book.refs[key_of("ref", PARTNER, ref)]
+    stream = book.streams[credit.account]
+    (after,) = [each for each in stream if isinstance(each.event, kind) and each.event.credit == credit.version]
+    before = stream[after.version - 2]
+    assert isinstance(before.event, events.FactorRevised)
+    return before.position, after.position
 
 
 def _fault(fault: Fault) -> dict[str, Any]:
@@ -207,6 +267,7 @@ FORMULAS: tuple[tuple[str, dict[str, str]], ...] = (
     ("quantity - rate - 1", {"quantity": "1.0005", "rate": "0.25"}),
     ("quantity - rate * 2 + 1", {"quantity": "3", "rate": "1.50"}),
     ("--quantity * - rate", {"quantity": "0.0005", "rate": "1"}),
+    ("-quantity + rate - -1", {"quantity": "2.5", "rate": "1"}),
     ("max(0, quantity * rate, -quantity)", {"quantity": "1.0", "rate": "-0.00125"}),
     ("min(quantity,rate)*min(1, 2.000)", {"quantity": "0.0015", "rate": "00.0020"}),
     (" ( quantity\t- 0.10 ) * rate\r\n", {"quantity": "2.6", "rate": "0.00100"}),
