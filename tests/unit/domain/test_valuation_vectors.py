@@ -136,6 +136,20 @@ def test_a_reader_of_the_document_computes_the_golden_logs(path: Path) -> None:
     } == golden.expected["balances"]
 
 
+def test_a_reader_of_the_document_finds_what_is_recorded_of_somebody_erased_as_the_domain_does() -> None:
+    world = town()
+    stream = world.erase()
+    credit, revised = world.all_of(events.BehaviorCredited)[0], world.plan("TRAVEL-METRO@2")
+    world.approve_run(revised)
+    for event in (credit, events.ErasureRequested(ground="unlawful", by="olga"), events.ConsentWithdrawn(consent=2)):
+        world.append_to(stream, event)
+    world.append_to(stream, events.PersonalDataErased(request=7, epoch=1, by="otto"))
+    ours = set(by_the_document(world.events(), world.times(), world.size).found)
+    theirs, _ = by_the_domain(world.events(), world.times(), world.size)
+    assert ours == theirs
+    assert {name for _, name in ours} >= {"account", "consent", "revision"}
+
+
 # -- what the domain does not find yet ---------------------------------------------------------------------------------
 
 
