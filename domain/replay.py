@@ -66,6 +66,7 @@ class AccountReplay:
         self._history = AccountHistory()
         self._uses: dict[str, CapUse] = {}
         self._parts: list[events.FactorRevised] = []
+        self._last_part: Recorded | None = None
         self._runs = runs
 
     def run(self, recorded: Iterable[Recorded]) -> dict[str, int]:
@@ -74,12 +75,17 @@ class AccountReplay:
             if each.version != self._account.version + 1:
                 self._report(each, "version", each.version, self._account.version + 1)
             try:
+                status = self._account.status
                 checked = _CHECKS[type(each.event)](self, each)
                 self._account.apply(each.version, checked.event)
+                if status not in _FROM.get(type(each.event), (status,)):
+                    # What is not so does not spread: a closed account stays closed.
+                    self._account.status = status
                 self._history.extend([checked])
             except (KeyError, ValueError, IndexError, Corrupt) as error:
                 self._account.version = each.version
                 self._report(each, "unreadable facts", repr(error), "facts that can be recomputed")
+        self._expect_ended_parts()
         self._expect_completed_runs()
         return self._history.balances()
 
@@ -88,7 +94,16 @@ class AccountReplay:
 
     def _plain(self, each: Recorded) -> Recorded:
         self._expect_not_erased(each)
+        is_opening = isinstance(each.event, events.AccountOpened)
+        if is_opening != (self._account.version == 0):
+            self._report(each, "account", type(each.event).__name__, "opened first, and once")
         return each
+
+    def _standing(self, each: Recorded) -> Recorded:
+        status = self._account.status
+        if status != "erased" and status not in _FROM[type(each.event)]:
+            self._report(each, "account", type(each.event).__name__, status)
+        return self._plain(each)
 
     def _erased(self, each: Recorded) -> Recorded:
         self._expect_not_erased(each)
@@ -115,7 +130,8 @@ class AccountReplay:
             self._uses.setdefault(code, CapUse()).charge(day, integer_of(facts.credited_mg))
             return each
         method = decision.method
-        (computed,) = decision.valuer.compute((facts.region,), (day,), (integer_of(facts.quantity),))
+        quantity = integer_of(facts.quantity)
+        (computed,) = decision.valuer.compute((facts.region,), (day,), (quantity,))
         use = self._uses.setdefault(method.code, CapUse())
         mass = credit_one(method.caps, day, computed or 0, use)
         expected = {
@@ -124,10 +140,11 @@ class AccountReplay:
             "rule": RULE,
             "unit": method.unit,
             "scale": method.scale,
+            "quantity": str(quantity),
             "computed_mg": "no value" if computed is None else str(computed),
             "credited_mg": str(mass),
         }
-        if not decision.valuer.in_range(integer_of(facts.quantity)):
+        if not decision.valuer.in_range(quantity):
             self._report(each, "quantity", facts.quantity, f"{method.minimum} to {method.maximum}")
         return each._replace(event=self._compared(each, facts, expected))
 
@@ -162,13 +179,16 @@ class AccountReplay:
         event: events.FactorRevised = self._compared(each, facts, expected)
         if not facts.last:
             # Parts are judged together at the last one; until then the stream stands as before the run.
-            self._parts = parts
+            self._parts, self._last_part = parts, each
             return each._replace(event=_without_lines(event))
         if run.id in self._history.revised:
             self._report(each, "revision", run.id, "already applied to this account")
         lines = lines_for(self._history, scope)
         self._compare_lines(each, [line for part in parts for line in part.lines], lines)
-        self.revised.append(RevisedAccount(run.id, lines))
+        if lines:
+            self.revised.append(RevisedAccount(run.id, lines))
+        else:
+            self._report(each, "revision", run.id, "nothing in scope")
         self._recharge(run, lines)
         return each._replace(event=msgspec.structs.replace(event, lines=tuple(lines)))
 
@@ -229,6 +249,12 @@ class AccountReplay:
         if self._account.status == "erased":
             self._report(each, "account", type(each.event).__name__, "nothing but revisions once it is erased")
 
+    def _expect_ended_parts(self) -> None:
+        """Parts of one run follow each other in one append; only a replay up to a position between them sees no end."""
+        last = self._last_part
+        if self._parts and last is not None and last.position < self._until:
+            self._report(last, "revision", "a part", "the next one")
+
     def _expect_completed_runs(self) -> None:
         for run, scope in self._runs:
             done = run.completed_position <= self._until
@@ -255,6 +281,13 @@ def _line_text(line: events.RevisedLine | None) -> str:
     return "none" if line is None else msgspec.json.encode(line).decode()
 
 
+_FROM: dict[type[Any], tuple[str, ...]] = {
+    events.AccountFrozen: ("open",),
+    events.AccountUnfrozen: ("frozen",),
+    events.AccountClosed: ("open", "frozen"),
+}
+"""The status in which an account can be frozen, unfrozen, closed."""
+
 _CHECKS: dict[type[Any], Callable[[AccountReplay, Recorded], Recorded]] = {
     events.AccountOpened: AccountReplay._plain,
     events.ConsentGranted: AccountReplay._plain,
@@ -262,9 +295,9 @@ _CHECKS: dict[type[Any], Callable[[AccountReplay, Recorded], Recorded]] = {
     events.BehaviorCredited: AccountReplay._credited,
     events.BehaviorReversed: AccountReplay._reversed,
     events.FactorRevised: AccountReplay._revised,
-    events.AccountFrozen: AccountReplay._plain,
-    events.AccountUnfrozen: AccountReplay._plain,
-    events.AccountClosed: AccountReplay._plain,
+    events.AccountFrozen: AccountReplay._standing,
+    events.AccountUnfrozen: AccountReplay._standing,
+    events.AccountClosed: AccountReplay._standing,
     events.ErasureRequested: AccountReplay._plain,
     events.PersonalDataErased: AccountReplay._erased,
 }

@@ -77,6 +77,7 @@ def about_account(t: Any, rows: Any, state: Any, runs: Any, first: int, groups: 
         runs[run].finished, runs[run].waiting = False, False
     if first == groups or rows.kind[first] != OPENED or rows.version[first] != 1:
         return False
+    status = OPENED
     for row in range(first, groups):
         kind, version = rows.kind[row], rows.version[row]
         state.rows[row].ended = 0
@@ -93,6 +94,11 @@ def about_account(t: Any, rows: Any, state: Any, runs: Any, first: int, groups: 
                 return False
         elif kind not in (OPENED, CONSENTED):
             state.account[0].has_status = True
+            if FROZEN <= kind <= CLOSED:
+                # Frozen from open, open from frozen, and closed for good: the rest is for the reference to tell.
+                if status == CLOSED or ((kind == UNFROZEN) != (status == FROZEN) and kind != CLOSED):
+                    return False
+                status = kind
     return True
 
 

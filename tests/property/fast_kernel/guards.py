@@ -35,6 +35,8 @@ GUARDS = [
         "if consent < 0 or rows.version[consent] > rows.version[row]:",
         "if consent < 0:",
     ),
+    Mutant("a closed account may open again", LAW, "if status == CLOSED or (", "if ("),
+    Mutant("an account may be frozen twice", LAW, "((kind == UNFROZEN) != (status == FROZEN) and", "(False and"),
     Mutant("status ignored", LAW, "return status in (OPENED, UNFROZEN)", "return True"),
     Mutant("the last status of all counts", LAW, "        if rows.version[row] >= version:\n            break\n", ""),
     Mutant("an erased account is taken for right", LAW, "if kind in (IRREGULAR, ERASED) or", "if kind == IRREGULAR or"),

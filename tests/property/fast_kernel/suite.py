@@ -19,11 +19,10 @@ from tests.property.fast_kernel.questions import Question
 from tests.property.fast_kernel.stories import Story, question_of, streams_of
 from tests.property.fast_kernel.traps import RIGHT
 from tests.property.fast_kernel.wide import WIDE
-from tests.property.fast_kernel.wrong import WRONG, a_revision_without_lines
+from tests.property.fast_kernel.wrong import WRONG
 from tests.unit.domain.worlds import World
 
-# An event without lines is harmless and leaves no trace in the columns but its header, so it is for the reference.
-HANDED_OVER = (*WIDE, a_revision_without_lines)
+HANDED_OVER = tuple(WIDE)
 ALTERATIONS = 4
 """How often each story is altered."""
 

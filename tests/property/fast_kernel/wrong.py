@@ -138,6 +138,26 @@ def a_credit_while_the_account_was_frozen() -> World:
     return world
 
 
+def a_closed_account_opened_again() -> World:
+    """Nothing is credited to it afterwards; that it is open is wrong by itself."""
+    world = book()
+    world.introduce(metro(1, "1"))
+    world.credited(trip("1", at="2019-05-01T08:00:00Z"))
+    world.on_account(account_rules.close(world.head(), "olga", "moved"))
+    world.on_account(events.AccountFrozen(by="eve"))
+    world.on_account(events.AccountUnfrozen(by="eve"))
+    return world
+
+
+def an_account_frozen_twice() -> World:
+    world = book()
+    world.introduce(metro(1, "1"))
+    world.credited(trip("1", at="2019-05-01T08:00:00Z"))
+    world.on_account(account_rules.freeze(world.head(), "olga", "a check"))
+    world.on_account(events.AccountFrozen(by="eve"))
+    return world
+
+
 def a_credit_after_its_consent_was_withdrawn() -> World:
     world = book()
     world.introduce(metro(1, "1"))
@@ -186,6 +206,9 @@ WRONG: dict[str, Callable[[], World]] = {
     "a run that left out one year": a_run_that_left_out_one_year,
     "a credit before the lines of a run": a_credit_before_the_lines_of_a_run,
     "a credit while the account was frozen": a_credit_while_the_account_was_frozen,
+    "a closed account opened again": a_closed_account_opened_again,
+    "an account frozen twice": an_account_frozen_twice,
+    "a revision without lines": a_revision_without_lines,
     "a credit after its consent was withdrawn": a_credit_after_its_consent_was_withdrawn,
     "an erasure approved by who asked for it": an_erasure_approved_by_who_asked_for_it,
     "versions out of log order": versions_out_of_log_order,

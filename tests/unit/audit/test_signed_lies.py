@@ -98,6 +98,17 @@ def test_every_behavior_credited_twice_under_its_reference_is_found_with_both_pl
     assert (codes(some), some.findings.total) == ({("references", "reference_twice")}, 1)
 
 
+def test_a_value_that_does_not_follow_is_found_by_whoever_has_the_documents_alone(town: World, tmp_path: Path) -> None:
+    (credit,) = [each for each in town.all_of(BehaviorCredited) if each.partner == "bike-co"]
+    intake = town.intake(content="one row more")
+    more = {"intake": intake.position, "partner": PARTNER, "ref": "5e" * 16, "credited_mg": f"{credit.credited_mg}0"}
+    town.append_to(town.account_id("ann"), msgspec.structs.replace(credit, **more))
+    found = told(SignedBook(town).bundle(tmp_path / "bundle.zip"))
+    # The map that was signed holds what was booked, and the ledger's verifier puts what it computed in its place.
+    assert codes(found) == {("accounts", "mismatch"), ("map", "not_in_map")}
+    assert independent(tmp_path / "bundle.zip") == "mismatch"
+
+
 def test_two_references_for_one_line_of_a_file_are_found(town: World, tmp_path: Path) -> None:
     intake = town.intake(content="one row")
     town.credit(intake, [trip("x1", line=2), trip("x2", line=2), trip("x3", line=3)])

@@ -30,7 +30,7 @@ from infrastructure.gm.hardened_gmssl import GmsslVerifier
 from infrastructure.gm.sm2 import PyxVerifier
 from infrastructure.gm.sm2_format import signature_from_der
 from tests.architecture.project import ROOT
-from tests.fixtures import independent_rulebook, independent_verifier
+from tests.fixtures import independent_numbers, independent_rulebook, independent_valuation, independent_verifier
 from tests.golden import signing_story
 from tests.unit.domain import bundle_vectors
 from tests.unit.domain.test_spec_vectors import blocks, vectors
@@ -250,12 +250,13 @@ def test_a_reader_of_the_documents_alone_verifies_an_event_proof() -> None:
 
 
 def test_the_independent_verifier_imports_the_standard_library_alone() -> None:
-    imported, own = set(), independent_rulebook.__name__
-    for module in (independent_verifier, independent_rulebook):
+    modules = (independent_verifier, independent_rulebook, independent_valuation, independent_numbers)
+    imported, own = set(), {module.__name__ for module in modules}
+    for module in modules:
         for node in ast.walk(ast.parse(Path(str(module.__file__)).read_text("utf-8"))):
             if isinstance(node, ast.Import):
                 imported |= {alias.name.partition(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.module != own:
+            elif isinstance(node, ast.ImportFrom) and node.module not in own:
                 imported.add((node.module or "").partition(".")[0])
     assert imported
     assert imported <= sys.stdlib_module_names

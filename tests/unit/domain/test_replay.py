@@ -263,8 +263,37 @@ def test_whatever_but_a_revision_is_recorded_of_an_erased_account_is_found() -> 
         (8, "account", "credited", "erased"),
         (9, "account", "BehaviorReversed", "nothing but "),
         (10, "account", "AccountFrozen", "nothing but "),
+        (11, "account", "PersonalDataErased", "nothing but "),
         (11, "erasure", "request 4", "no open requ"),
     ]
+
+
+def test_an_account_that_is_closed_stays_closed_whatever_is_recorded_of_it() -> None:
+    world = town()
+    world.credited(trip("t1"))
+    world.on_account(account_rules.close(world.head(), "olga", "moved"))
+    for event in (events.AccountFrozen(by="eve"), events.AccountUnfrozen(by="eve"), events.AccountOpened(kind="x")):
+        world.on_account(event)
+    world.on_account(world.all_of(events.BehaviorCredited)[0])
+    found = [(m.version, m.booked, m.recomputed) for m in world.replayed().mismatches if m.what == "account"]
+    assert found == [
+        (5, "AccountFrozen", "closed"),
+        (6, "AccountUnfrozen", "closed"),
+        (7, "AccountOpened", "opened first, and once"),
+        (8, "credited", "closed"),
+    ]
+
+
+def test_a_revision_of_an_account_with_nothing_in_its_scope_is_found_and_not_counted() -> None:
+    world = town()
+    world.credited(trip("t1"))
+    run = world.plan(TWO, "2026-02-01")
+    world.approve_run(run)
+    said = {"revision": run, "behavior": METRO, "methodology": TWO, "rule": "v1"}
+    world.on_account(events.FactorRevised(**said, part=1, last=True, lines=()))
+    done = world.replayed()
+    assert [(m.what, m.booked, m.recomputed) for m in done.mismatches] == [("revision", "R1", "nothing in scope")]
+    assert [account.revised for account in done.accounts.values()] == [[]]
 
 
 def test_a_credit_to_an_account_that_was_never_opened_is_found() -> None:
@@ -365,7 +394,10 @@ def test_a_part_of_another_run_among_the_parts_is_found() -> None:
 def test_a_last_part_that_is_not_marked_as_last_leaves_the_run_unfinished() -> None:
     world = revised()
     done = world.replayed(world.altered(position(world, events.FactorRevised, 1), last=False))
-    assert [(m.what, m.booked, m.recomputed) for m in done.mismatches] == [("revision", "none", "R1")]
+    assert [(m.version, m.what, m.booked, m.recomputed) for m in done.mismatches] == [
+        (7, "revision", "a part", "the next one"),
+        (7, "revision", "none", "R1"),
+    ]
 
 
 def test_a_part_marked_as_last_too_early_is_found() -> None:

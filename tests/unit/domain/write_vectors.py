@@ -9,7 +9,14 @@ from __future__ import annotations
 import re
 
 from tests.architecture.project import ROOT
-from tests.unit.domain import act_vectors, audit_vectors, bundle_vectors, event_vectors, events_vectors
+from tests.unit.domain import (
+    act_vectors,
+    audit_vectors,
+    bundle_vectors,
+    event_vectors,
+    events_vectors,
+    valuation_vectors,
+)
 from tests.unit.gm import transport_vectors
 
 
@@ -29,6 +36,8 @@ def blocks() -> list[tuple[str, str, list[str]]]:
         ("bundle.md", "json", [bundle_vectors.vectors() + "\n"]),
         ("events-export.md", "events", [events_vectors.example()]),
         ("events-export.md", "json", [events_vectors.vectors() + "\n"]),
+        ("valuation.md", "valuation", [valuation_vectors.example()]),
+        ("valuation.md", "json", [valuation_vectors.vectors() + "\n"]),
         ("transport.md", "transport", [transport_vectors.example()]),
         ("transport.md", "json", [transport_vectors.vector_text() + "\n"]),
     ]
