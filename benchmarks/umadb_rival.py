@@ -19,6 +19,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from domain.audit.leaves import unpack
+
 _SERVER = "from umadb.umadb_server_cli import main; main()"
 _START_SECONDS = 30
 
@@ -78,7 +80,7 @@ def append(url: str, source: str, after: int, upto: int, batch_rows: int, condit
 
 def _ref(state: bytes, position: int) -> str:
     """The event's unique reference; events that have none are told apart by their position."""
-    return str(json.loads(state)["facts"].get("ref", position))
+    return str(json.loads(unpack(state).facts).get("ref", position))
 
 
 def _wait_until_listening(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
