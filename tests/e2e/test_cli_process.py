@@ -159,7 +159,7 @@ def test_an_interrupted_import_says_that_it_resumes_and_does(
     number: int, code: int, word: str, cli: CommandLine, tmp_path: Path
 ) -> None:
     file = tmp_path / "many.csv"
-    rows = 50_000
+    rows = 25_000
     moment = "2026-03-01T08:15:00+08:00"
     file.write_text("\n".join([HEADER, *(f"t{n},a{n % 50},travel.bus,{moment},1,trip," for n in range(rows)), ""]))
     arguments = ["behaviors", "import", str(file), "--open-accounts", "--json"]
