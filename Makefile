@@ -37,7 +37,7 @@ check: setup ## Style, types, import contracts, generated documents up to date
 # Only the unit tests are watched for coverage: they alone reach every branch of domain/, and watching takes time.
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not long"
 
-test: setup $(VENV)/.spark ## The tests, in about a quarter of an hour on 2 cores, and full branch coverage of domain/
+test: setup $(VENV)/.spark ## The tests, in about ten minutes on 2 cores, and full branch coverage of domain/
 ifeq ($(strip $(ARGS)),)
 	@failed=0; \
 	$(PYTEST) tests/unit --cov --cov-report=term || failed=1; \
