@@ -166,13 +166,13 @@ def test_two_of_three_witnesses_sign_what_a_busy_log_says_and_the_third_is_misse
     ):
         size = max(credit(cli, number) for number in range(2, 6))
         bundle, event = str(cli.folder / "b.zip"), str(cli.folder / "e.json")
-        exported = cli("export", "bundle", bundle, "--redacted", *options, *keys, "--wait", "5")
+        exported = cli("export", "bundle", bundle, "--redacted", *options, *keys, "--wait", "8")
         assert [each["state"] for each in exported["witnesses"]] == ["cosigned", "cosigned", "silent"]
         need = (*keys, "--need", "2 of 3")
         names = [each["name"] for each in cli("verify", bundle, "--key", first, *need)["witnesses"]]
         assert names == ["witness-1.example", "witness-2.example"]
         credit(cli, 6)
-        cli("prove", "event", "1", "--out", event, *options, *keys, "--wait", "3")
+        cli("prove", "event", "1", "--out", event, *options, *keys, "--wait", "5")
         size = cli("totals")["position"]
         assert cli("verify", event, "--key", first, *need)["size"] == size
         assert cli("verify", event, "--key", first, *keys, "--need", "3", code=3)["code"] == "witnesses_missing"
