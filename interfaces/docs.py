@@ -88,6 +88,7 @@ _MEANINGS = {
     "kind": "individual, household or enterprise",
     "first_size": "first log size that the key signs",
     "key": "id of the signing key",
+    "proposal": "name of the proposal about a partner, `P` and its number",
     "public_key": "x and y of the SM2 public key, 128 hex digits",
     "replaces": "id of the key that signed until here",
     "signature": "r and s by the key itself, 128 hex digits",

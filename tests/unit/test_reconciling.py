@@ -189,10 +189,10 @@ def test_a_row_that_no_version_values_and_one_without_a_factor_are_refused(
 ) -> None:
     town.receive(ride(1))
 
-    def emptied(rules: Any, rows: Any, now_us: int) -> Any:
+    def emptied(rules: Any, partner: str, rows: Any, now_us: int) -> Any:
         if not rows:
             return []
-        first, second = screen(rules, rows, now_us)
+        first, second = screen(rules, partner, rows, now_us)
         first.decision, second.computed = None, None  # type: ignore[union-attr]
         return [first, second]
 
