@@ -126,3 +126,11 @@ def test_a_key_that_signed_for_another_partner_is_found() -> None:
     until = [one for one in altered(each, partner="metro-2") if one.position <= each.position]
     _, (wrong,) = judged(until)
     assert wrong.fault.code == "partner_key_forged"
+
+
+def test_an_approval_signed_before_the_proposal_was_made_is_stale() -> None:
+    approval = all_of(events.PartnerProposalApproved)[0]
+    proposal = next(each for each in story() if getattr(each.event, "proposal", "") == approval.event.proposal)
+    earlier = msgspec.structs.replace(approval.event.signed, rulebook=proposal.position - 1)
+    _, (wrong,) = judged(altered(approval, signed=earlier))
+    assert (wrong.position, wrong.fault.code) == (approval.position, "act_stale")

@@ -12,6 +12,7 @@ from domain.events import account as events
 from domain.events.partners import PartnerProposed
 from domain.partners import Terms
 from domain.rulebook import Rulebook
+from domain.screening import Rules
 from tests.unit.domain import partner_tools as tools
 from tests.unit.domain.documents import metro
 from tests.unit.domain.partner_tools import ALL, POSSESSION, id_of, public_key, taken_for_good
@@ -307,6 +308,18 @@ def test_what_the_partner_may_send_is_asked_before_anything_else_of_the_row() ->
     tools.suspend(world)
     assert outcomes(world, "r1", behavior="travel.rocket") == ["partner_suspended"]
     assert outcomes(world, "r1", behavior="travel.rocket", partner="other") == ["unknown_behavior"]
+
+
+def test_rules_that_are_kept_go_on_saying_what_stood_when_they_were_made() -> None:
+    world = town()
+    tools.register(world)
+    kept = Rules(world.rulebook)
+    tools.suspend(world)
+    for rules, suspended in ((kept, False), (Rules(world.rulebook), True)):
+        standing = rules.standing(PARTNER)
+        assert standing is not None
+        assert standing.suspended is suspended
+    assert kept.standing("nobody") is None
 
 
 # -- replay ----------------------------------------------------------------------------------------------------------
