@@ -14,9 +14,11 @@ from application.importing import ImportResult, import_behaviors
 from domain.screening import Rules
 from infrastructure.behavior_files import open_behavior_file
 from interfaces.bootstrap import Ledger, Settings, open_ledger
+from interfaces.verifier import build
 from tests.e2e.act_tools import People
 from tests.e2e.cli_tools import METRO, CommandLine, rejects
 from tests.e2e.test_cli_lawless_rulebook import alone
+from tests.e2e.test_verifier_file_on_bundles import told_by_the_file
 from tests.fixtures import independent_verifier
 
 # One worker compiles the kernel, the others load it.
@@ -253,6 +255,27 @@ def test_other_terms_in_the_middle_of_an_import_hold_for_the_rows_that_are_on_th
         )
     assert (result.credited, dict(result.rejected_by_code)) == (3, {"behavior_not_allowed": 3})
     assert cli("replay")["mismatches"] == 0
+
+
+# -- elsewhere -------------------------------------------------------------------------------------------------------
+
+
+def test_a_lawful_book_with_partners_holds_for_every_verifier(cli: CommandLine, people: People) -> None:
+    people.join("carol")
+    registered(cli, people, "--behavior", "travel.metro")
+    cli.credit(METRO, BUS, options=OF_METRO)
+    cli("partner", "suspend", "metro-co", *WHY, "--actor-key", people.key("carol"))
+    cli.credit(METRO.replace("t1", "t2"), options=OF_METRO, name="b.csv")
+    path, key = cli.folder / "all.zip", cli.bytes(cli("keys", "show")["public_pem"].encode(), name="log.pem")
+    cli("export", "bundle", str(path))
+    told = cli("verify", str(path), "--key", key)
+    assert (told["ok"], told["findings"], told["acts"]["signed"], told["credits"]) == (True, [], 1, 1)
+    cli.bytes(build.archive(build.contents()), name=build.NAME)
+    by_the_file = told_by_the_file(cli, path)
+    assert (by_the_file["ok"], by_the_file["acts"], by_the_file["digest"]) == (True, told["acts"], told["digest"])
+    assert independent_verifier.verify(path, lambda *_: True) == {
+        "travel.metro": int(told["by_behavior"]["travel.metro"])
+    }
 
 
 # -- around the rules ------------------------------------------------------------------------------------------------
