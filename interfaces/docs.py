@@ -103,7 +103,7 @@ _MEANINGS = {
     "occurred_at": "when it happened, as submitted",
     "page": "page of the document",
     "part": "number of this part, from 1",
-    "partner": "who sent it",
+    "partner": "the partner that sends, by its name",
     "pepper_check": "public check value of the key file",
     "plan_digest": "SM3 of the impact report",
     "previous": "log position of the previous rulebook event, 0 for the first",

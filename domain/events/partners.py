@@ -14,9 +14,10 @@ from domain.events.base import ActSignature, RulebookEvent
 class PartnerProposed(RulebookEvent, frozen=True, kw_only=True):
     """Somebody asks to register a partner; it is none before somebody else approves.
 
-    ``behaviors``: which it may send, in ascending order; null = all. ``rows_per_day``: rows per civil day at most; null
-    = no quota. ``rows_per_request``: rows of one request at most; null = no quota. ``key``: the first 32 hex digits of
-    SM3 over its first public key. ``possession``: r and s by that key itself over the partner's name and the key.
+    ``behaviors``: which it may send, in ascending order; null = all. ``rows_per_day``: rows per civil day of receipt at
+    +08:00 at most; null = no quota. ``rows_per_request``: rows of one request at most; null = no quota. ``key``: the
+    first 32 hex digits of SM3 over its first public key. ``possession``: r and s by that key itself over the partner's
+    name and the key.
     """
 
     TOPIC: ClassVar[str] = "carbon.partner.proposed.v1"
@@ -52,8 +53,8 @@ class PartnerKeyProposed(RulebookEvent, frozen=True, kw_only=True):
 class PartnerTermsProposed(RulebookEvent, frozen=True, kw_only=True):
     """Somebody asks for other terms; they take the place of those that stand, as a whole.
 
-    ``behaviors``: which it may send, in ascending order; null = all. ``rows_per_day``: rows per civil day at most; null
-    = no quota. ``rows_per_request``: rows of one request at most; null = no quota.
+    ``behaviors``: which it may send, in ascending order; null = all. ``rows_per_day``: rows per civil day of receipt at
+    +08:00 at most; null = no quota. ``rows_per_request``: rows of one request at most; null = no quota.
     """
 
     TOPIC: ClassVar[str] = "carbon.partner.terms-proposed.v1"
