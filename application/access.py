@@ -105,7 +105,7 @@ def _erasure(each: Recorded, us: int) -> Access:
 
 def _act(each: Recorded, us: int) -> Access:
     event = each.event
-    names = ("methodology", "decision", "revision", "actor")
+    names = ("methodology", "decision", "revision", "actor", "partner")
     about = next(str(getattr(event, name)) for name in names if hasattr(event, name))
     return Access(each.position, us, DECIDE, event.by, _known_by(event), _COMMANDS[event.TOPIC], None, about, 0)
 
@@ -124,6 +124,9 @@ _COMMANDS = {
     "carbon.revision.approved.v1": "revision approve",
     "carbon.actor.key-approved.v1": "actor approve-key",
     "carbon.actor.key-revoked.v1": "actor revoke",
+    "carbon.partner.proposal-approved.v1": "partner approve",
+    "carbon.partner.key-revoked.v1": "partner revoke-key",
+    "carbon.partner.suspended.v1": "partner suspend",
 }
 _TOLD: dict[type[Event], Callable[[Recorded, int], Access]] = {
     **dict.fromkeys(ACT_EVENTS, _act),

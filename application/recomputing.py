@@ -1,7 +1,7 @@
 """Whole accounts through the fast kernel: what every engine does with the rows it is given.
 
-Keeps: every credit of a proven account names an intake of its own partner, and is counted there; an account in which
-one does not is left to the reference, which names the credit.
+Keeps: every credit of a proven account names an intake of its own partner, is counted there, and is of what the partner
+might send; an account in which one does not is left to the reference, which names the credit.
 Leaves to the engine: where rows come from and where this runs.
 """
 
@@ -29,10 +29,13 @@ class Recomputing:
         counts = _counted(senders)
         partners = rows.names.words["partner"]
         wrong = [each for each in counts if not self._fits(each, partners)]
-        if wrong:
-            # The kernel knows nothing of intakes; a row that it cannot prove leaves the account to the reference.
+        left = [credits[np.isin(senders, wrong)]] if wrong else []
+        left += self._barred(rows, credits)
+        if left:
+            # The kernel knows nothing of intakes and partners; a row that it cannot prove leaves the account to the
+            # reference.
             kind = rows.kind.copy()
-            kind[credits[np.isin(senders, wrong)]] = IRREGULAR
+            kind[np.concatenate(left)] = IRREGULAR
             rows = rows._replace(kind=kind)
         recomputed = self._kernel.replay(rows, self._task.until)
         if len(recomputed.unproven):
@@ -48,6 +51,24 @@ class Recomputing:
         possible = (intakes > 0) & (intakes <= self._task.until)
         senders: Ints = intakes * possible * len(rows.names.words["partner"]) + rows.partner[credits]
         return senders
+
+    def _barred(self, rows: Rows, credits: Ints) -> list[Ints]:
+        """The credits of behaviors that their registered partner might not send at their positions."""
+        found = list[Ints]()
+        behaviors = rows.names.words["behavior"]
+        for code, name in enumerate(rows.names.words["partner"]):
+            partner = self._task.rulebook.partners.all.get(name)
+            if partner is None:
+                continue
+            own = credits[rows.partner[credits] == code]
+            refused = [[False] * len(behaviors)]  # before it was registered nothing was asked of it
+            refused += [[bool(each.refusal(behavior)) for behavior in behaviors] for each in partner.standings]
+            since = [each.since for each in partner.standings]
+            standing = np.searchsorted(since, rows.position[own])
+            barred = own[np.array(refused)[standing, rows.behavior[own]]]
+            if len(barred):
+                found.append(barred)
+        return found
 
     def _fits(self, sender: int, partners: list[str]) -> bool:
         intake, partner = divmod(sender, len(partners))

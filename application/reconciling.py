@@ -226,7 +226,7 @@ class _Comparison:
                 unknown.append(row)
             else:
                 self._compared(row, credit, differences(row, credit, accounts.get(key), day))
-        for row, screened in zip(unknown, screen(self._rules, unknown, self._now_us), strict=True):
+        for row, screened in zip(unknown, screen(self._rules, self._partner, unknown, self._now_us), strict=True):
             self._not_in_log(row, screened)
 
     def _compared(self, row: Behavior, credit: Known, found: Sequence[Difference]) -> None:

@@ -1,4 +1,4 @@
-"""Signed acts: what a person signs when he reviews, certifies, publishes, approves, withdraws or erases.
+"""Signed acts: what a person signs when he reviews, certifies, publishes, approves, withdraws, suspends or erases.
 
 Keeps (docs/spec/acts.md): the text names the book, the act, its object, the actor, the SM3 of what was shown to him and
 the rulebook position he saw; it follows from the event and from what stands before it, so whoever reads the log can
@@ -14,11 +14,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 from uuid import UUID
 
+import msgspec
+
 from domain.actors import person_of
 from domain.digest import sm3_hex
-from domain.events import account, actors
+from domain.events import account, actors, partners
 from domain.events import rulebook as events
 from domain.events.base import ActSignature, Event, Recorded, RulebookEvent
+from domain.partnering import possession_fault
 from domain.registering import registration_fault
 from domain.rulebook import Rulebook, period_texts
 from domain.signing import signed_bytes
@@ -135,11 +138,7 @@ class ActJudge:
         before = Rulebook()
         for each in recorded:
             event = each.event
-            if isinstance(event, actors.ActorKeyRegistered):
-                message = registration_fault(before, event, self._verify)
-                if message:
-                    forged = Fault("actor_key_forged", message, _KEEP)
-                    yield self._found(each, "actor.register", event.actor, forged)
+            yield from self._forged_key(before, each)
             act = rulebook_act(before, event)
             if act is not None:
                 yield from self._judge(before, each, act)
@@ -155,6 +154,18 @@ class ActJudge:
                 yield from self._judge(rulebook, each, erasure_act(each.stream, event, None))
             elif isinstance(event, account.PersonalDataErased):
                 yield from self._judge(rulebook, each, erasure_act(each.stream, event, requests.get(event.request)))
+
+    def _forged_key(self, before: Rulebook, each: Recorded) -> Iterator[WrongAct]:
+        """A key that comes into the book must sign for itself."""
+        event = each.event
+        if isinstance(event, actors.ActorKeyRegistered):
+            message = registration_fault(before, event, self._verify)
+            if message:
+                yield self._found(each, "actor.register", event.actor, Fault("actor_key_forged", message, _KEEP))
+        elif isinstance(event, partners.PartnerProposed | partners.PartnerKeyProposed):
+            message = possession_fault(before, event, self._verify)
+            if message:
+                yield self._found(each, "partner.propose", event.by, Fault("partner_key_forged", message, _KEEP))
 
     def _judge(self, rulebook: Rulebook, each: Recorded, act: Act) -> Iterator[WrongAct]:
         signed = each.event.signed
@@ -265,6 +276,24 @@ def _revocation(_: Rulebook, event: actors.ActorKeyRevoked) -> Act:
     return _showing("actor.revoke", event.actor, event.by, told)
 
 
+def _partner_approval(rulebook: Rulebook, event: partners.PartnerProposalApproved) -> Act:
+    """What was proposed is shown: all facts of it but its place in the chain and the key's signature."""
+    proposal = rulebook.partners.proposals[event.proposal]
+    told = msgspec.structs.asdict(proposal.event)
+    shown = {name: value for name, value in told.items() if name not in ("previous", "possession", "by")}
+    shown |= {"proposed_by": proposal.event.by, "topic": proposal.event.TOPIC}
+    return _showing("partner.approve", event.proposal, event.by, shown, proposal.position)
+
+
+def _partner_key_revocation(_: Rulebook, event: partners.PartnerKeyRevoked) -> Act:
+    told = {"key": event.key, "partner": event.partner, "reason": event.reason}
+    return _showing("partner.revoke-key", event.partner, event.by, told)
+
+
+def _suspension(_: Rulebook, event: partners.PartnerSuspended) -> Act:
+    return _showing("partner.suspend", event.partner, event.by, {"partner": event.partner, "reason": event.reason})
+
+
 _ACTS: Mapping[type[RulebookEvent], Callable[[Rulebook, Any], Act]] = {
     events.MethodologyReviewed: _document("review"),
     events.MethodologyCertified: _document("certify"),
@@ -275,6 +304,9 @@ _ACTS: Mapping[type[RulebookEvent], Callable[[Rulebook, Any], Act]] = {
     events.RevisionApproved: _revision,
     actors.ActorKeyApproved: _key_approval,
     actors.ActorKeyRevoked: _revocation,
+    partners.PartnerProposalApproved: _partner_approval,
+    partners.PartnerKeyRevoked: _partner_key_revocation,
+    partners.PartnerSuspended: _suspension,
 }
 
 ACT_EVENTS: tuple[type[Event], ...] = (*_ACTS, account.ErasureRequested, account.PersonalDataErased)

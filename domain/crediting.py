@@ -120,7 +120,8 @@ class Batch:
 
         ``known``: what the references among the rows that are taken were recorded as.
         """
-        screened = iter(screen(self.rules, [row.behavior for row in rows if isinstance(row, Row)], now_us))
+        behaviors = [row.behavior for row in rows if isinstance(row, Row)]
+        screened = iter(screen(self.rules, self.intake.partner, behaviors, now_us))
         for row in rows:
             self.outcomes.append(self._answer(row, next(screened), known) if isinstance(row, Row) else row)
         for (_, code), account in self._reopened.items():

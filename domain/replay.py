@@ -1,9 +1,9 @@
 """Replay: recompute everything from facts and log order, and compare with what was booked (DESIGN 2.5).
 
-Keeps: nothing that an event says about its own valuation is trusted: the decision is derived from the rulebook as it
-stood before the event's position, the mass from the facts, the caps from log order, every revision line from the
-stream up to the approval. A mismatch does not spread: the recomputed value goes on, so each altered number is
-reported where it stands.
+Keeps: nothing that an event says about its own valuation is trusted: the decision, and what its partner might send, are
+derived from the rulebook as it stood before the event's position, the mass from the facts, the caps from log order,
+every revision line from the stream up to the approval. A mismatch does not spread: the recomputed value goes on, so
+each altered number is reported where it stands.
 Leaves to ``rulebook_replay``: whether the rulebook itself is lawful; to ``application.replaying``: reading the log,
 sums over the book, the digest.
 """
@@ -123,6 +123,9 @@ class AccountReplay:
             self._report(each, "account", "credited", self._account.status if self._account.version else "not open")
         day = day_number(facts.day)
         self._check_consent(each, day)
+        standing = self._rulebook.partners.standing(facts.partner, each.position)
+        if standing is not None and (barred := standing.refusal(facts.behavior)):
+            self._report(each, barred, f"{facts.behavior} of {facts.partner}", "refused")
         decision = self._rulebook.lookup(facts.behavior, facts.region, each.position).on(day)
         if decision is None:
             self._report(each, "decision", facts.decision, "none applies")

@@ -2,7 +2,8 @@
 
 Keeps: folding never refuses; two folds of the same events are equal; look-up at a log position uses only what was
 recorded before that position, so a past credit can be judged for ever.
-Leaves to ``methodology``, ``factors``, ``decisions``, ``revision``: which events may be added.
+Leaves to ``methodology``, ``factors``, ``decisions``, ``revision``, ``registering``, ``partnering``: which events may
+be added.
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ from domain.actor_keys import ActorKeys
 from domain.applicability import NEVER, Decision, LookUp, build_lookup
 from domain.errors import Corrupt, LedgerError
 from domain.events import actors
+from domain.events import partners as partner_events
 from domain.events import rulebook as events
 from domain.events.base import NewEvent, Recorded, RulebookEvent
 from domain.kernel.method import Method, ParameterRow
 from domain.kernel.method_file import factor_rows_from, method_from_document
 from domain.kernel.valuation import Valuer
+from domain.partners import Partners, Proposed
 from domain.streams import stream_id
 from domain.values import AFTER_LAST_DAY, FIRST_DAY, Period, day_number, day_text
 
@@ -102,6 +105,7 @@ class Rulebook:
         self.proposals: dict[str, Proposal] = {}
         self.revisions: dict[str, RevisionRun] = {}
         self.actor_keys = ActorKeys()
+        self.partners = Partners()
         self._decisions: dict[str, list[Decision]] = {}
         self._changes: dict[str, list[int]] = {}
         self._versions: dict[UUID, int] = {}
@@ -316,6 +320,10 @@ def period_texts(period: Period) -> tuple[str | None, str | None]:
     return start, None if period.end == AFTER_LAST_DAY else day_text(period.end)
 
 
+def _partner_proposed(rulebook: Rulebook, event: Proposed, position: int) -> None:
+    rulebook.partners.proposed(event, position)
+
+
 _FOLD: dict[type[RulebookEvent], Callable[[Rulebook, Any, int], None]] = {
     events.BookOpened: Rulebook._book_opened,
     events.MethodologyDrafted: Rulebook._drafted,
@@ -333,4 +341,11 @@ _FOLD: dict[type[RulebookEvent], Callable[[Rulebook, Any, int], None]] = {
     actors.ActorKeyRegistered: lambda rulebook, event, position: rulebook.actor_keys.registered(event, position),
     actors.ActorKeyApproved: lambda rulebook, event, position: rulebook.actor_keys.approved(event, position),
     actors.ActorKeyRevoked: lambda rulebook, event, position: rulebook.actor_keys.revoked(event, position),
+    partner_events.PartnerProposed: _partner_proposed,
+    partner_events.PartnerKeyProposed: _partner_proposed,
+    partner_events.PartnerTermsProposed: _partner_proposed,
+    partner_events.PartnerResumptionProposed: _partner_proposed,
+    partner_events.PartnerProposalApproved: lambda book, event, position: book.partners.approved(event, position),
+    partner_events.PartnerKeyRevoked: lambda book, event, position: book.partners.key_revoked(event, position),
+    partner_events.PartnerSuspended: lambda book, event, position: book.partners.suspended(event, position),
 }

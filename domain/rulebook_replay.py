@@ -15,12 +15,13 @@ from typing import Any
 
 import msgspec
 
-from domain import decisions, factors, methodology, opening, registering, revision
+from domain import decisions, factors, methodology, opening, partnering, registering, revision
 from domain.digest import sm3_hex
 from domain.errors import LedgerError
-from domain.events import actors
+from domain.events import actors, partners
 from domain.events import rulebook as events
 from domain.events.base import NewEvent, Recorded
+from domain.partners import terms_of
 from domain.replay import Mismatch
 from domain.revision import Impact
 from domain.rulebook import Rulebook
@@ -148,6 +149,42 @@ def _key_revoked(before: Rulebook, each: Recorded, _: Mapping[int, int]) -> NewE
     return registering.revoke(before, event.actor, event.by, event.reason, event.key)
 
 
+def _partner_proposed(before: Rulebook, each: Recorded, _: Mapping[int, int]) -> NewEvent:
+    event: partners.PartnerProposed = each.event
+    public_key, possession = bytes.fromhex(event.public_key), bytes.fromhex(event.possession)
+    proof = (possession, _verified_elsewhere)
+    return partnering.propose(before, event.partner, terms_of(event), public_key, event.by, *proof)
+
+
+def _partner_key_proposed(before: Rulebook, each: Recorded, _: Mapping[int, int]) -> NewEvent:
+    event: partners.PartnerKeyProposed = each.event
+    public_key, possession = bytes.fromhex(event.public_key), bytes.fromhex(event.possession)
+    return partnering.propose_key(before, event.partner, public_key, event.by, possession, _verified_elsewhere)
+
+
+def _partner_terms_proposed(before: Rulebook, each: Recorded, _: Mapping[int, int]) -> NewEvent:
+    event: partners.PartnerTermsProposed = each.event
+    return partnering.propose_terms(before, event.partner, terms_of(event), event.by)
+
+
+def _resumption_proposed(before: Rulebook, each: Recorded, _: Mapping[int, int]) -> NewEvent:
+    event: partners.PartnerResumptionProposed = each.event
+    return partnering.propose_resumption(before, event.partner, event.by, event.reason)
+
+
+def _partner_approved(before: Rulebook, each: Recorded, _: Mapping[int, int]) -> NewEvent:
+    return partnering.approve(before, each.event.proposal, each.event.by)
+
+
+def _partner_key_revoked(before: Rulebook, each: Recorded, _: Mapping[int, int]) -> NewEvent:
+    event: partners.PartnerKeyRevoked = each.event
+    return partnering.revoke_key(before, event.partner, event.key, event.by, event.reason)
+
+
+def _partner_suspended(before: Rulebook, each: Recorded, _: Mapping[int, int]) -> NewEvent:
+    return partnering.suspend(before, each.event.partner, each.event.by, each.event.reason)
+
+
 _DECIDE: Mapping[type[Any], _Again] = {
     events.BookOpened: _opened,
     events.MethodologyDrafted: _drafted,
@@ -165,4 +202,11 @@ _DECIDE: Mapping[type[Any], _Again] = {
     actors.ActorKeyRegistered: _key_registered,
     actors.ActorKeyApproved: _key_approved,
     actors.ActorKeyRevoked: _key_revoked,
+    partners.PartnerProposed: _partner_proposed,
+    partners.PartnerKeyProposed: _partner_key_proposed,
+    partners.PartnerTermsProposed: _partner_terms_proposed,
+    partners.PartnerResumptionProposed: _resumption_proposed,
+    partners.PartnerProposalApproved: _partner_approved,
+    partners.PartnerKeyRevoked: _partner_key_revoked,
+    partners.PartnerSuspended: _partner_suspended,
 }

@@ -1,7 +1,8 @@
 """Screening: every check and the computation that need no account, for a column of rows.
 
-Keeps (DESIGN 5): the checks run in the order of DESIGN section 5 and the first failure is the answer; unit and range
-are those of the version that values the row, or of the newest published one where none does.
+Keeps (DESIGN 5): the checks run in the order of DESIGN section 5 and the first failure is the answer; what a registered
+partner may send comes first (ADR 0028); unit and range are those of the version that values the row, or of the newest
+published one where none does.
 Leaves to ``crediting``: references, accounts, consent, caps.
 """
 
@@ -14,6 +15,7 @@ import msgspec
 from domain.applicability import Decision, LookUp
 from domain.behavior import Behavior, Refusal
 from domain.kernel.method import Method
+from domain.partners import Standing
 from domain.revision import scope_of
 from domain.rulebook import Rulebook
 from domain.values import EPOCH_ORDINAL, MICROSECONDS_PER_DAY, MICROSECONDS_PER_MINUTE
@@ -53,6 +55,10 @@ class Rules:
             found = self._tables[key] = self._build(behavior, region)
             return found
 
+    def standing(self, partner: str) -> Standing | None:
+        """How the partner stands; None for a name that was never registered."""
+        return self.rulebook.partners.standing(partner, self.position + 1)
+
     def _build(self, behavior: str, region: str) -> tuple[int, LookUp, Method] | None:
         published = self.rulebook.published(behavior)
         if not published:
@@ -62,12 +68,13 @@ class Rules:
         return offset_us, self.rulebook.lookup(behavior, region, self.position + 1), newest
 
 
-def screen(rules: Rules, rows: Sequence[Behavior], now_us: int) -> list[Valued | Refusal]:
-    """The checks and the computation that need no account, for a column of rows."""
+def screen(rules: Rules, partner: str, rows: Sequence[Behavior], now_us: int) -> list[Valued | Refusal]:
+    """The checks and the computation that need no account, for a column of rows of one partner."""
+    standing = rules.standing(partner)
     results: list[Valued | Refusal] = []
     columns: dict[Decision, list[tuple[Valued, str]]] = {}
     for row in rows:
-        checked = _check(rules, row, now_us)
+        checked = _check(rules, standing, row, now_us)
         results.append(checked)
         if isinstance(checked, Valued) and checked.decision is not None:
             columns.setdefault(checked.decision, []).append((checked, row.region))
@@ -82,7 +89,9 @@ def screen(rules: Rules, rows: Sequence[Behavior], now_us: int) -> list[Valued |
     return results
 
 
-def _check(rules: Rules, row: Behavior, now_us: int) -> Valued | Refusal:
+def _check(rules: Rules, standing: Standing | None, row: Behavior, now_us: int) -> Valued | Refusal:
+    if standing is not None and (barred := standing.refusal(row.behavior)):
+        return refuse_row(row, barred)
     table = rules.table(row.behavior, row.region)
     if table is None:
         return refuse_row(row, "unknown_behavior")
@@ -125,6 +134,16 @@ REFUSALS: dict[str, tuple[str, str, str]] = {
         "source_ref",
         "this reference was used before with other content",
         "reverse the first credit and send the correction under a new reference",
+    ),
+    "partner_suspended": (
+        "partner",
+        "the partner is suspended",
+        "send it again once its resumption is approved; `partner show` tells since when and why",
+    ),
+    "behavior_not_allowed": (
+        "behavior",
+        "the partner may not send this behavior",
+        "check the spelling, or have it added to the partner's terms with `partner terms`",
     ),
     "unknown_behavior": (
         "behavior",

@@ -16,7 +16,7 @@ from uuid import UUID
 import msgspec
 
 from domain.errors import Corrupt
-from domain.events import access, account, actors, intake, keys, rulebook
+from domain.events import access, account, actors, intake, keys, partners, rulebook
 from domain.events.base import Event, Personal, Recorded, RulebookEvent
 
 EVENTS: Final[tuple[type[Event], ...]] = (
@@ -36,6 +36,13 @@ EVENTS: Final[tuple[type[Event], ...]] = (
     actors.ActorKeyRegistered,
     actors.ActorKeyApproved,
     actors.ActorKeyRevoked,
+    partners.PartnerProposed,
+    partners.PartnerKeyProposed,
+    partners.PartnerTermsProposed,
+    partners.PartnerResumptionProposed,
+    partners.PartnerProposalApproved,
+    partners.PartnerKeyRevoked,
+    partners.PartnerSuspended,
     keys.SigningKeyRegistered,
     keys.SigningKeyRotated,
     intake.IntakeOpened,

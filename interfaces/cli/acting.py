@@ -134,6 +134,13 @@ def signature_of(path: Path) -> bytes:
     return signature_from_der(read_small(path, _MAX_SIGNATURE_BYTES))
 
 
+def signature_by(signer: Signer | None, file: Path | None, text: bytes) -> bytes:
+    """Over the text, by a key at hand, or as it was made elsewhere; empty where there is neither."""
+    if signer is not None:
+        return signer.sign(text)
+    return b"" if file is None else signature_of(file)
+
+
 def _text(asked: TextToSign, out: Path | None) -> Answer:
     assert out is not None
     act = asked.act

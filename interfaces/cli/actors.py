@@ -10,11 +10,11 @@ import typer
 from application import actors
 from application.actors import Registration
 from application.acts import Signing
-from domain import acts, registering
+from domain import acts, partnering, registering
 from domain.actor_keys import ActorKey
 from domain.errors import Rejected
 from domain.signing import signed_bytes
-from interfaces.cli.acting import ToSign, refuse_in_home, signable, signature_of, signer_of
+from interfaces.cli.acting import ToSign, refuse_in_home, signable, signature_by, signer_of
 from interfaces.cli.command import Cli, command, group
 from interfaces.cli.files import read_small, write_new
 from interfaces.cli.options import By, OpenReason
@@ -29,7 +29,7 @@ key_app = group("The key of a person, in a file of his own.")
 app.add_typer(key_app, name="key")
 
 _MAX_TEXT_BYTES = 10_000
-_TEXTS = tuple(signed_bytes(purpose, b"") for purpose in (acts.PURPOSE, registering.PURPOSE))
+_TEXTS = tuple(signed_bytes(purpose, b"") for purpose in (acts.PURPOSE, registering.PURPOSE, partnering.PURPOSE))
 
 KeyFile = Annotated[Path, typer.Argument(metavar="FILE", help="The key file.", show_default=False)]
 Text = Annotated[
@@ -149,7 +149,7 @@ def register(
         if to_sign is not None:
             payload = {"actor": actor, "replaces": replaces or None, "file": str(write_new(to_sign, text))}
             return Answer(payload, [heading("nothing is done yet"), facts(list(payload.items()))])
-        signatures = _signature(new, possession, text), _signature(old, old_signature, text)
+        signatures = signature_by(new, possession, text), signature_by(old, old_signature, text)
         done = actors.register(ledger.book, actor, public_key, by, *signatures, verifier().verify)
     hint = cli.following(f"actor approve-key {actor} --by SOMEBODY-ELSE   (not {by}, not {actor})")
     return _done(done, "registered, and signs nothing before somebody else approves it", hint)
@@ -182,12 +182,6 @@ def list_(cli: Cli) -> Answer:
     signed_acts = rulebook.genesis is not None and rulebook.genesis.signed_acts
     payload = {"actors": listed, "signed_acts": signed_acts, "position": rulebook.position}
     return Answer(payload, [shown if rows else heading("no keys of people: acts are recorded with names alone")])
-
-
-def _signature(signer: Signer | None, file: Path | None, text: bytes) -> bytes:
-    if signer is not None:
-        return signer.sign(text)
-    return b"" if file is None else signature_of(file)
 
 
 def _key_shown(key: Signer, file: Path, said: str, sealed: bool) -> Answer:

@@ -38,6 +38,7 @@ from interfaces.cli import (
     factors,
     keys,
     methodology,
+    partners,
     proving,
     revisions,
     transport,
@@ -103,6 +104,7 @@ app.add_typer(methodology.app, name="methodology", rich_help_panel="Rules (every
 app.add_typer(factors.app, name="factors", rich_help_panel="Rules (every two-person act is two commands)")
 app.add_typer(applicability.app, name="applicability", rich_help_panel="Rules (every two-person act is two commands)")
 app.add_typer(actors.app, name="actor", rich_help_panel="Rules (every two-person act is two commands)")
+app.add_typer(partners.app, name="partner", rich_help_panel="Rules (every two-person act is two commands)")
 app.add_typer(revisions.app, name="revision", rich_help_panel="Rules (every two-person act is two commands)")
 
 

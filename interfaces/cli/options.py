@@ -15,11 +15,11 @@ import typer
 from domain.actors import check_actor
 from domain.errors import Rejected
 from domain.instants import instant_of
+from domain.partners import PARTNER_NAME
 from domain.values import AFTER_LAST_DAY, FIRST_DAY, Period, day_number
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})")
-_PARTNER = re.compile(r"[A-Za-z0-9.-]{1,64}")
 _REVISION = re.compile(r"R[1-9][0-9]{0,8}")
 _RELEASE = re.compile(r"([^=]+)=([1-9][0-9]{0,8})")
 _MAX_REASON_CHARACTERS = 500
@@ -69,7 +69,7 @@ def _instant(text: str) -> str:
 
 
 def _partner(text: str) -> str:
-    if not _PARTNER.fullmatch(text):
+    if not PARTNER_NAME.fullmatch(text):
         raise typer.BadParameter("a partner is named by 1 to 64 ASCII letters, digits, hyphens and dots")
     return text
 
@@ -197,6 +197,15 @@ OnlyPartner = Annotated[
 ]
 PartnerName = Annotated[
     str, typer.Argument(metavar="PARTNER", help="Whose list it is.", parser=_partner, show_default=False)
+]
+RegisteredPartner = Annotated[
+    str,
+    typer.Argument(
+        metavar="PARTNER",
+        help="The partner's name, as `behaviors import --partner` gives it.",
+        parser=_partner,
+        show_default=False,
+    ),
 ]
 Before = Annotated[
     str | None,

@@ -123,7 +123,25 @@ def tell_of_people(cli: CommandLine) -> None:
     cli(*review, "--actor-key", key)
     cli("actor", "revoke", "bob", "--by", "carl", "--reason", "left")
     cli("actor", "list")
+    tell_of_partners(cli)
     cli("access", "list")
+
+
+def tell_of_partners(cli: CommandLine) -> None:
+    keys = [str(cli.folder / f"metro-{number}.key") for number in range(2)]
+    for key in keys:
+        cli("actor", "key", "new", key)
+    alice, carl = ("--by", "alice"), ("--by", "carl", "--reason", "a check")
+    first = cli("partner", "register", "metro-co", "--all-behaviors", "--partner-key", keys[0], *alice)
+    cli("partner", "approve", first["proposal"], "--by", "carl")
+    more = cli("partner", "add-key", "metro-co", "--partner-key", keys[1], *alice)
+    cli("partner", "approve", more["proposal"], "--by", "carl")
+    cli("partner", "revoke-key", "metro-co", "--key", first["key"], *carl)
+    cli("partner", "suspend", "metro-co", *carl)
+    cli("partner", "resume", "metro-co", "--by", "alice", "--reason", "repaired")
+    cli("partner", "terms", "metro-co", "--behavior", "travel.metro", "--rows-per-day", "10000", *alice)
+    cli("partner", "list")
+    cli("partner", "show", "metro-co")
 
 
 def hand_out_what_an_auditor_checks(cli: CommandLine) -> None:
@@ -209,6 +227,9 @@ def test_the_lists_in_answers_hold_exactly_the_documented_keys(cli: CommandLine)
         "intakes": ("evidence", "list"),
         "releases": ("factors", "list"),
         "actors": ("actor", "list"),
+        "partners": ("partner", "list"),
+        "keys": ("partner", "show", "metro-co"),
+        "proposals": ("partner", "show", "metro-co"),
         "accesses": ("access", "list"),
         "signing": ("keys", "show"),
         "roles": ("database", "show"),

@@ -132,8 +132,11 @@ def test_a_region_without_a_factor_is_not_credited(cli: CommandLine) -> None:
 
 
 def test_no_code_of_a_refusal_is_left_without_a_test() -> None:
+    """Those about partners are in test_cli_partners."""
     stories = {
         "conflicting_duplicate",
+        "partner_suspended",
+        "behavior_not_allowed",
         "account_unknown",
         "account_frozen",
         "account_closed",

@@ -66,7 +66,23 @@ def expected_of(log: list[Recorded], rulebook: Rulebook) -> dict[str, Any]:
             "releases": [f"{name}={number}" for name, number in rulebook.releases],
             "decisions": {name: proposal.approved for name, proposal in rulebook.proposals.items()},
             "revisions": {name: run.state for name, run in rulebook.revisions.items()},
+            # Books without partners say what they said before there were any.
+            **({"partners": partners_of(rulebook)} if rulebook.partners.all else {}),
         },
+    }
+
+
+def partners_of(rulebook: Rulebook) -> dict[str, Any]:
+    """Every registered partner: how it stands, since when, and its keys."""
+    return {
+        name: {
+            "state": partner.state,
+            "since": partner.now.since,
+            "behaviors": None if partner.now.terms.behaviors is None else list(partner.now.terms.behaviors),
+            "quotas": [partner.now.terms.rows_per_day, partner.now.terms.rows_per_request],
+            "keys": {key.key: key.state for key in rulebook.partners.keys_of(name)},
+        }
+        for name, partner in rulebook.partners.all.items()
     }
 
 

@@ -17,6 +17,7 @@ from domain import account as account_rules
 from domain import methodology
 from domain.behavior import Refusal
 from tests.golden.acting_story import tell_of_acts
+from tests.golden.partner_story import tell_of_partners
 from tests.golden.signing_story import tell_of_keys
 from tests.unit.domain.documents import count_cap, day_cap, factor_row, metro, open_row, power, release
 from tests.unit.domain.worlds import World, saving, trip
@@ -159,7 +160,20 @@ def acts() -> World:
     return world
 
 
-STORIES: dict[str, Callable[[], World]] = {"town": town, "grid": grid, "edges": edges, "acts": acts}
+def partners() -> World:
+    """Registered partners: keys side by side, other terms, a suspension; what they may send and what not."""
+    world = World("2026-01-10T00:00:00Z")
+    tell_of_partners(world)
+    return world
+
+
+STORIES: dict[str, Callable[[], World]] = {
+    "town": town,
+    "grid": grid,
+    "edges": edges,
+    "acts": acts,
+    "partners": partners,
+}
 
 
 def told(name: str) -> World:

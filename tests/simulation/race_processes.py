@@ -25,7 +25,7 @@ from application import crediting, intakes, revising
 from application.book import Book
 from interfaces.bootstrap import Settings, open_ledger
 from tests.simulation.appending import EarlyAppends, LateAppends
-from tests.simulation.racing import Answers, importer, jitter, office, pausing_book
+from tests.simulation.racing import Answers, importer, jitter, office, partner_office, pausing_book
 
 PATIENCE = 120.0
 """Seconds after which a writer hangs."""
@@ -60,7 +60,18 @@ class Office:
         office(book, self.seed, self.acts, self.rows)()
 
 
-Work = Import | Office
+@dataclass(frozen=True)
+class PartnerOffice:
+    """Register the partner, suspend it, change its terms and let it send again."""
+
+    seed: int
+    acts: int
+
+    def __call__(self, book: Book) -> None:
+        partner_office(book, self.seed, self.acts)()
+
+
+Work = Import | Office | PartnerOffice
 
 
 @dataclass(frozen=True)

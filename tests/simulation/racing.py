@@ -16,7 +16,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, cast
 
-from application import accounts, methodologies, queries, revising
+from application import accounts, methodologies, partners, queries, revising
 from application.book import Book
 from application.importing import ImportResult, import_behaviors
 from application.ports.behavior_source import RefusedRow
@@ -24,6 +24,7 @@ from application.ports.journal import Append, Appended, Head, Journal
 from application.replaying import replay
 from domain.errors import Rejected
 from domain.events.account import BehaviorCredited
+from domain.partners import Terms
 from interfaces.bootstrap import Ledger, behavior_file
 from tests.simulation.comparing import broken_caps
 from tests.simulation.race_book import RIDE, VERSIONS, WALK
@@ -203,6 +204,29 @@ def office(book: Book, seed: int, acts: int, refs: Sequence[Sequence[str]]) -> C
         for _ in range(acts):
             with suppress_expected():
                 rng.choice(_ACTS)(book, rng, refs)
+
+    return work
+
+
+def partner_office(book: Book, seed: int, acts: int) -> Callable[[], None]:
+    """Two people who register the partner of all files, stop it, and let it send this or that again."""
+
+    def approved(proposed: partners.PartnerAct) -> None:
+        partners.approve(book, proposed.event.proposal, "bob")
+
+    def work() -> None:
+        rng = Random(seed)
+        key = (bytes([7]) * 64, "ann", bytes(64), lambda *_: True)
+        approved(partners.propose(book, PARTNER, Terms(None, None, None), *key))
+        for _ in range(acts):
+            standing = book.rulebook().partners.standing(PARTNER)
+            if standing is not None and standing.suspended:
+                approved(partners.propose_resumption(book, PARTNER, "ann", "repaired"))
+            elif rng.random() < 0.6:
+                partners.suspend(book, PARTNER, "cid", "odd")
+            else:
+                behaviors = rng.choice((None, None, (RIDE,), (WALK,)))
+                approved(partners.propose_terms(book, PARTNER, Terms(behaviors, None, None), "ann"))
 
     return work
 

@@ -14,12 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from application import accounts, reconciling
+from application import accounts, partners, reconciling
 from application.ports.behavior_source import ParsedRow
 from application.reconciling import Found, Reconciled, reconcile
 from application.verification import disk_sort
 from domain.behavior import Behavior, parse_behavior
 from domain.errors import Rejected
+from domain.partners import Terms
 from domain.screening import screen
 from domain.values import AFTER_LAST_DAY, FIRST_DAY, Period, day_number
 from tests.unit.memory_town import MemoryTown
@@ -184,15 +185,27 @@ def test_what_was_refused_before_and_is_sent_in_a_list_is_refused_with_its_code(
     assert counts(found) == {"matched": 1, "refused": 3}
 
 
+def test_rows_that_a_suspended_partner_lists_are_refused_now_and_what_was_credited_agrees(town: MemoryTown) -> None:
+    town.receive(ride(1))
+    key = (bytes(64), "alice", bytes(64), lambda *_: True)
+    proposed = partners.propose(town.book, "metro", Terms(None, None, None), *key)
+    partners.approve(town.book, proposed.event.proposal, "bob")
+    assert counts(compare(town, ride(1), ride(2))[0]) == {"matched": 1, "missing_in_log": 1}
+    partners.suspend(town.book, "metro", "carol", "odd readings")
+    found, _ = compare(town, ride(1), ride(2))
+    assert counts(found) == {"matched": 1, "refused": 1}
+    assert found.refused_by_code == {"partner_suspended": 1}
+
+
 def test_a_row_that_no_version_values_and_one_without_a_factor_are_refused(
     town: MemoryTown, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     town.receive(ride(1))
 
-    def emptied(rules: Any, rows: Any, now_us: int) -> Any:
+    def emptied(rules: Any, partner: str, rows: Any, now_us: int) -> Any:
         if not rows:
             return []
-        first, second = screen(rules, rows, now_us)
+        first, second = screen(rules, partner, rows, now_us)
         first.decision, second.computed = None, None  # type: ignore[union-attr]
         return [first, second]
 

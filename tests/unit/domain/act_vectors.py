@@ -1,4 +1,4 @@
-"""The example and the vectors of docs/spec/acts.md: the acts of the golden story, with their texts and signatures."""
+"""The example and the vectors of docs/spec/acts.md: the acts of two golden stories, with their texts and signatures."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from functools import cache
 from typing import Any
 
+from domain import partnering
 from domain.acts import Act, erasure_act, rulebook_act, text_of
 from domain.digest import sm3_hex
 from domain.events import account, actors
@@ -16,14 +17,14 @@ from tests.golden.stories import told
 
 
 @cache
-def story() -> list[Recorded]:
-    return told("acts").events()
+def story(name: str = "acts") -> list[Recorded]:
+    return told(name).events()
 
 
-def acts() -> list[tuple[Recorded, Act, bytes]]:
+def acts(name: str = "acts") -> list[tuple[Recorded, Act, bytes]]:
     """Every signed act of the story: its event, what it is, and the text that was signed."""
     book, found, requests = Rulebook(), [], dict[int, Any]()
-    for each in story():
+    for each in story(name):
         event, act = each.event, None
         if isinstance(event, RulebookEvent):
             act = rulebook_act(book, event)
@@ -61,8 +62,28 @@ def vectors() -> str:
         for each in story()
         if isinstance(each.event, actors.ActorKeyRegistered)
     ]
+    return json.dumps({"registrations": registrations, "acts": _signed("acts")}, indent=1, ensure_ascii=False)
+
+
+def partner_vectors() -> str:
+    """Keys of partners and acts about them in the order of the log."""
+    keys = [
+        {
+            "position": each.position,
+            "public_key": each.event.public_key,
+            "key": each.event.key,
+            "text": shown(partnering.statement("town", each.event.partner, _hex(each.event.public_key))),
+            "possession": each.event.possession,
+        }
+        for each in story("partners")
+        if each.event.STREAM == "partner" and hasattr(each.event, "possession")
+    ]
+    return json.dumps({"keys": keys, "acts": _signed("partners")}, indent=1, ensure_ascii=False)
+
+
+def _signed(name: str) -> list[dict[str, Any]]:
     documents = {sm3_hex(each.event.document.encode()) for each in story() if hasattr(each.event, "document")}
-    signed = [
+    return [
         {
             "position": each.position,
             "topic": each.event.TOPIC,
@@ -71,9 +92,8 @@ def vectors() -> str:
             "key": each.event.signed.key,
             "signature": each.event.signed.signature,
         }
-        for each, act, text in acts()
+        for each, act, text in acts(name)
     ]
-    return json.dumps({"registrations": registrations, "acts": signed}, indent=1, ensure_ascii=False)
 
 
 def _hex(digits: str) -> bytes:

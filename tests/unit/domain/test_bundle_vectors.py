@@ -30,7 +30,13 @@ from infrastructure.gm.hardened_gmssl import GmsslVerifier
 from infrastructure.gm.sm2 import PyxVerifier
 from infrastructure.gm.sm2_format import signature_from_der
 from tests.architecture.project import ROOT
-from tests.fixtures import independent_numbers, independent_rulebook, independent_valuation, independent_verifier
+from tests.fixtures import (
+    independent_numbers,
+    independent_partners,
+    independent_rulebook,
+    independent_valuation,
+    independent_verifier,
+)
 from tests.golden import signing_story
 from tests.unit.domain import bundle_vectors
 from tests.unit.domain.test_spec_vectors import blocks, vectors
@@ -250,7 +256,8 @@ def test_a_reader_of_the_documents_alone_verifies_an_event_proof() -> None:
 
 
 def test_the_independent_verifier_imports_the_standard_library_alone() -> None:
-    modules = (independent_verifier, independent_rulebook, independent_valuation, independent_numbers)
+    readers = (independent_rulebook, independent_partners, independent_valuation, independent_numbers)
+    modules = (independent_verifier, *readers)
     imported, own = set(), {module.__name__ for module in modules}
     for module in modules:
         for node in ast.walk(ast.parse(Path(str(module.__file__)).read_text("utf-8"))):

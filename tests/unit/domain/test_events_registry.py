@@ -96,6 +96,7 @@ def test_events_are_sorted_into_streams_that_readers_ask_for() -> None:
         "decision",
         "revision",
         "actor",
+        "partner",
     }
     assert all(issubclass(TOPICS[topic], RulebookEvent) for topic in RULEBOOK_TOPICS)
 

@@ -11,13 +11,13 @@ from domain.events.rulebook import DecisionApproved
 from domain.screening import REFUSALS, Rules, Valued, refuse_row, screen
 from domain.values import day_number
 from tests.unit.domain.documents import metro, open_row
-from tests.unit.domain.worlds import World, trip
+from tests.unit.domain.worlds import PARTNER, World, trip
 
 NOW = "2026-03-01T00:00:00Z"
 
 
 def answers(world: World, *rows: Behavior) -> list[Valued | Refusal]:
-    return screen(Rules(world.rulebook), rows, world.now_us)
+    return screen(Rules(world.rulebook), PARTNER, rows, world.now_us)
 
 
 def codes(world: World, *rows: Behavior) -> list[str]:
@@ -153,12 +153,13 @@ def test_a_refusal_names_line_column_and_remedy_and_never_the_submitted_text() -
     assert "secret" not in repr(answer)
 
 
-def test_every_refusal_tells_a_column_of_the_file_a_message_and_a_remedy() -> None:
+def test_every_refusal_tells_a_column_of_the_file_or_its_sender_a_message_and_a_remedy() -> None:
     row = trip("t1")
     for code in REFUSALS:
         refusal = refuse_row(row, code, "DETAIL")
         assert refusal.code == code
-        assert refusal.field in {"source_ref", "account_ref", "behavior", "occurred_at", "quantity", "unit", "region"}
+        columns = {"source_ref", "account_ref", "behavior", "occurred_at", "quantity", "unit", "region"}
+        assert refusal.field in columns or (code, refusal.field) == ("partner_suspended", "partner")
         assert refusal.message
         assert refusal.remedy
     assert refuse_row(row, "too_late", "30").message == "the behavior is older than the late window of 30 days"

@@ -35,26 +35,30 @@ def test_the_documents_show_what_the_code_makes() -> None:
     assert blocks("log.md", "json") == [audit_vectors.log_vectors() + "\n"]
     assert blocks("book-map.md", "json") == [audit_vectors.map_vectors() + "\n"]
     assert blocks("acts.md", "act") == [act_vectors.example()]
-    assert blocks("acts.md", "json") == [act_vectors.vectors() + "\n"]
+    assert blocks("acts.md", "json") == [act_vectors.vectors() + "\n", act_vectors.partner_vectors() + "\n"]
 
 
 def test_the_acts_of_the_document_are_signed_by_the_keys_of_the_document() -> None:
-    known = vectors("acts.md")
-    keys = {each["key"]: _hex(each["public_key"]) for each in known["registrations"]}
-    signed = [(each["text"], each["key"], each["signature"]) for each in known["acts"]]
+    known, partners = map(json.loads, blocks("acts.md", "json"))
+    acts = known["acts"] + partners["acts"]
+    keys = {each["key"]: _hex(each["public_key"]) for each in (*known["registrations"], *partners["keys"])}
+    signed = [(each["text"], each["key"], each["signature"]) for each in acts]
+    for each in partners["keys"]:
+        assert sm3_hex(keys[each["key"]])[:32] == each["key"]
+        signed.append((each["text"], each["key"], each["possession"]))
     for each in known["registrations"]:
         assert sm3_hex(keys[each["key"]])[:32] == each["key"]
         signed.append((each["text"], each["key"], each["possession"]))
         if each["signature_of_replaced"]:
             replaced = json.loads(each["text"].partition("<00>")[2])["replaces"]
             signed.append((each["text"], replaced, each["signature_of_replaced"]))
-    assert len(signed) == len(known["acts"]) + len(known["registrations"]) + 1
+    assert len(signed) == len(acts) + len(partners["keys"]) + len(known["registrations"]) + 1
     for text, key, signature in signed:
         content = text.replace("<00>", "\0").encode()
         for verifier in (PyxVerifier(), GmsslVerifier()):
             assert verifier.verify(keys[key], content, _hex(signature))
             assert not verifier.verify(keys[key], content + b" ", _hex(signature))
-    for each in known["acts"]:
+    for each in acts:
         if each["content"]:
             assert json.loads(each["text"].partition("<00>")[2])["shown"] == sm3_hex(each["content"].encode())
 

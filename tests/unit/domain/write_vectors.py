@@ -32,7 +32,7 @@ def blocks() -> list[tuple[str, str, list[str]]]:
         ("proofs.md", "json", [bundle_vectors.proof_vectors() + "\n"]),
         ("bundle.md", "bundle", [bundle_vectors.example()]),
         ("acts.md", "act", [act_vectors.example()]),
-        ("acts.md", "json", [act_vectors.vectors() + "\n"]),
+        ("acts.md", "json", [act_vectors.vectors() + "\n", act_vectors.partner_vectors() + "\n"]),
         ("bundle.md", "json", [bundle_vectors.vectors() + "\n"]),
         ("events-export.md", "events", [events_vectors.example()]),
         ("events-export.md", "json", [events_vectors.vectors() + "\n"]),
