@@ -1,14 +1,17 @@
 """The documents that are made from code: ``python -m interfaces.docs`` writes them, ``--check`` finds stale ones.
 
-Keeps: docs/events.md says what ``domain.events.registry`` says, docs/cli.md what the command line itself says.
+Keeps: docs/events.md says what ``domain.events.registry`` says, docs/cli.md what the command line itself says,
+docs/openapi.json what the HTTP service says.
 """
 
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +29,12 @@ from domain.events.account import (
 from domain.events.base import ActSignature, Event, Personal
 from domain.events.registry import EVENTS, encode
 from domain.events.rulebook import FactorRow
+from interfaces.bootstrap.service import ServiceSettings
 from interfaces.cli.command import EXAMPLE
 from interfaces.cli.main import PROGRAM, app
+from interfaces.http.app import create_app, openapi_of
+from interfaces.http.identity import Identity
+from interfaces.http.service import Service
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
@@ -287,6 +294,7 @@ authenticate: put your login in front of it. Whoever has a registered key (`acto
 | `CARBON_LEDGER_ACTOR_PASSPHRASE_FILE` | a file with the passphrase of the person's key that signs (`actor key new`) |
 | `CARBON_LEDGER_PG_START_SECONDS` | how long to wait for the embedded server, 60 |
 | `CARBON_LEDGER_DEBUG` | 1 = show a traceback when the ledger has a defect |
+| `CARBON_LEDGER_HTTP_...` | of `serve`: who is believed, and all limits ([http.md](http.md)) |
 
 Every command takes these options, before or after its name:"""
 
@@ -344,7 +352,14 @@ def _markdown_table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -
     return "\n".join([line(columns), line("---" for _ in columns), *(line(row) for row in rows)])
 
 
-PAGES = {"events.md": events_page, "cli.md": cli_page}
+def openapi_document() -> str:
+    """docs/openapi.json: the HTTP API, as the service itself tells of it."""
+    # No ledger is opened: the routes alone are asked.
+    service = Service(ServiceSettings(), Identity(None, None), lambda: nullcontext(None))  # type: ignore[arg-type]
+    return json.dumps(openapi_of(create_app(service)), ensure_ascii=False, indent=1, sort_keys=True) + "\n"
+
+
+PAGES = {"events.md": events_page, "cli.md": cli_page, "openapi.json": openapi_document}
 
 
 def stale(folder: Path) -> list[str]:
