@@ -270,9 +270,10 @@ command fails: `{{"error": {{"code", "message", "field", "remedy"}}}}`. Masses i
 end with `_mg` and in `by_behavior`; [formats.md](formats.md) lists the keys of every answer and every code of a
 refused row. `{PROGRAM} --version` shows the version.
 
-The name given with `--by` is recorded as given. The ledger compares names where an act takes two people; it does not
-authenticate: put your login in front of it. Whoever has a registered key (`actor`) has to sign what he does
-([spec/acts.md](spec/acts.md)). Who is shown personal facts, or exports, is recorded first (`access list`).
+The name given with `--by` is recorded as given. The ledger compares names where an act takes two people; the command
+line does not authenticate: put your login in front of it ([the service](http.md) asks for tokens). Whoever has a
+registered key (`actor`) has to sign what he does ([spec/acts.md](spec/acts.md)). Who is shown personal facts, or
+exports, is recorded first (`access list`).
 
 | exit code | meaning |
 | --- | --- |

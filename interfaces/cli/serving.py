@@ -27,7 +27,8 @@ Certificate = Annotated[
     typer.Option("--tls-cert", metavar="PEM", help="The certificate with its chain.", show_default=False),
 ]
 Key = Annotated[
-    Path | None, typer.Option("--tls-key", metavar="PEM", help="Its private key, mode 0600.", show_default=False)
+    Path | None,
+    typer.Option("--tls-key", metavar="PEM", help="Its private key, without a passphrase.", show_default=False),
 ]
 
 

@@ -102,7 +102,11 @@ def openapi_of(app: FastAPI) -> dict[str, Any]:
         document = app.openapi()
         for route in routes_of(app):
             for method in sorted(route.methods or ()):
-                document["paths"][route.path][method.lower()]["x-roles"] = sorted(roles_allowed(route))
+                operation, roles = document["paths"][route.path][method.lower()], roles_allowed(route)
+                operation["x-roles"] = sorted(roles)
+                if PUBLIC in roles:
+                    # A token may be shown, and need not be.
+                    operation["security"] = [{}, *operation["security"]]
         shape = schemas.ProblemShape.model_json_schema(ref_template=_REF)
         document["components"]["schemas"] |= {**shape.pop("$defs"), schemas.ProblemShape.__name__: shape}
     return app.openapi()

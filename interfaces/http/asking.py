@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import re
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from fastapi import Request
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -137,6 +137,9 @@ def is_known(request: Request, etag: str) -> bool:
     """Whether the caller holds this very answer (RFC 9110 13.1.2: the weak comparison)."""
     given = request.headers.get("if-none-match", "")
     return any(each.strip() in ("*", etag) or f"W/{each.strip()}" == etag for each in given.split(","))
+
+
+UNCHANGED: Final[dict[int | str, dict[str, Any]]] = {304: {"description": "Nothing that was asked about has changed."}}
 
 
 def unchanged(etag: str) -> Response:

@@ -15,6 +15,7 @@ import socket
 import ssl
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -81,6 +82,8 @@ def identity_of(settings: Settings, service: ServiceSettings) -> Identity:
 def serve(settings: Settings, bind: Bind, tell: Tell) -> int:
     """Answer until SIGTERM or Ctrl-C; returns the port. Raises Unavailable for everything that stands against it."""
     of_service = service_settings()
+    # Said by the library of each token of an issuer that still calls its algorithm so; it is no less sound for that.
+    warnings.filterwarnings("ignore", message="EdDSA is deprecated")
     identity = identity_of(settings, of_service)
     _refuse_exposure(bind, identity)
     with _listening(bind) as listener, logs.written_to(sys.stderr):

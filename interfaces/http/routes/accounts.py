@@ -22,7 +22,18 @@ from domain.audit.proofs import balance_proof_text
 from domain.errors import Rejected
 from interfaces.bootstrap import Ledger
 from interfaces.http import schemas
-from interfaces.http.asking import Asked, AsOf, Fresh, Paged, cursor_of, etag_of, is_known, no_parameters, unchanged
+from interfaces.http.asking import (
+    UNCHANGED,
+    Asked,
+    AsOf,
+    Fresh,
+    Paged,
+    cursor_of,
+    etag_of,
+    is_known,
+    no_parameters,
+    unchanged,
+)
 from interfaces.http.identity import AUDITOR, BANK_BACKEND, COMPLIANCE, Caller
 from interfaces.http.security import Serving, allowed
 
@@ -66,7 +77,7 @@ def find_account(sought: SoughtAccount, service: Serving, caller: Finders) -> sc
     return schemas.FoundAccount(account_id=str(found))
 
 
-@router.get("/{account_id}", response_model=schemas.Account)
+@router.get("/{account_id}", response_model=schemas.Account, responses=UNCHANGED)
 def show_account(
     account_id: AccountId,
     asked: Annotated[AsOf, Query()],
@@ -91,7 +102,7 @@ def show_account(
     return {**answer, "personal": personal}
 
 
-@router.get("/{account_id}/statement", response_model=schemas.Statement)
+@router.get("/{account_id}/statement", response_model=schemas.Statement, responses=UNCHANGED)
 def show_statement(
     account_id: AccountId,
     asked: Annotated[Paged, Query()],

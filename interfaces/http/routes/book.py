@@ -16,7 +16,7 @@ from domain.actors import check_actor
 from domain.errors import Rejected
 from domain.instants import instant_of
 from interfaces.http import schemas
-from interfaces.http.asking import Instant, KnownAs, Paged, cursor_of, etag_of, is_known, unchanged
+from interfaces.http.asking import UNCHANGED, Instant, KnownAs, Paged, cursor_of, etag_of, is_known, unchanged
 from interfaces.http.identity import (
     APPROVER,
     AUDITOR,
@@ -50,7 +50,7 @@ class AskedAccesses(Paged):
     to: Instant | None = Field(None, description="Recorded before this time.")
 
 
-@router.get("/totals", response_model=schemas.Totals)
+@router.get("/totals", response_model=schemas.Totals, responses=UNCHANGED)
 def show_totals(
     asked: Annotated[KnownAs, Query()], request: Request, response: Response, service: Serving, caller: Insiders
 ) -> Any:

@@ -22,7 +22,7 @@ from domain.errors import Rejected
 from domain.events.registry import EVENTS
 from interfaces.bootstrap import Ledger
 from interfaces.http import schemas
-from interfaces.http.asking import Asked, etag_of, is_known, no_parameters, unchanged
+from interfaces.http.asking import UNCHANGED, Asked, etag_of, is_known, no_parameters, unchanged
 from interfaces.http.identity import AUDITOR, BANK_BACKEND, COMPLIANCE
 from interfaces.http.security import Anybody, Serving, unauthenticated
 
@@ -50,14 +50,14 @@ def list_checkpoints(asked: Annotated[AskedCheckpoints, Query()], service: Servi
         return {"checkpoints": [checkpoint_json(each) for each in checkpoints.last(ledger.auditing, asked.limit)]}
 
 
-@router.get("/checkpoints/latest", response_model=schemas.NotedCheckpoint, dependencies=Plain)
+@router.get("/checkpoints/latest", response_model=schemas.NotedCheckpoint, dependencies=Plain, responses=UNCHANGED)
 def show_latest(request: Request, response: Response, service: Serving, caller: Anybody) -> Any:
     """The newest checkpoint with its note and the cosignatures of its witnesses."""
     with service.ledger() as ledger:
         return _noted(ledger, checkpoints.newest_signed(ledger.auditing), request, response)
 
 
-@router.get("/checkpoints/{size}", response_model=schemas.NotedCheckpoint, dependencies=Plain)
+@router.get("/checkpoints/{size}", response_model=schemas.NotedCheckpoint, dependencies=Plain, responses=UNCHANGED)
 def show_checkpoint(size: Size, request: Request, response: Response, service: Serving, caller: Anybody) -> Any:
     """The checkpoint of a log size."""
     with service.ledger() as ledger:

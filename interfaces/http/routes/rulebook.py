@@ -13,7 +13,7 @@ from domain.errors import Rejected
 from domain.revision import find_run
 from domain.rulebook import Rulebook
 from interfaces.http import schemas
-from interfaces.http.asking import Fresh, etag_of, is_known, unchanged
+from interfaces.http.asking import UNCHANGED, Fresh, etag_of, is_known, unchanged
 from interfaces.http.identity import (
     APPROVER,
     AUDITOR,
@@ -33,7 +33,7 @@ Insiders = Annotated[Caller, Depends(allowed(BANK_BACKEND, COMPLIANCE, AUDITOR, 
 Wanted = Annotated[Fresh, Query()]
 
 
-@router.get("/methodologies", response_model=schemas.Methodologies)
+@router.get("/methodologies", response_model=schemas.Methodologies, responses=UNCHANGED)
 def list_methodologies(asked: Wanted, request: Request, response: Response, service: Serving, caller: Everybody) -> Any:
     """All versions and where they stand."""
     service.wait_for(asked.min_position)
@@ -45,7 +45,7 @@ def list_methodologies(asked: Wanted, request: Request, response: Response, serv
         return {"methodologies": versions, "position": rulebook.position}
 
 
-@router.get("/methodologies/{code}/{version}", response_model=schemas.WholeMethodology)
+@router.get("/methodologies/{code}/{version}", response_model=schemas.WholeMethodology, responses=UNCHANGED)
 def show_methodology(
     code: Annotated[str, Path(pattern=r"^[A-Z0-9-]{1,64}$")],
     version: Annotated[int, Path(ge=1, lt=1 << 31)],
@@ -66,7 +66,7 @@ def show_methodology(
         return answer | {"document": json.loads(found.document), "position": rulebook.position}
 
 
-@router.get("/factor-releases", response_model=schemas.Releases)
+@router.get("/factor-releases", response_model=schemas.Releases, responses=UNCHANGED)
 def list_releases(asked: Wanted, request: Request, response: Response, service: Serving, caller: Everybody) -> Any:
     """All releases of factor sets that are loaded."""
     service.wait_for(asked.min_position)
@@ -77,7 +77,7 @@ def list_releases(asked: Wanted, request: Request, response: Response, service: 
         return {"releases": [release_json(each) for each in rulebook.releases.values()], "position": rulebook.position}
 
 
-@router.get("/decisions", response_model=schemas.Decisions)
+@router.get("/decisions", response_model=schemas.Decisions, responses=UNCHANGED)
 def list_decisions(asked: Wanted, request: Request, response: Response, service: Serving, caller: Insiders) -> Any:
     """All proposals, decisions and revisions with their state."""
     service.wait_for(asked.min_position)
@@ -109,7 +109,7 @@ def show_decision(
     )
 
 
-@router.get("/revisions", response_model=schemas.Revisions)
+@router.get("/revisions", response_model=schemas.Revisions, responses=UNCHANGED)
 def list_revisions(asked: Wanted, request: Request, response: Response, service: Serving, caller: Insiders) -> Any:
     """All revisions with their state."""
     service.wait_for(asked.min_position)
