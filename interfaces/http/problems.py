@@ -86,6 +86,7 @@ _OURS: Final = {"service_busy", "service_starting", "position_not_reached"}
 """About the service itself: there is nothing in them to keep from anybody, and nothing for the log."""
 
 _OF_HTTP: Final = {
+    400: ("request_malformed", "the body cannot be read as JSON", "send JSON that is neither broken nor nested deeply"),
     404: ("not_found", "there is nothing at this address", "GET /openapi.json lists what there is"),
     405: ("method_not_allowed", "this address does not take this method", "the header Allow names those that it takes"),
 }

@@ -85,14 +85,13 @@ def serve(settings: Settings, bind: Bind, tell: Tell) -> int:
     # Said by the library of each token of an issuer that still calls its algorithm so; it is no less sound for that.
     warnings.filterwarnings("ignore", message="EdDSA is deprecated")
     identity = identity_of(settings, of_service)
-    _refuse_exposure(bind, identity)
+    _refuse_exposure(bind.host, identity)
+    _check_certificate(bind)
     with _listening(bind) as listener, logs.written_to(sys.stderr):
         host, port = listener.getsockname()[:2]
-        scheme = "http" if bind.certificate is None else "https"
-        shown = f"[{host}]" if ":" in host else host
-        said = f"carbon-ledger serves on {scheme}://{shown}:{port}"
-        if identity.has_dev_credentials:
-            said += " WITH DEV CREDENTIALS: for trying things out, never for real data"
+        # A name may lead anywhere: what counts is where it led.
+        _refuse_exposure(host, identity)
+        said = _said(host, port, bind, identity)
         with open_ledger(settings) as ledger:
             if bind.workers == 1:
                 _serve_here(Service(of_service, identity, lambda: _opened(ledger)), bind, listener, lambda: tell(said))
@@ -119,14 +118,29 @@ def app_of_worker() -> Any:
     return create_app(Service(of_service, identity_of(settings, of_service), lambda: open_ledger(settings)))
 
 
-def _refuse_exposure(bind: Bind, identity: Identity) -> None:
-    if identity.has_dev_credentials and not is_loopback(bind.host):
+def _said(host: str, port: int, bind: Bind, identity: Identity) -> str:
+    """The one line that is told when requests are answered."""
+    shown = f"[{host}]" if ":" in host else host
+    said = f"carbon-ledger serves on {'http' if bind.certificate is None else 'https'}://{shown}:{port}"
+    if identity.has_dev_credentials:
+        said += " WITH DEV CREDENTIALS: for trying things out, never for real data"
+    if bind.certificate is None and not is_loopback(host):
+        said += " WITHOUT TLS: tokens and answers can be read on their way, unless a proxy stands in front"
+    return said
+
+
+def _refuse_exposure(host: str, identity: Identity) -> None:
+    if identity.has_dev_credentials and not is_loopback(host):
         raise Unavailable(
             "dev_credentials_exposed",
-            f"there are dev credentials, and {bind.host} can be reached from other machines",
+            f"there are dev credentials, and {host} can be reached from other machines",
             field="--host",
             remedy="run `carbon-ledger dev-credentials remove`, or listen on 127.0.0.1",
         )
+
+
+def _check_certificate(bind: Bind) -> None:
+    """Raises Unavailable ``tls_incomplete``, ``tls_unusable``: before anything is opened."""
     if (bind.certificate is None) != (bind.key is None):
         raise Unavailable(
             "tls_incomplete", "a certificate needs its key", field="--tls-cert", remedy="give --tls-cert and --tls-key"

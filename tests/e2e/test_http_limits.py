@@ -46,6 +46,8 @@ def test_whatever_is_wrong_with_a_request_is_told_as_a_problem_without_its_value
             served(f"/v1/access-log?actor=%20{SECRET}", "compliance"),
         ]
         assert {(reply.status, reply.code) for reply in malformed} == {(422, "request_malformed")}
+        deep = served(LOOKUP, body=b"[" * 60_000, headers={"content-type": "application/json"}, **post)
+        assert (deep.status, deep.code) == (400, "request_malformed")
         assert malformed[5].body["errors"][0]["message"] == "give known_at or at_position, not both"
         assert SECRET not in str([reply.body for reply in (*told.values(), *malformed)])
         assert SECRET not in served.log_text
