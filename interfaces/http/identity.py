@@ -43,6 +43,7 @@ ALGORITHMS: Final = (
 """Asymmetric ones alone: a public key is not a secret that anybody could have signed with."""
 
 LEEWAY_S: Final = 30
+_KEEPS_S: Final = 60
 DEV_PREFIX: Final = "dev_"
 _MOST_CHARACTERS: Final = 8_192
 
@@ -142,19 +143,22 @@ class _Tokens:
     def _key_for(self, signed: Any) -> Any:
         """The key that a token names. Not one that merely fits: a token without a name for its key is refused."""
         kid = signed.headers().get("kid")
+        # A key that the issuer gave up must not be believed for ever because it was read once.
+        self._look_again(_KEEPS_S)
         found = _by_kid(self._keys, kid)
         if found is None:
-            self._look_again()
+            # The issuer may have begun to sign with a new key. Once a second: anybody can name keys that are not there.
+            self._look_again(1)
             found = _by_kid(self._keys, kid)
         if found is None:
             raise ValueError("no key of this name")
         return found
 
-    def _look_again(self) -> None:
-        """The issuer may have begun to sign with a new key. Once a second: anybody can name keys that are not there."""
+    def _look_again(self, age_s: int) -> None:
+        """Read the keys anew where they were read so many seconds ago."""
         with self._lock:
             now_s = self._rules.now_s()
-            if now_s != self._read_at_s:
+            if abs(now_s - self._read_at_s) >= age_s:
                 self._read_at_s = now_s
                 self._keys = self._read()
 

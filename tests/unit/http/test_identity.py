@@ -190,5 +190,17 @@ def test_a_new_key_of_the_issuer_is_found_without_a_restart_and_an_old_one_goes(
     assert keys.read == 2
 
 
+def test_a_key_that_the_issuer_gave_up_is_not_believed_after_a_minute() -> None:
+    keys, now = Keys(RSA, EC), [NOW_S]
+    known = Identity(TokenRules(ISSUER, AUDIENCE, "roles", keys, lambda: now[0]), None)
+    keys.keys = (EC,)
+    assert known.caller(token()).name == "olga"
+    now[0] += 60
+    with pytest.raises(Rejected):
+        known.caller(token())
+    assert known.caller(token(EC, "ES256")).name == "olga"
+    assert keys.read == 2
+
+
 def test_a_set_of_keys_is_read_as_the_library_writes_it() -> None:
     assert KeySet.import_key_set({"keys": [RSA.as_dict(private=False)]}).keys[0].kid == "r1"
