@@ -33,11 +33,11 @@ class ServiceSettings(BaseSettings):
 
     ``JWKS_FILE``, ``ISSUER``, ``AUDIENCE``: whose tokens are believed; all three or none. ``ROLES_CLAIM``: where a
     token names roles. ``LEDGERS``: requests that may read at the same time; ``IN_FLIGHT``: those that may be under
-    way or wait. ``BODY_BYTES``, ``BODY_SECONDS``: the largest body and how long it may take to arrive.
-    ``PATIENCE_SECONDS``: how long a request waits for a free ledger, or for the log to reach its ``min_position``.
-    ``DRAIN_SECONDS``: how long a stop waits for what is under way. ``MAX_UNSIGNED_SECONDS``: not ready where the
-    oldest event without a checkpoint is older; 0 = told only. ``MAX_VIEWS_BEHIND``: not ready where the views are
-    more events behind; 0 = told only.
+    way or wait; ``REQUESTS_PER_SECOND``: of one caller, in one process; 0 = any. ``BODY_BYTES``, ``BODY_SECONDS``:
+    the largest body and how long it may take to arrive. ``PATIENCE_SECONDS``: how long a request waits for a free
+    ledger, or for the log to reach its ``min_position``. ``DRAIN_SECONDS``: how long a stop waits for what is under
+    way. ``MAX_UNSIGNED_SECONDS``: not ready where the oldest event without a checkpoint is older; 0 = told only.
+    ``MAX_VIEWS_BEHIND``: not ready where the views are more events behind; 0 = told only.
     """
 
     model_config = SettingsConfigDict(env_prefix="CARBON_LEDGER_HTTP_")
@@ -49,6 +49,7 @@ class ServiceSettings(BaseSettings):
     # A request holds at most two of the sixteen connections that one process opens.
     ledgers: int = Field(default=8, ge=1, le=8)
     in_flight: int = Field(default=100, ge=1, le=10_000)
+    requests_per_second: int = Field(default=100, ge=0)
     body_bytes: int = Field(default=65_536, ge=1_024, le=1 << 26)
     body_seconds: int = Field(default=10, ge=1, le=300)
     patience_seconds: int = Field(default=5, ge=0, le=60)

@@ -74,6 +74,7 @@ STATUS: Final[Mapping[str, int]] = {
     "body_slow": 408,
     "body_too_large": 413,
     "media_type_unsupported": 415,
+    "too_many_requests": 429,
 }
 """Codes with a status of their own; others have that of their kind."""
 
@@ -91,7 +92,12 @@ _OF_HTTP: Final = {
     405: ("method_not_allowed", "this address does not take this method", "the header Allow names those that it takes"),
 }
 _TITLES: Final = {413: "Content Too Large", 422: "Unprocessable Content"}
-_RETRY_AFTER_S: Final = "1"
+_ADDED: Final[Mapping[int, Mapping[str, str]]] = {
+    401: {"www-authenticate": REALM},
+    429: {"retry-after": "1"},
+    503: {"retry-after": "1"},
+}
+"""Headers that a status has to come with."""
 
 
 def status_of(error: LedgerError) -> int:
@@ -129,9 +135,7 @@ class Problem(JSONResponse):
 
     def __init__(self, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> None:
         status = int(body["status"])
-        added = (
-            {"www-authenticate": REALM} if status == 401 else {"retry-after": _RETRY_AFTER_S} if status == 503 else {}
-        )
+        added = _ADDED.get(status, {})
         super().__init__(dict(body), status_code=status, headers={**added, **(headers or {})})
 
 

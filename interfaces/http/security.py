@@ -73,6 +73,7 @@ def _caller(request: Request, service: Service, credentials: HTTPAuthorizationCr
         return None
     found = service.identity.caller(credentials.credentials)
     request.state.caller = found
+    service.rates.take(found.name)
     return found
 
 

@@ -19,6 +19,7 @@ from interfaces.bootstrap.service import ServiceSettings, beside
 from interfaces.http.identity import Identity
 from interfaces.http.metrics import Metrics
 from interfaces.http.pool import LedgerPool
+from interfaces.http.rates import Rates
 from interfaces.http.readiness import Readiness
 
 _LOOKS_EVERY_S: Final = 0.05
@@ -32,6 +33,7 @@ class Service:
     ) -> None:
         self.settings, self.identity, self._open = settings, identity, open_ledger
         self.metrics = Metrics()
+        self.rates = Rates(settings.requests_per_second, time.monotonic)
         self.readiness = Readiness(self.ledger, settings, self.metrics)
         self._pool: LedgerPool | None = None
 

@@ -14,6 +14,7 @@ import pytest
 from application import queries
 from tests.e2e.cli_tools import METRO, CommandLine
 from tests.e2e.http_tools import serving
+from tests.e2e.test_cli_background import until
 
 LOOKUP = "/v1/accounts/lookup"
 SECRET = "Zhang-San-13800138000"
@@ -107,6 +108,17 @@ def test_no_more_requests_are_under_way_than_settings_allow(cli: CommandLine) ->
         assert replies[0].status == 200
 
 
+def test_a_caller_who_asks_without_end_is_slowed_down_and_nobody_else_is(cli: CommandLine) -> None:
+    with serving(cli.settings, requests_per_second=1) as served:
+        replies = [served("/v1/methodologies", "partner") for _ in range(8)]
+        refused = [reply for reply in replies if reply.status != 200]
+        assert {(reply.status, reply.code, reply.headers["retry-after"]) for reply in refused} == {
+            (429, "too_many_requests", "1")
+        }
+        assert served("/v1/methodologies", "auditor").status == 200
+        assert served("/healthz").status == 200
+
+
 def test_a_question_waits_for_the_position_of_a_write_and_not_for_ever(cli: CommandLine) -> None:
     cli.credit(METRO)
     with serving(cli.settings, patience_seconds=1) as served:
@@ -164,6 +176,7 @@ def test_the_log_tells_who_asked_for_what_and_what_came_of_it(cli: CommandLine) 
     with serving(cli.settings) as served:
         served("/v1/totals?at_position=1", "auditor", headers={"x-request-id": "r1"})
         served("/healthz")
+        until(lambda: '"request_id": "r1"' in served.log_text)
         line = next(each for each in served.logged if each.get("request_id") == "r1")
         assert isinstance(line.pop("ms"), int)
         assert line.pop("time").endswith("Z")
