@@ -104,7 +104,7 @@ _MEANINGS = {
     "line": "line in the intake",
     "lines": "the in-scope credits, in log order",
     "lines_root": "root over the lines of all accounts",
-    "media": "format of what was received: csv, jsonl, parquet",
+    "media": "format of what was received: csv, jsonl, parquet, requests",
     "methodology": "methodology version, `CODE@V`",
     "occurred_at": "when it happened, as submitted",
     "page": "page of the document",
