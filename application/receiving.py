@@ -122,7 +122,9 @@ class Receiver:
         return waiting.answer
 
     def _work(self) -> None:
-        while group := self._next():
+        while (group := self._next()) is not None:
+            if not group:
+                continue
             try:
                 answers = self._record(group)
             except BaseException as error:  # noqa: BLE001  # whatever it is, those who wait must hear of it
@@ -132,10 +134,12 @@ class Receiver:
                 for each, answer in zip(group, answers, strict=True):
                     each.answer.set_result(answer)
 
-    def _next(self) -> list[_Waiting]:
-        """The oldest request and what can be recorded with it; empty when the end has come."""
+    def _next(self) -> list[_Waiting] | None:
+        """The oldest request and what can be recorded with it; None when the end has come."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closed)
+            if not self._waiting:
+                return None
             group: list[_Waiting] = []
             left: deque[_Waiting] = deque()
             rows, full = 0, False
@@ -149,7 +153,8 @@ class Receiver:
                     left.append(each)
             self._waiting = left
             self._rows -= rows
-            return group
+        # Whoever went away before his turn sent nothing; from here on nobody can go away any more.
+        return [each for each in group if each.answer.set_running_or_notify_cancel()]
 
     def _record(self, group: Sequence[_Waiting]) -> list[Answer]:
         content = document([each.request for each in group])

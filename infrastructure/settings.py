@@ -36,8 +36,9 @@ class ServiceSettings(BaseSettings):
     way or wait; ``REQUESTS_PER_SECOND``: of one caller, in one process; 0 = any. ``BODY_BYTES``, ``BODY_SECONDS``:
     the largest body and how long it may take to arrive. ``PATIENCE_SECONDS``: how long a request waits for a free
     ledger, or for the log to reach its ``min_position``. ``DRAIN_SECONDS``: how long a stop waits for what is under
-    way. ``MAX_UNSIGNED_SECONDS``: not ready where the oldest event without a checkpoint is older; 0 = told only.
-    ``MAX_VIEWS_BEHIND``: not ready where the views are more events behind; 0 = told only.
+    way. ``WAITING_ROWS``: behaviors that may wait to be recorded. ``MAX_UNSIGNED_SECONDS``: not ready where the oldest
+    event without a checkpoint is older; 0 = told only. ``MAX_VIEWS_BEHIND``: not ready where the views are more events
+    behind; 0 = told only.
     """
 
     model_config = SettingsConfigDict(env_prefix="CARBON_LEDGER_HTTP_")
@@ -54,6 +55,7 @@ class ServiceSettings(BaseSettings):
     body_seconds: int = Field(default=10, ge=1, le=300)
     patience_seconds: int = Field(default=5, ge=0, le=60)
     drain_seconds: int = Field(default=30, ge=1, le=600)
+    waiting_rows: int = Field(default=20_000, ge=1, le=1_000_000)
     max_unsigned_seconds: int = Field(default=0, ge=0)
     max_views_behind: int = Field(default=0, ge=0)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from application.book import Book
+from infrastructure.behavior_files.request_rows import rows_of_body
 from infrastructure.clock import system_seconds
 from infrastructure.dev_credentials import DevCredentials
 from infrastructure.eventsourcing_journal import EventsourcingJournal
@@ -22,6 +23,7 @@ __all__ = [
     "dev_credentials",
     "read_token_keys",
     "refuse_other_schema",
+    "rows_of_body",
     "system_seconds",
 ]
 

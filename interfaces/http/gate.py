@@ -12,6 +12,7 @@ import logging
 import re
 import time
 import uuid
+from collections.abc import Mapping
 from typing import Any, Final
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -40,8 +41,18 @@ _HSTS: Final = "max-age=31536000"
 class Gate:
     """ASGI middleware around all routes."""
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics, in_flight: int, body_bytes: int, body_seconds: float) -> None:
-        self._app, self._metrics = app, metrics
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        metrics: Metrics,
+        in_flight: int,
+        body_bytes: int,
+        body_seconds: float,
+        larger: Mapping[str, int],
+    ) -> None:
+        """``larger``: the paths that take larger bodies, and how large."""
+        self._app, self._metrics, self._larger = app, metrics, larger
         self._most, self._body_bytes, self._body_seconds = in_flight, body_bytes, body_seconds
         self._under_way = 0
 
@@ -76,11 +87,11 @@ class Gate:
         if self._under_way > self._most and scope["path"] not in _PROBES:
             raise Unavailable("service_busy", "too many requests are under way", remedy="try again a little later")
         headers = Headers(scope=scope)
-        told = headers.get("content-length", "0")
-        if not told.isascii() or not told.isdigit() or int(told) > self._body_bytes:
-            raise self._too_large()
+        told, most = headers.get("content-length", "0"), self._larger.get(scope["path"], self._body_bytes)
+        if not told.isascii() or not told.isdigit() or int(told) > most:
+            raise _too_large(most)
         try:
-            body = await asyncio.wait_for(self._read(receive), self._body_seconds)
+            body = await asyncio.wait_for(_read(receive, most), self._body_seconds)
         except TimeoutError:
             raise Rejected(
                 "body_slow", "the body did not arrive in time", remedy=f"send it within {self._body_seconds} s"
@@ -94,24 +105,6 @@ class Gate:
                 remedy="send JSON with `content-type: application/json`",
             )
         return body
-
-    async def _read(self, receive: Receive) -> bytes:
-        parts, size = list[bytes](), 0
-        while True:
-            message = await receive()
-            if message["type"] != "http.request":
-                return b""  # whoever asked has gone
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
-            if size > self._body_bytes:
-                raise self._too_large()
-            if not message.get("more_body", False):
-                return b"".join(parts)
-
-    def _too_large(self) -> Rejected:
-        return Rejected(
-            "body_too_large", "the body is too large", remedy=f"send at most {self._body_bytes} bytes in one request"
-        )
 
     def _tell(self, passing: _Passing, scope: Scope) -> None:
         seconds = time.monotonic() - passing.began
@@ -130,6 +123,24 @@ class Gate:
             by=None if caller is None else caller.name,
             roles=None if caller is None else sorted(caller.roles),
         )
+
+
+async def _read(receive: Receive, most: int) -> bytes:
+    parts, size = list[bytes](), 0
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return b""  # whoever asked has gone
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > most:
+            raise _too_large(most)
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+def _too_large(most: int) -> Rejected:
+    return Rejected("body_too_large", "the body is too large", remedy=f"send at most {most} bytes in one request")
 
 
 class _Passing:

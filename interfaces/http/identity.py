@@ -96,7 +96,8 @@ class Identity:
             role = self._dev.role_of(credential)
             if role not in ROLES:
                 raise _invalid()
-            return Caller(f"dev-{role}", frozenset((role,)))
+            # A name that a partner could have, so that behaviors may be sent under it.
+            return Caller(f"dev-{role.replace('_', '-')}", frozenset((role,)))
         if self._tokens is None:
             raise _invalid()
         return self._tokens.caller(credential)

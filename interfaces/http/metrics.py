@@ -36,6 +36,12 @@ class Metrics:
             registry=own,
             multiprocess_mode="livesum",
         )
+        self.behaviors = Counter(
+            "carbon_ledger_behaviors",
+            "Behaviors received, by what became of them: credited, duplicate, or the code of their refusal.",
+            ("became",),
+            registry=own,
+        )
         self.log_size = self._gauge("carbon_ledger_log_events", "Events in the log.")
         self.views_behind = self._gauge("carbon_ledger_views_behind_events", "Events that the views do not show yet.")
         self.unsigned = self._gauge("carbon_ledger_unsigned_events", "Events that no checkpoint covers yet.")

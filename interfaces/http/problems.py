@@ -72,6 +72,8 @@ STATUS: Final[Mapping[str, int]] = {
     "forbidden": 403,
     "method_not_allowed": 405,
     "body_slow": 408,
+    "too_busy": 429,
+    "batch_too_long": 413,
     "body_too_large": 413,
     "media_type_unsupported": 415,
     "too_many_requests": 429,
@@ -83,7 +85,7 @@ _TOLD_OF_KIND: Final = {
     503: ("the service cannot answer this now", "try again later; its operator finds the reason by the request id"),
     500: ("the service stopped at something that must not be", "tell its operator the request id"),
 }
-_OURS: Final = {"service_busy", "service_starting", "position_not_reached"}
+_OURS: Final = {"service_busy", "service_starting", "position_not_reached", "stopping"}
 """About the service itself: there is nothing in them to keep from anybody, and nothing for the log."""
 
 _OF_HTTP: Final = {

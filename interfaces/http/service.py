@@ -7,13 +7,17 @@ with no ledger in its hands.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
 from typing import Final
 
 from fastapi import Request
 
+from application.ports.behavior_source import ParsedRow
+from application.receiving import Answer, Receiver
 from domain.errors import Unavailable
+from domain.requests import ReceivedRequest
 from interfaces.bootstrap import Ledger
 from interfaces.bootstrap.service import ServiceSettings, beside
 from interfaces.http.identity import Identity
@@ -36,22 +40,31 @@ class Service:
         self.rates = Rates(settings.requests_per_second, time.monotonic)
         self.readiness = Readiness(self.ledger, settings, self.metrics)
         self._pool: LedgerPool | None = None
+        self._receiver: Receiver | None = None
 
     @contextmanager
     def running(self) -> Iterator[None]:
         """From the start of the service to its end."""
         with self._open() as ledger:
+            own = beside(ledger)
             self._pool = LedgerPool(lambda: beside(ledger), self.settings.ledgers)
             try:
-                yield
+                with Receiver(own.book, own.evidence, waiting_rows=self.settings.waiting_rows) as self._receiver:
+                    yield
             finally:
-                self._pool = None
+                self._pool = self._receiver = None
 
     def ledger(self, patience_s: float | None = None) -> AbstractContextManager[Ledger]:
         """A ledger of this request alone. Raises Unavailable ``service_busy``, ``service_starting``."""
         if self._pool is None:
-            raise Unavailable("service_starting", "the ledger is not open", remedy="try again a little later")
+            raise _starting()
         return self._pool.ledger(self.settings.patience_seconds if patience_s is None else patience_s)
+
+    def receive(self, partner: str, request: ReceivedRequest, rows: Sequence[ParsedRow]) -> Future[Answer]:
+        """Record a request with others. Raises Unavailable ``too_busy``, ``stopping``, ``service_starting``."""
+        if self._receiver is None:
+            raise _starting()
+        return self._receiver.submit(partner, request, rows)
 
     def wait_for(self, min_position: int | None) -> None:
         """Until the log has a position. Raises Unavailable ``position_not_reached``."""
@@ -68,6 +81,10 @@ class Service:
                     "position_not_reached", f"the log has {size} events", remedy="ask for a position that it has"
                 )
             time.sleep(_LOOKS_EVERY_S)
+
+
+def _starting() -> Unavailable:
+    return Unavailable("service_starting", "the ledger is not open", remedy="try again a little later")
 
 
 async def service_of(request: Request) -> Service:

@@ -44,8 +44,15 @@ class Reply(NamedTuple):
 class Served:
     """A service that runs. ``credentials``: one for each role."""
 
-    def __init__(self, port: int, service: Service, credentials: Mapping[str, str], log: io.StringIO) -> None:
-        self.port, self.service, self.credentials, self._log = port, service, credentials, log
+    def __init__(
+        self, server: uvicorn.Server, service: Service, credentials: Mapping[str, str], log: io.StringIO
+    ) -> None:
+        self.port: int = server.servers[0].sockets[0].getsockname()[1]
+        self.service, self.credentials, self._server, self._log = service, credentials, server, log
+
+    def stop(self) -> None:
+        """As a signal would: no more is taken, and what is under way is answered."""
+        self._server.should_exit = True
 
     def __call__(
         self,
@@ -102,8 +109,7 @@ def serving(settings: Settings, identity: Identity | None = None, **limits: Any)
                 assert thread.is_alive(), log.getvalue()
                 assert time.monotonic() < deadline
                 time.sleep(0.01)
-            port = server.servers[0].sockets[0].getsockname()[1]
-            yield Served(port, service, made, log)
+            yield Served(server, service, made, log)
         finally:
             server.should_exit = True
             thread.join(SOON_S)

@@ -107,7 +107,7 @@ def test_an_auditor_sees_every_number_and_nothing_personal(cli: CommandLine) -> 
             assert _personal_values(all_of_it) > {None} or _personal_values(all_of_it) - {None}
             assert facts["credited_mg"] == all_of_it["credited_mg"]
         reads = [each for each in cli("access", "list")["accesses"] if each["position"] > size]
-    assert {each["by"] for each in reads} == {"dev-bank_backend"}
+    assert {each["by"] for each in reads} == {"dev-bank-backend"}
     assert len(reads) == len(paths)
 
 

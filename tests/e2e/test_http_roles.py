@@ -36,6 +36,7 @@ TABLE = {
     "GET /v1/accounts/{account_id}/credits/{version}": READERS,
     "POST /v1/accounts/{account_id}/credits/lookup": {"bank_backend", "compliance"},
     "GET /v1/accounts/{account_id}/proof": READERS,
+    "POST /v1/behaviors": {"bank_backend", "partner"},
     "GET /v1/totals": INSIDERS,
     "GET /v1/access-log": {"compliance"},
     "GET /v1/methodologies": EVERYBODY,
@@ -83,6 +84,7 @@ def test_each_role_gets_past_the_gate_of_its_own_routes_and_of_no_other(cli: Com
     bodies = {
         "POST /v1/accounts/lookup": {"account_ref": "ann"},
         "POST /v1/accounts/{account_id}/credits/lookup": {"source_ref": "t1"},
+        "POST /v1/behaviors": {"source_ref": "no behavior, and so refused by itself"},
     }
     wrong = []
     with serving(cli.settings) as served:
