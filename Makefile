@@ -67,7 +67,7 @@ $(VENV)/.bench: $(STAMP) requirements-bench.lock
 $(VENV)/.spark: $(STAMP) .ci/spark requirements-spark.lock
 	@sh .ci/spark $(VENV)
 
-docs: setup ## Regenerate the documents that are made from code (docs/events.md and the command line)
+docs: setup ## Regenerate the documents that are made from code (events, command line, OpenAPI)
 	$(BIN)/python -m interfaces.docs
 
 lock: setup ## Pin every package again, newest versions that pyproject.toml admits (needs network)

@@ -49,6 +49,17 @@ def record_read(book: Book, reader: Reader, command: str, account: UUID) -> int:
     return _record(book, access_stream(account), read(reader, command, account))
 
 
+def opened_for(book: Book, reader: Reader | None, command: str, account: UUID) -> bool:
+    """Whether what is personal of an account may be opened for a reader; if so it is recorded when this returns.
+
+    ``reader`` None: somebody who is shown facts alone. Without keys nothing personal can be shown to anybody.
+    """
+    if reader is None or not book.opens:
+        return False
+    record_read(book, reader, command, account)
+    return True
+
+
 def record_export(
     book: Book, reader: Reader, command: str, accounts: Iterable[UUID] | None, *, personal: bool, about: str = ""
 ) -> int:
@@ -63,14 +74,21 @@ def _record(book: Book, stream: UUID, event: Event) -> int:
 
 
 def accesses(
-    book: Book, *, account: UUID | None = None, actor: str | None = None, from_us: int = 0, to_us: int | None = None
+    book: Book,
+    *,
+    account: UUID | None = None,
+    actor: str | None = None,
+    from_us: int = 0,
+    to_us: int | None = None,
+    after: int = 0,
 ) -> Iterator[Access]:
     """Everything of the period [from, to) in log order: reads, exports, erasures and the acts that people sign.
 
-    ``account``: only what is about this one; exports, whose accounts are told by a digest, are not.
+    ``account``: only what is about this one; exports, whose accounts are told by a digest, are not. ``after``: only
+    what stands after this log position.
     """
     journal = book.journal
-    after = journal.position_at(from_us - 1) if from_us else 0
+    after = max(after, journal.position_at(from_us - 1) if from_us else 0)
     upto = journal.head().size if to_us is None else journal.position_at(to_us - 1)
     if account is None:
         topics = [cls.TOPIC for cls in _TOLD]

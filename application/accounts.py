@@ -43,11 +43,7 @@ def account_id(book: Book, account_ref: str) -> UUID:
 
     Raises Rejected ``account_unknown``, Unavailable ``keys_absent``.
     """
-    found = None
-    if book.opens:
-        key = book.keys.account(account_ref)
-        found = book.journal.find_accounts([key]).get(key)
-    found = found or _by_id(book, account_ref)
+    found = (referred(book, account_ref) if book.opens else None) or _by_id(book, account_ref)
     if found is None and not book.opens:
         raise keys_absent()
     if found is None:
@@ -58,6 +54,12 @@ def account_id(book: Book, account_ref: str) -> UUID:
             remedy="open it with `account open`, or import behaviors with --open-accounts",
         )
     return found
+
+
+def referred(book: Book, account_ref: str) -> UUID | None:
+    """The account of a reference and of nothing else; an erased one has none. Raises Unavailable ``keys_absent``."""
+    key = book.keys.account(account_ref)
+    return book.journal.find_accounts([key]).get(key)
 
 
 def _by_id(book: Book, text: str) -> UUID | None:

@@ -104,6 +104,28 @@ def newest_of(auditing: Auditing, head: TreeHead, keys: list[SigningKey], *, wit
     return Signed(checked(auditing.verifier, head.book, kept, keys), kept.note, is_new=False)
 
 
+def newest_signed(auditing: Auditing, *, with_map: bool = False) -> Signed:
+    """The last checkpoint, checked; nothing is signed for it. Raises as ``newest_of``; Rejected ``no_checkpoint``."""
+    found = newest_of(auditing, auditing.log.head(), auditing.keys(), with_map=with_map)
+    if found is None:
+        raise Rejected("no_checkpoint", "nothing was signed yet", remedy="run `carbon-ledger checkpoint sign`")
+    return found
+
+
+def signed_at(auditing: Auditing, size: int) -> Signed:
+    """The checkpoint of a size, the one with a map if there are two. Raises Rejected ``no_checkpoint``."""
+    log = auditing.log
+    found = list(log.checkpoints(size - 1, size))
+    if not found:
+        raise Rejected(
+            "no_checkpoint",
+            f"nothing was signed at the size {size}",
+            field="size",
+            remedy="give a size that `checkpoint list` shows",
+        )
+    return Signed(checked(auditing.verifier, log.head().book, found[-1], auditing.keys()), found[-1].note, is_new=False)
+
+
 def last(auditing: Auditing, count: int) -> list[Checkpoint]:
     """The last checkpoints, newest first, each checked. Raises Corrupt ``checkpoint_forged``."""
     book, keys = auditing.log.head().book, auditing.keys()

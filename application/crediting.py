@@ -13,17 +13,23 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from application.book import Book
+from application.intakes import closing
 from application.lookups import heads_of, known_of, moved_under_lock
 from application.ports.journal import Append, Appended, Moved, RefTaken
 from domain.account import Account
 from domain.behavior import Behavior, Refusal
-from domain.crediting import STATE_CODES, Batch, Intake, Known, Outcome, Row
+from domain.crediting import STATE_CODES, Batch, Credited, Intake, Known, Outcome, Row
+from domain.events.base import NewEvent
+from domain.events.intake import IntakeOpened
 from domain.history import AccountHistory
+from domain.instants import instant_of
+from domain.intakes import intake_stream
 from domain.screening import Rules
 
 SNAPSHOT_EVERY = 10
@@ -36,6 +42,18 @@ _TRIES = _OPTIMISTIC_TRIES + 2
 """Under the lock at most one decision rests on heads that were kept; the next one reads all of them."""
 _TURN_SECONDS = 0.0005
 _OBJECTS_BETWEEN_SEARCHES = 50_000
+
+
+class WholeIntake(NamedTuple):
+    """An intake that one append opened, credited and closed.
+
+    ``positions``: of each row's credit in the log, 0 where it has none. ``intake``, ``last``: of opening and closing.
+    """
+
+    outcomes: Sequence[Outcome]
+    positions: Sequence[int]
+    intake: int
+    last: int
 
 
 class CreditedBatch(NamedTuple):
@@ -70,7 +88,7 @@ class _StaleKnowledge(Exception):
 
 @dataclass(slots=True)
 class _Decided:
-    """A batch as decided, ready to append. ``append`` is None when there is nothing to record."""
+    """A batch as decided on a log of ``size`` events. ``append`` is None when there is nothing to record."""
 
     keyed: Sequence[Row | Refusal]
     outcomes: Sequence[Outcome]
@@ -78,6 +96,12 @@ class _Decided:
     size: int
     accounts_opened: int
     refs: frozenset[bytes]
+
+
+class _Decide(Protocol):
+    """Decides on what is known, with a look at the references first or not. Raises ``_StaleKnowledge``."""
+
+    def __call__(self, *, look_first: bool) -> _Decided: ...
 
 
 class Crediting:
@@ -96,6 +120,20 @@ class Crediting:
     def credit(self, intake: Intake, rows: Sequence[Behavior | Refusal]) -> CreditedBatch:
         """Credit a batch; on return all of it is durable."""
         return self._credit_now(intake, self._keyed(intake.partner, rows))
+
+    def credit_whole(self, opened: IntakeOpened, rows: Sequence[Behavior | Refusal]) -> WholeIntake:
+        """Record a new intake with one append, and so with one commit: its opening, its credits and its closing.
+
+        Credits name the position of the opening, so the log must not have moved when it is appended; whoever loses that
+        race decides again while he holds the journal.
+        """
+        keyed = self._keyed(opened.partner, rows)
+        decided, last = self._record(partial(self._decide_whole, opened, keyed), keyed, optimistic_tries=1)
+        assert decided.append is not None
+        first = decided.size + 1
+        places = iter(decided.append.refs)
+        positions = [first + next(places)[1] if isinstance(each, Credited) else 0 for each in decided.outcomes]
+        return WholeIntake(decided.outcomes, positions, first, last)
 
     def credit_all(self, intake: Intake, batches: Iterable[Sequence[Behavior | Refusal]]) -> Iterator[CreditedBatch]:
         """Credit batches in turn, deciding each while the one before is being made durable; same results as ``credit``.
@@ -154,17 +192,24 @@ class Crediting:
             return None
 
     def _credit_now(self, intake: Intake, keyed: Sequence[Row | Refusal]) -> CreditedBatch:
+        decided, last = self._record(partial(self._decide, intake, keyed), keyed)
+        return CreditedBatch(decided.outcomes, last, decided.accounts_opened)
+
+    def _record(
+        self, decide: _Decide, keyed: Sequence[Row | Refusal], optimistic_tries: int = _OPTIMISTIC_TRIES
+    ) -> tuple[_Decided, int]:
+        """Decide and append until it is done; returns what was decided, and the log size that shows it."""
         for tries in range(_TRIES):
             # Under the lock nothing moves between reading and appending: only what is stored wrong can be in the way.
-            held = tries >= _OPTIMISTIC_TRIES
+            held = tries >= optimistic_tries
             decided: _Decided | None = None
             try:
                 with self._journal.exclusive() if held else nullcontext():
-                    decided = self._decide(intake, keyed, look_first=self._look_first > 0 or tries > 0)
+                    decided = decide(look_first=self._look_first > 0 or tries > 0)
                     if decided.append is None:
-                        return CreditedBatch(decided.outcomes, decided.size, 0)
+                        return decided, decided.size
                     appended = self._journal.append(decided.append)
-                return CreditedBatch(decided.outcomes, appended.last, decided.accounts_opened)
+                return decided, appended.last
             except _StaleKnowledge:
                 self._forget(keyed)
             except Moved as moved:
@@ -215,6 +260,32 @@ class Crediting:
         append = Append(batch.events, rules.position, batch.refs, batch.openings, snapshots)
         refs = frozenset(ref for ref, _ in batch.refs)
         return _Decided(keyed, outcomes, append if batch.events else None, head.size, len(batch.openings), refs)
+
+    def _decide_whole(self, opened: IntakeOpened, keyed: Sequence[Row | Refusal], *, look_first: bool) -> _Decided:
+        """Decide an intake and the events around it, for a log as long as it is now."""
+        size = self._journal.head().size
+        received_us = instant_of(opened.received_at)
+        intake = Intake(opened.partner, size + 1, opened.digest, received_us, opens_accounts=False)
+        decided = self._decide(intake, keyed, look_first=look_first)
+        stream = intake_stream(opened.partner, opened.digest)
+        before = self._journal.version(stream)
+        credits = decided.append or Append((), self._rules_position)
+        append = credits._replace(
+            events=[
+                NewEvent(stream, before + 1, opened),
+                *credits.events,
+                NewEvent(stream, before + 2, closing(decided.outcomes)),
+            ],
+            refs=[(ref, place + 1) for ref, place in credits.refs],
+            at_size=size,
+        )
+        return replace(decided, append=append, size=size)
+
+    @property
+    def _rules_position(self) -> int:
+        """Of the rulebook that was decided by last."""
+        assert self._rules is not None
+        return self._rules.position
 
     def _heads(self, rows: Sequence[Row]) -> tuple[dict[bytes, Account], frozenset[bytes]]:
         """Heads by account key of the accounts that exist, and which of them were kept from earlier batches."""

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from uuid import UUID
 
 from application.book import Book
 from application.lookups import never_room
 from application.ports.journal import Append, Moved
-from domain.crediting import Intake
+from domain.behavior import Refusal
+from domain.crediting import Credited, Duplicate, Intake, Outcome
 from domain.errors import Rejected
 from domain.events.base import NewEvent
 from domain.events.intake import IntakeClosed, IntakeOpened
 from domain.evidence import ELSEWHERE, KEPT
 from domain.instants import instant_of, instant_text
-from domain.streams import stream_id
+from domain.intakes import intake_stream
 
 _TRIES = 100
 """Others who move the rulebook, or import the same bytes, are few: who loses more often is in nobody's race."""
@@ -34,7 +34,7 @@ LOOK_AGAIN_SECONDS = 0.25
 def alone(book: Book, partner: str, digest: str) -> Iterator[None]:
     """Be the only importer of these bytes until the block ends; waits while somebody else is."""
     while True:
-        with book.journal.claim(_stream(partner, digest)) as ours:
+        with book.journal.claim(intake_stream(partner, digest)) as ours:
             if ours:
                 yield
                 return
@@ -45,7 +45,7 @@ def open_intake(
     book: Book, partner: str, digest: str, size_bytes: int, media: str, *, opens_accounts: bool, kept: bool = False
 ) -> Intake:
     """A new intake, or the open one of the same bytes. ``kept``: they are in the evidence store already."""
-    stream = _stream(partner, digest)
+    stream = intake_stream(partner, digest)
     for _ in range(_TRIES):
         earlier = book.journal.stream(stream)
         if earlier and isinstance(earlier[-1].event, IntakeOpened):
@@ -82,7 +82,7 @@ def close_intake(book: Book, intake: Intake, read: int, credited: int, duplicate
             field="intake",
             remedy="report this as a defect of the ledger",
         )
-    stream = _stream(intake.partner, intake.digest)
+    stream = intake_stream(intake.partner, intake.digest)
     event = IntakeClosed(
         read=read,
         credited=credited,
@@ -102,5 +102,13 @@ def close_intake(book: Book, intake: Intake, read: int, credited: int, duplicate
     raise never_room(stream)
 
 
-def _stream(partner: str, digest: str) -> UUID:
-    return stream_id("intake", f"{partner}\0{digest}")
+def closing(outcomes: Sequence[Outcome]) -> IntakeClosed:
+    """What is said of an intake whose rows had these outcomes."""
+    rejected = Counter(outcome.code for outcome in outcomes if isinstance(outcome, Refusal))
+    return IntakeClosed(
+        read=len(outcomes),
+        credited=sum(isinstance(outcome, Credited) for outcome in outcomes),
+        duplicates=sum(isinstance(outcome, Duplicate) for outcome in outcomes),
+        rejected=rejected.total(),
+        rejected_by_code=dict(sorted(rejected.items())),
+    )

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from uuid import UUID
 
 from application.book_mapping import balances_of, changed, entry_of, prefix_of
-from application.checkpoints import Auditing, Signed, checked, sign
+from application.checkpoints import Auditing, Signed, newest_signed, sign, signed_at
 from application.ports.audit_log import AuditLog, Logged, MapStore
 from domain.audit.book_map import Item, map_key, map_paths
 from domain.audit.checkpoint import Checkpoint
@@ -26,12 +26,12 @@ from domain.audit.proofs import (
     check_consistency,
     check_event,
 )
-from domain.errors import Corrupt, LedgerError, Rejected
+from domain.errors import Corrupt, LedgerError, Rejected, Unavailable
 
 
-def prove_event(auditing: Auditing, position: int) -> tuple[EventProof, Signed]:
-    """That an event is in the log, by the checkpoint of now. Raises Rejected ``position_unknown``."""
-    signed = sign(auditing)
+def prove_event(auditing: Auditing, position: int, by: Signed | None = None) -> tuple[EventProof, Signed]:
+    """That an event is in the log, by a checkpoint; None: by that of now. Raises Rejected ``position_unknown``."""
+    signed = sign(auditing) if by is None else by
     if not 1 <= position <= signed.checkpoint.size:
         raise Rejected(
             "position_unknown",
@@ -45,9 +45,9 @@ def prove_event(auditing: Auditing, position: int) -> tuple[EventProof, Signed]:
     return proof, signed
 
 
-def prove_balance(auditing: Auditing, account: UUID) -> tuple[BalanceProof, Signed]:
-    """What an account holds, by the checkpoint and the map of now, with every event of the account."""
-    signed = sign(auditing, with_map=True)
+def prove_balance(auditing: Auditing, account: UUID, by: Signed | None = None) -> tuple[BalanceProof, Signed]:
+    """What an account holds, with every event of it, by the newest checkpoint with a map; None: by that of now."""
+    signed = sign(auditing, with_map=True) if by is None else by
     checkpoint, node = signed.checkpoint, nodes_of(auditing)
     key = map_key(account.bytes)
     prefix = prefix_of(key)
@@ -66,6 +66,39 @@ def prove_balance(auditing: Auditing, account: UUID) -> tuple[BalanceProof, Sign
     return proof, signed
 
 
+def prove_signed_balance(auditing: Auditing, account: UUID) -> tuple[BalanceProof, Signed]:
+    """The same by the newest map that was signed already, so that whoever asks makes nobody sign.
+
+    Raises Rejected ``no_checkpoint``, ``not_signed_yet``; Unavailable ``ledger_busy``.
+    """
+    for _ in range(_TRIES):
+        by = newest_signed(auditing, with_map=True)
+        if not auditing.book.journal.stream(account, by.checkpoint.size):
+            raise _not_signed_yet("account_id", by.checkpoint.size)
+        try:
+            return prove_balance(auditing, account, by)
+        except Corrupt:
+            # A signer moves the stored map on, perhaps while it is read: then it is not wrong, only another one.
+            if newest_signed(auditing, with_map=True).checkpoint == by.checkpoint:
+                raise
+    raise Unavailable("ledger_busy", "the map is signed anew again and again", remedy="ask again")
+
+
+def prove_signed_event(auditing: Auditing, position: int) -> tuple[EventProof, Signed]:
+    """That an event is in the log, by the newest checkpoint there is. Raises Rejected as above."""
+    by = newest_signed(auditing)
+    if by.checkpoint.size < position <= auditing.log.head().size:
+        raise _not_signed_yet("position", by.checkpoint.size)
+    return prove_event(auditing, position, by)
+
+
+def prove_signed_consistency(
+    auditing: Auditing, old: int, new: int | None = None
+) -> tuple[ConsistencyProof, Signed, Signed]:
+    """As ``prove_consistency``; ``new`` None: by the newest checkpoint there is."""
+    return _consistency(auditing, old, newest_signed(auditing) if new is None else signed_at(auditing, new))
+
+
 def prove_consistency(auditing: Auditing, old: int, new: int | None = None) -> tuple[ConsistencyProof, Signed, Signed]:
     """That the log of one checkpoint begins with that of an older one; ``new`` None: by the checkpoint of now.
 
@@ -73,8 +106,12 @@ def prove_consistency(auditing: Auditing, old: int, new: int | None = None) -> t
     """
     newer = sign(auditing)
     if new is not None:
-        newer = _signed_at(auditing, new)
-    older = _signed_at(auditing, old)
+        newer = signed_at(auditing, new)
+    return _consistency(auditing, old, newer)
+
+
+def _consistency(auditing: Auditing, old: int, newer: Signed) -> tuple[ConsistencyProof, Signed, Signed]:
+    older = signed_at(auditing, old)
     if older.checkpoint.size > newer.checkpoint.size:
         raise Rejected("sizes_reversed", "the older size is the greater one", field="size", remedy="swap the two sizes")
     proof = ConsistencyProof(older.note, path_between(auditing, older.checkpoint.size, newer.checkpoint))
@@ -95,18 +132,13 @@ def path_between(auditing: Auditing, old: int, new: Checkpoint) -> list[bytes]:
     return path
 
 
-def _signed_at(auditing: Auditing, size: int) -> Signed:
-    """The checkpoint of a size, the one with a map if there are two."""
-    log = auditing.log
-    found = list(log.checkpoints(size - 1, size))
-    if not found:
-        raise Rejected(
-            "no_checkpoint",
-            f"nothing was signed at the size {size}",
-            field="size",
-            remedy="give a size that `checkpoint list` shows",
-        )
-    return Signed(checked(auditing.verifier, log.head().book, found[-1], auditing.keys()), found[-1].note, is_new=False)
+def _not_signed_yet(field: str, size: int) -> Rejected:
+    return Rejected(
+        "not_signed_yet",
+        f"the newest checkpoint covers {size} events, and this one is younger",
+        field=field,
+        remedy="ask again when the log has been signed; `checkpoint run` does it all the time",
+    )
 
 
 def shown(logged: Logged) -> ShownEvent:
@@ -151,6 +183,7 @@ def nodes_of(auditing: Auditing) -> Node:
 
 
 _BLOCKS_HELD = 1_000
+_TRIES = 3
 
 
 def _leaves(log: AuditLog, book: bytes, after: int, count: int) -> list[bytes]:

@@ -18,7 +18,6 @@ from application.erasing import Erasure, erasure_of
 from application.lookups import known_of
 from application.ports.journal import Head
 from application.ports.views import BehaviorTotal, Views
-from application.projections.entries import StatementRow
 from domain.account import Account
 from domain.digest import new_sm3
 from domain.errors import Rejected, Unavailable
@@ -52,6 +51,8 @@ class AccountView:
     erasure: Erasure | None
     position: int
     provisional: bool
+    changed: int
+    """Position of the last event of the account that is shown: it stays while the answer does."""
 
     @property
     def credited_mg(self) -> int:
@@ -98,10 +99,29 @@ def known_at(
     return Known(position, False)
 
 
+def account_named(book: Book, account: UUID) -> UUID:
+    """The account with this id and no other: an id is never looked up as a reference.
+
+    Raises Rejected ``account_unknown``.
+    """
+    if account not in book.journal.accounts([account]):
+        raise Rejected(
+            "account_unknown",
+            "there is no account with this id",
+            field="account_id",
+            remedy="look its id up by the account's reference",
+        )
+    return account
+
+
 def show_account(book: Book, account_ref: str, known: Known, before_day: int | None = None) -> AccountView:
     """Raises Rejected ``account_unknown``."""
-    found = account_id(book, account_ref)
-    recorded = book.journal.stream(found, known.position, personal=book.opens)
+    return account_at(book, account_id(book, account_ref), known, before_day, personal=book.opens)
+
+
+def account_at(book: Book, found: UUID, known: Known, before_day: int | None = None, *, personal: bool) -> AccountView:
+    """The same by id. ``personal``: with what is personal, unsealed. Raises Rejected ``account_unknown``."""
+    recorded = book.journal.stream(found, known.position, personal=personal)
     account = Account(found).extend(recorded)
     history = AccountHistory().extend(recorded)
     if account.version == 0:
@@ -132,14 +152,8 @@ def show_account(book: Book, account_ref: str, known: Known, before_day: int | N
         erasure_of(recorded),
         known.position,
         known.provisional,
+        recorded[-1].position,
     )
-
-
-def statement(book: Book, views: Views, account_ref: str) -> tuple[str, list[StatementRow], int]:
-    """Account id, its statement rows in log order, and the position shown."""
-    found = account_id(book, account_ref)
-    position = views.advance(book.journal.head().size)
-    return str(found), views.statement(found), position
 
 
 def explain(book: Book, account_ref: str, source_ref: str, partner: str) -> dict[str, Any]:
@@ -148,17 +162,24 @@ def explain(book: Book, account_ref: str, source_ref: str, partner: str) -> dict
     Raises Rejected ``account_unknown``, ``credit_unknown``.
     """
     found = account_id(book, account_ref)
+    return explain_credit(book, found, credit_of(book, found, partner, source_ref), personal=True)
+
+
+def credit_of(book: Book, account: UUID, partner: str, source_ref: str) -> int:
+    """The stream version of an account's credit, by its reference. Raises Rejected ``credit_unknown``."""
     ref = book.keys.ref(partner, source_ref)
     known = known_of(book.journal, [ref]).get(ref)
-    history = AccountHistory().extend(book.journal.stream(found, personal=True))
-    if known is None or known.account != found or known.version not in history.credits:
-        raise Rejected(
-            "credit_unknown",
-            "this account has no credit with this reference",
-            field="source_ref",
-            remedy="`account statement` lists its credits; name the partner with --partner",
-        )
-    credit = history.credits[known.version]
+    if known is None or known.account != account:
+        raise _credit_unknown("source_ref")
+    return known.version
+
+
+def explain_credit(book: Book, found: UUID, version: int, *, personal: bool) -> dict[str, Any]:
+    """The same by the account's id and the stream version of the credit. Raises Rejected ``credit_unknown``."""
+    history = AccountHistory().extend(book.journal.stream(found, personal=personal))
+    if version not in history.credits:
+        raise _credit_unknown("version")
+    credit = history.credits[version]
     rulebook = book.rulebook()
     times = book.journal.recorded_at([v.position for v in credit.valuations])
     return {
@@ -168,7 +189,7 @@ def explain(book: Book, account_ref: str, source_ref: str, partner: str) -> dict
         "partner": credit.facts.partner,
         "intake": credit.facts.intake,
         "line": credit.facts.line,
-        "source_ref": None if credit.personal is None else source_ref,
+        "source_ref": None if credit.personal is None else credit.personal.source_ref,
         "behavior": credit.facts.behavior,
         "occurred_at": None if credit.personal is None else credit.personal.occurred_at,
         "day": credit.facts.day,
@@ -181,6 +202,15 @@ def explain(book: Book, account_ref: str, source_ref: str, partner: str) -> dict
         "credited_mg": str(credit.worth),
         "valuations": [_valuation(rulebook, credit, index, times) for index in range(len(credit.valuations))],
     }
+
+
+def _credit_unknown(field: str) -> Rejected:
+    return Rejected(
+        "credit_unknown",
+        "this account has no credit with this reference",
+        field=field,
+        remedy="`account statement` lists its credits; name the partner with --partner",
+    )
 
 
 def _valuation(rulebook: Rulebook, credit: Credit, index: int, times: dict[int, int]) -> dict[str, Any]:
@@ -219,23 +249,30 @@ def _valuation(rulebook: Rulebook, credit: Credit, index: int, times: dict[int, 
     return answer
 
 
-def totals(book: Book, views: Views, *, at: int | None = None, by_ref: bool = False) -> BookTotals:
+def totals(
+    book: Book, views: Views, *, at: int | None = None, by_ref: bool = False, least: int | None = None
+) -> BookTotals:
     """The whole book; as of log position ``at``; ``by_ref``: the digest names accounts by account_ref instead of id.
 
-    Raises Unavailable ``views_behind``.
+    ``least``: a position that it must show or be later than. Raises Unavailable ``views_behind``.
     """
     views.advance(book.journal.head().size)
     with views.still() as shown:
-        if at is not None and shown < at:
-            raise Unavailable(
-                "views_behind",
-                f"the views show the log up to position {shown}, and this database role may not write them",
-                field="at_position",
-                remedy="ask as of an earlier position, or run `totals` once with the role of the service",
-            )
+        refuse_behind(shown, max(at or 0, least or 0))
         balances = views.balances(at)
         digest = digest_by_ref(book, balances) if by_ref else digest_of(balances)
         return BookTotals(shown if at is None else at, views.accounts(at), views.totals(at), digest)
+
+
+def refuse_behind(shown: int, least: int) -> None:
+    """Raises Unavailable ``views_behind`` where the views show less of the log than is asked for."""
+    if shown < least:
+        raise Unavailable(
+            "views_behind",
+            f"the views show the log up to position {shown}, and this database role may not write them",
+            field="at_position",
+            remedy="ask as of an earlier position, or run `totals` once with the role of the service",
+        )
 
 
 def digest_of(balances: Iterable[tuple[UUID, str, int]]) -> str:

@@ -25,7 +25,12 @@ class Miscount(NamedTuple):
 
 def is_named_after_its_bytes(stream: UUID, opened: IntakeOpened) -> bool:
     """Whether an intake stands in the stream of its partner and its bytes."""
-    return stream == stream_id("intake", f"{opened.partner}\0{opened.digest}")
+    return stream == intake_stream(opened.partner, opened.digest)
+
+
+def intake_stream(partner: str, digest: str) -> UUID:
+    """The stream of a partner's intakes of the bytes with this SM3."""
+    return stream_id("intake", f"{partner}\0{digest}")
 
 
 def rows_unaccounted(closed: IntakeClosed) -> Miscount | None:

@@ -181,6 +181,7 @@ class EventsourcingJournal:
             snapshots=[(account, version, SNAPSHOT_TOPIC, state) for account, version, state in batch.snapshots],
             moves_rulebook=batch.moves_rulebook,
             decided_us=batch.decided_us,
+            at_size=batch.at_size,
         )
         if batch.erasures:
             self.stored.keys.forget()

@@ -16,7 +16,7 @@ from itertools import pairwise
 from typing import NamedTuple
 from uuid import UUID, uuid4, uuid5
 
-from application.ports.journal import Append, Appended, Head, Journal, RefTaken, RulebookMoved, StreamMoved
+from application.ports.journal import Append, Appended, Head, Journal, LogMoved, RefTaken, RulebookMoved, StreamMoved
 from application.ports.views import VIEWS, BehaviorTotal, ViewCheck
 from application.projections.entries import StatementRow, balance_changes, statement_rows
 from domain.account import Account
@@ -236,6 +236,8 @@ class MemoryJournal:
     def _stage(self, rows: list[_Row], batch: Append) -> _Staged:
         """Check an append against the log; changes nothing."""
         head = self._head
+        if batch.at_size is not None and batch.at_size != head.size:
+            raise LogMoved(f"the log has {head.size} events, decided at {batch.at_size}")
         if batch.rulebook_seen != head.rulebook_position:
             raise RulebookMoved(f"rulebook is at {head.rulebook_position}, decided at {batch.rulebook_seen}")
         self._check_openings(batch.openings)

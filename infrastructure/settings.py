@@ -1,10 +1,10 @@
-"""Settings from the environment, read once (DESIGN 7)."""
+"""Settings from the environment, read once (DESIGN 7): of a ledger, and of the service over one."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -26,3 +26,42 @@ class Settings(BaseSettings):
     passphrase_file: Path | None = None
     without_keys: bool = False
     actor_passphrase_file: Path | None = None
+
+
+class ServiceSettings(BaseSettings):
+    """Of ``carbon-ledger serve``; each as ``CARBON_LEDGER_HTTP_...``.
+
+    ``JWKS_FILE``, ``ISSUER``, ``AUDIENCE``: whose tokens are believed; all three or none. ``ROLES_CLAIM``: where a
+    token names roles. ``LEDGERS``: requests that may read at the same time; ``IN_FLIGHT``: those that may be under
+    way or wait; ``REQUESTS_PER_SECOND``: of one caller, in one process; 0 = any. ``BODY_BYTES``, ``BODY_SECONDS``:
+    the largest body and how long it may take to arrive. ``PATIENCE_SECONDS``: how long a request waits for a free
+    ledger, or for the log to reach its ``min_position``. ``DRAIN_SECONDS``: how long a stop waits for what is under
+    way. ``WAITING_ROWS``: behaviors that may wait to be recorded. ``MAX_UNSIGNED_SECONDS``: not ready where the oldest
+    event without a checkpoint is older; 0 = told only. ``MAX_VIEWS_BEHIND``: not ready where the views are more events
+    behind; 0 = told only.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="CARBON_LEDGER_HTTP_")
+
+    jwks_file: Path | None = None
+    issuer: str = ""
+    audience: str = ""
+    roles_claim: str = Field(default="roles", min_length=1)
+    # A request holds at most two of the sixteen connections that one process opens.
+    ledgers: int = Field(default=8, ge=1, le=8)
+    in_flight: int = Field(default=100, ge=1, le=10_000)
+    requests_per_second: int = Field(default=100, ge=0)
+    body_bytes: int = Field(default=65_536, ge=1_024, le=1 << 26)
+    body_seconds: int = Field(default=10, ge=1, le=300)
+    patience_seconds: int = Field(default=5, ge=0, le=60)
+    drain_seconds: int = Field(default=30, ge=1, le=600)
+    waiting_rows: int = Field(default=20_000, ge=1, le=1_000_000)
+    max_unsigned_seconds: int = Field(default=0, ge=0)
+    max_views_behind: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _names_the_issuer_whole(self) -> ServiceSettings:
+        named = [self.jwks_file is not None, bool(self.issuer), bool(self.audience)]
+        if any(named) and not all(named):
+            raise ValueError("JWKS_FILE, ISSUER and AUDIENCE belong together: set all three or none")
+        return self

@@ -1,14 +1,17 @@
 """The documents that are made from code: ``python -m interfaces.docs`` writes them, ``--check`` finds stale ones.
 
-Keeps: docs/events.md says what ``domain.events.registry`` says, docs/cli.md what the command line itself says.
+Keeps: docs/events.md says what ``domain.events.registry`` says, docs/cli.md what the command line itself says,
+docs/openapi.json what the HTTP service says.
 """
 
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +29,12 @@ from domain.events.account import (
 from domain.events.base import ActSignature, Event, Personal
 from domain.events.registry import EVENTS, encode
 from domain.events.rulebook import FactorRow
+from interfaces.bootstrap.service import ServiceSettings
 from interfaces.cli.command import EXAMPLE
 from interfaces.cli.main import PROGRAM, app
+from interfaces.http.app import create_app, openapi_of
+from interfaces.http.identity import Identity
+from interfaces.http.service import Service
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
@@ -98,7 +105,7 @@ _MEANINGS = {
     "line": "line in the intake",
     "lines": "the in-scope credits, in log order",
     "lines_root": "root over the lines of all accounts",
-    "media": "format of what was received: csv, jsonl, parquet",
+    "media": "format of what was received: csv, jsonl, parquet, requests",
     "methodology": "methodology version, `CODE@V`",
     "occurred_at": "when it happened, as submitted",
     "page": "page of the document",
@@ -264,9 +271,10 @@ command fails: `{{"error": {{"code", "message", "field", "remedy"}}}}`. Masses i
 end with `_mg` and in `by_behavior`; [formats.md](formats.md) lists the keys of every answer and every code of a
 refused row. `{PROGRAM} --version` shows the version.
 
-The name given with `--by` is recorded as given. The ledger compares names where an act takes two people; it does not
-authenticate: put your login in front of it. Whoever has a registered key (`actor`) has to sign what he does
-([spec/acts.md](spec/acts.md)). Who is shown personal facts, or exports, is recorded first (`access list`).
+The name given with `--by` is recorded as given. The ledger compares names where an act takes two people; the command
+line does not authenticate: put your login in front of it ([the service](http.md) asks for tokens). Whoever has a
+registered key (`actor`) has to sign what he does ([spec/acts.md](spec/acts.md)). Who is shown personal facts, or
+exports, is recorded first (`access list`).
 
 | exit code | meaning |
 | --- | --- |
@@ -288,6 +296,7 @@ authenticate: put your login in front of it. Whoever has a registered key (`acto
 | `CARBON_LEDGER_ACTOR_PASSPHRASE_FILE` | a file with the passphrase of the person's key that signs (`actor key new`) |
 | `CARBON_LEDGER_PG_START_SECONDS` | how long to wait for the embedded server, 60 |
 | `CARBON_LEDGER_DEBUG` | 1 = show a traceback when the ledger has a defect |
+| `CARBON_LEDGER_HTTP_...` | of `serve`: who is believed, and all limits ([http.md](http.md)) |
 
 Every command takes these options, before or after its name:"""
 
@@ -345,7 +354,14 @@ def _markdown_table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -
     return "\n".join([line(columns), line("---" for _ in columns), *(line(row) for row in rows)])
 
 
-PAGES = {"events.md": events_page, "cli.md": cli_page}
+def openapi_document() -> str:
+    """docs/openapi.json: the HTTP API, as the service itself tells of it."""
+    # No ledger is opened: the routes alone are asked.
+    service = Service(ServiceSettings(), Identity(None, None), lambda: nullcontext(None))  # type: ignore[arg-type]
+    return json.dumps(openapi_of(create_app(service)), ensure_ascii=False, indent=1, sort_keys=True) + "\n"
+
+
+PAGES = {"events.md": events_page, "cli.md": cli_page, "openapi.json": openapi_document}
 
 
 def stale(folder: Path) -> list[str]:

@@ -35,6 +35,7 @@ class Append(NamedTuple):
     ``moves_rulebook``: the (single) event is a rulebook event. ``erasures``: accounts whose look-up by reference and
     whose key are destroyed with it; their personal parts read as None from then on. ``decided_us``: the instant that
     the decision rests on, taken while the journal was held: it is recorded with it; None: with the journal's clock.
+    ``at_size``: the events name positions of their own append, so the log must be this long; None: they do not.
     """
 
     events: Sequence[NewEvent]
@@ -45,6 +46,7 @@ class Append(NamedTuple):
     moves_rulebook: bool = False
     erasures: Sequence[UUID] = ()
     decided_us: int | None = None
+    at_size: int | None = None
 
 
 class Appended(NamedTuple):
@@ -71,6 +73,10 @@ class RefTaken(Moved):
     """One of the references was taken meanwhile."""
 
 
+class LogMoved(Moved):
+    """Somebody else appended first, so the events would have other positions than they name."""
+
+
 class Journal(Protocol):
     """Port of the log. All reads see what is committed when they begin."""
 
@@ -80,7 +86,7 @@ class Journal(Protocol):
     def head(self) -> Head: ...
 
     def append(self, batch: Append) -> Appended:
-        """Raises RulebookMoved, StreamMoved, RefTaken."""
+        """Raises RulebookMoved, StreamMoved, RefTaken, LogMoved."""
 
     def exclusive(self) -> AbstractContextManager[Head]:
         """Hold the append lock: nothing moves between reading and appending inside; one append at most."""

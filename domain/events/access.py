@@ -10,8 +10,8 @@ from domain.events.base import Event
 class PersonalDataRead(Event, frozen=True, kw_only=True):
     """Personal facts of one account were shown. One stream for each account.
 
-    ``command``: what was asked. ``by``: who asked. ``known_by``: given (the name that was told) or login (the name
-    under which the operating system ran the command); neither was authenticated here.
+    ``command``: what was asked. ``by``: who asked. ``known_by``: given (the name that was told, and nobody checked) or
+    login (the name under which the operating system ran the command, or that the checked token of a request bore).
     """
 
     TOPIC: ClassVar[str] = "carbon.access.read.v1"

@@ -2,7 +2,7 @@
 
 Keeps: what the bytes plainly are goes before what the name says; a file that cannot be read as behaviors is refused
 with a code before anything is written.
-Leaves to others: the formats (``csv_rows``, ``jsonl_rows``, ``parquet_rows``).
+Leaves to others: the formats (``csv_rows``, ``jsonl_rows``, ``parquet_rows``, ``request_rows``).
 Source: DESIGN section 6, Behavior file.
 """
 
@@ -17,6 +17,7 @@ from domain.errors import Rejected
 from infrastructure.behavior_files.content import Content, FileContent
 from infrastructure.behavior_files.csv_rows import CsvBehaviors
 from infrastructure.behavior_files.jsonl_rows import JsonLinesBehaviors
+from infrastructure.behavior_files.request_rows import RequestBehaviors
 
 _FORMAT_BY_SUFFIX: Final = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 _PARQUET_MARK: Final = b"PAR1"
@@ -42,12 +43,14 @@ def open_behavior_file(path: Path) -> BehaviorSource:
 
 
 def behaviors_of(content: Content, form: str) -> BehaviorSource:
-    """The rows of bytes whose format is known: csv, jsonl or parquet. Raises as ``open_behavior_file``."""
+    """The rows of bytes whose format is known: csv, jsonl, parquet or requests. Raises as ``open_behavior_file``."""
     match form:
         case "csv":
             return CsvBehaviors(content)
         case "jsonl":
             return JsonLinesBehaviors(content)
+        case "requests":
+            return RequestBehaviors(content)
         case _:
             # pyarrow takes longer to load than a small file takes to read; only Parquet needs it.
             from infrastructure.behavior_files.parquet_rows import ParquetBehaviors

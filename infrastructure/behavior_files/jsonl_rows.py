@@ -67,7 +67,7 @@ class JsonLinesBehaviors:
             first += len(lines)
 
 
-class _Members(tuple[tuple[str, object], ...]):
+class Members(tuple[tuple[str, object], ...]):
     """A JSON object as it was written: all members in order, also those with the same key."""
 
     __slots__ = ()
@@ -83,8 +83,8 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")
 
 
-_decode = json.JSONDecoder(
-    object_pairs_hook=_Members, parse_int=_Number, parse_float=_Number, parse_constant=_no_constant
+decode_exactly = json.JSONDecoder(
+    object_pairs_hook=Members, parse_int=_Number, parse_float=_Number, parse_constant=_no_constant
 ).decode
 _pick = itemgetter(*COLUMNS)
 _SEVEN_TEXTS: Final = [str] * len(COLUMNS)
@@ -95,7 +95,7 @@ def _read_line(line: int, raw: bytes) -> ParsedRow:
     if len(raw) > MAX_RECORD_BYTES:
         return refused_too_long(line, raw)
     try:
-        members = _decode(raw.decode("utf-8"))
+        members = decode_exactly(raw.decode("utf-8"))
     except UnicodeDecodeError:
         return refused_encoding(line, raw)
     except json.JSONDecodeError as error:
@@ -105,8 +105,13 @@ def _read_line(line: int, raw: bytes) -> ParsedRow:
         return refused_whole(line, raw, f"the line is not valid JSON: {error}", _REMEDY)
     except RecursionError:
         return refused_whole(line, raw, "the line nests too deeply", _REMEDY)
-    if not isinstance(members, _Members):
-        return refused_whole(line, raw, "the line is not a JSON object", _REMEDY)
+    return read_object(line, raw, members)
+
+
+def read_object(line: int, raw: bytes, members: object) -> ParsedRow:
+    """The row that ``decode_exactly`` made of an object; ``raw``: its text, for whoever has to repair it."""
+    if not isinstance(members, Members):
+        return refused_whole(line, raw, "the row is not a JSON object", _REMEDY)
     values = dict(members)
     if len(values) != len(members):
         return _refused_repetition(line, raw, [key for key, _ in members])

@@ -21,7 +21,7 @@ from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastor
 from psycopg import Connection, Cursor
 from psycopg.rows import tuple_row
 
-from application.ports.journal import Appended, Head, RefTaken, RulebookMoved, StreamMoved
+from application.ports.journal import Appended, Head, LogMoved, RefTaken, RulebookMoved, StreamMoved
 from application.tree_walk import log_behind_checkpoint
 from domain.audit.leaves import HASH_BYTES, content_hash, header, leaf, unpack
 from domain.audit.merkle import extend, root_of
@@ -130,18 +130,20 @@ class JournalRecorder(PostgresApplicationRecorder):
         snapshots: Sequence[tuple[UUID, int, str, bytes]] = (),
         moves_rulebook: bool = False,
         decided_us: int | None = None,
+        at_size: int | None = None,
     ) -> Appended:
         """Append rows (stream, version, topic, state) in this order.
 
         ``rulebook_seen`` None = the rows do not depend on the rulebook. ``refs``: key and index into ``rows``.
         ``decided_us``: an instant taken while the head was held, in the place of now.
-        Raises RulebookMoved, StreamMoved, RefTaken, Unavailable ``keys_moved``, Corrupt ``log_behind_checkpoint``; then
-        nothing was written.
+        ``at_size``: how long the log must be.
+        Raises LogMoved, RulebookMoved, StreamMoved, RefTaken, Unavailable ``keys_moved``, Corrupt
+        ``log_behind_checkpoint``; then nothing was written.
         """
         held: Connection[Any] | None = getattr(self._held, "conn", None)
         # The dear half of the leaves needs no position: it is done before the head is held.
         contents = [self._content(state) for _, _, _, state in rows]
-        moves = (moves_rulebook, decided_us)
+        moves = (moves_rulebook, decided_us, at_size)
         args = (rows, contents, rulebook_seen, refs, openings, account_keys, erasures, snapshots, *moves)
         try:
             if held is not None:
@@ -164,8 +166,11 @@ class JournalRecorder(PostgresApplicationRecorder):
         snapshots: Sequence[tuple[UUID, int, str, bytes]],
         moves_rulebook: bool,
         decided_us: int | None,
+        at_size: int | None,
     ) -> Appended:
         head, database_us, tree = _lock(cursor)
+        if at_size is not None and at_size != head.size:
+            raise LogMoved(f"the log has {head.size} events, decided at {at_size}")
         if rulebook_seen is not None and rulebook_seen != head.rulebook_position:
             raise RulebookMoved(f"rulebook is at {head.rulebook_position}, decided at {rulebook_seen}")
         clock_us = database_us if self.clock is None else self.clock()

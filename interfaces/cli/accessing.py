@@ -12,10 +12,11 @@ from uuid import UUID
 
 import typer
 
-from application.access import Access, accesses, record_read
+from application.access import accesses, opened_for
 from application.accounts import account_id
+from application.answers import access_json
 from domain.access import GIVEN, LOGIN, Reader
-from domain.instants import instant_of, instant_text
+from domain.instants import instant_of
 from interfaces.cli.command import Cli, command, group
 from interfaces.cli.options import DayAfter, FirstDay, actor_text
 from interfaces.cli.output import Answer, count_text, heading, table
@@ -60,8 +61,7 @@ def reader(by: str | None) -> Reader:
 
 def about_to_show(ledger: Ledger, by: str | None, asked: str, account: str) -> None:
     """Record that personal facts of an account are shown next. ``account``: its id. Without keys none can be shown."""
-    if ledger.book.opens:
-        record_read(ledger.book, reader(by), asked, UUID(account))
+    opened_for(ledger.book, reader(by), asked, UUID(account))
 
 
 @command(app, "list", example="access list --account ann-01")
@@ -84,7 +84,7 @@ def list_(
             )
         )
         position = ledger.book.journal.head().size
-    listed = [_told(each) for each in found]
+    listed = [access_json(each) for each in found]
     shown = ("position", "recorded_at", "kind", "by", "known_by", "command")
     rows = [(*(each[name] for name in shown), _what(each)) for each in listed]
     columns = ("position>", "recorded", "kind", "by", "known by", "command", "what")
@@ -96,20 +96,6 @@ def list_(
 
 def _start_us(day: str) -> int:
     return instant_of(f"{day}T00:00:00+08:00")
-
-
-def _told(each: Access) -> dict[str, Any]:
-    return {
-        "position": each.position,
-        "recorded_at": instant_text(each.recorded_us),
-        "kind": each.kind,
-        "by": each.by,
-        "known_by": each.known_by,
-        "command": each.command,
-        "account_id": None if each.account is None else str(each.account),
-        "object": each.object,
-        "accounts": each.accounts,
-    }
 
 
 def _what(each: dict[str, Any]) -> str:

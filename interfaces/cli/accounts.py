@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections import Counter
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -11,19 +10,18 @@ import typer
 from rich.console import RenderableType
 from rich.text import Text
 
-from application import accounts, erasing, queries
+from application import accounts, erasing, queries, statements
 from application.accounts import Acted
 from application.acts import Signing
+from application.answers import account_json, explanation_json, statement_json
 from application.book import Book
-from application.erasing import Erasure
 from domain.account import KINDS
 from domain.erasure import GROUNDS
-from domain.history import AccountHistory
-from domain.instants import instant_of, instant_text
+from domain.instants import instant_of
 from interfaces.cli.accessing import ReadBy, about_to_show
 from interfaces.cli.acting import signable
 from interfaces.cli.command import Cli, command, group
-from interfaces.cli.explaining import explain_json, explain_text
+from interfaces.cli.explaining import explain_text
 from interfaces.cli.options import (
     LOCAL_PARTNER,
     AccountRef,
@@ -86,66 +84,21 @@ def show(
         instant = None if known_at is None else instant_of(known_at)
         known = queries.known_at(ledger.book, position=at_position, instant_us=instant)
         view = queries.show_account(ledger.book, account, known, before_day(occurred_before))
-        erasure = _erasure(view.erasure, ledger.key_epoch)
+        payload = account_json(view, ledger.key_epoch, occurred_before=occurred_before, known_at=known_at)
         about_to_show(ledger, by, "account show", view.account_id)
-    payload = {
-        "account_id": view.account_id,
-        "credited_mg": str(view.credited_mg),
-        "by_behavior": {behavior: str(mg) for behavior, mg in view.by_behavior.items()},
-        "position": view.position,
-        "provisional": view.provisional,
-        "occurred_before": occurred_before,
-        "known_at": known_at,
-        "account_ref": view.account_ref,
-        "kind": view.kind,
-        "status": view.status,
-        "consents": view.consents,
-        "erasure": erasure,
-    }
-    return Answer(payload, _view(view, occurred_before, known_at, erasure))
+    return Answer(payload, _view(view, occurred_before, known_at, payload["erasure"]))
 
 
 @command(app, "statement", example="account statement ann-01")
 def statement(cli: Cli, account: AccountRef, by: ReadBy = None) -> Answer:
     """Every credit, reversal and revision of an account, in the order in which they were recorded."""
     with cli.ledger() as ledger:
-        account_id, rows, position = queries.statement(ledger.book, ledger.views, account)
-        times = ledger.book.journal.recorded_at([row.position for row in rows])
+        found = accounts.account_id(ledger.book, account)
+        shown = statements.statement(ledger.book, ledger.views, found, personal=ledger.book.opens)
         closed = "erased" if ledger.book.opens else "not opened"
-        history = AccountHistory().extend(
-            ledger.book.journal.stream(accounts.account_id(ledger.book, account), position, personal=ledger.book.opens)
-        )
-        about_to_show(ledger, by, "account statement", account_id)
-    lines = Counter(valuation.position for credit in history.credits.values() for valuation in credit.valuations)
-    entries: list[dict[str, Any]] = []
-    sums: dict[str, int] = {}
-    for row in rows:
-        sums[row.behavior] = sums.get(row.behavior, 0) + row.change_mg
-        credit = history.credits.get(int(row.source) if row.kind == "reversed" else row.version)
-        entries.append(
-            {
-                "position": row.position,
-                "recorded_at": instant_text(times[row.position]),
-                "kind": row.kind,
-                "behavior": row.behavior,
-                "day": row.day,
-                "change_mg": str(row.change_mg),
-                "balance_mg": str(sum(sums.values())),
-                "source": row.source,
-                "lines": lines[row.position] if row.kind == "revised" else None,
-                "partner": None if credit is None else credit.facts.partner,
-                "source_ref": None if credit is None or credit.personal is None else credit.personal.source_ref,
-            }
-        )
-    by_behavior = dict(sorted(sums.items()))
-    payload = {
-        "account_id": account_id,
-        "credited_mg": str(sum(by_behavior.values())),
-        "by_behavior": {behavior: str(mg) for behavior, mg in by_behavior.items()},
-        "position": position,
-        "entries": entries,
-    }
-    return Answer(payload, [heading(f"account {account}"), _entries_table(entries, closed), masses_table(by_behavior)])
+        about_to_show(ledger, by, "account statement", shown.account_id)
+    table_of = _entries_table(shown.entries, closed)
+    return Answer(statement_json(shown), [heading(f"account {account}"), table_of, masses_table(shown.by_behavior)])
 
 
 @command(app, "explain", example="account explain ann-01 trip-77")
@@ -157,7 +110,7 @@ def explain(
         position = ledger.book.journal.head().size
         found = queries.explain(ledger.book, account, source, partner)
         about_to_show(ledger, by, "account explain", found["account_id"])
-    payload = explain_json(found, position)
+    payload = explanation_json(found, position)
     return Answer(payload, explain_text(payload))
 
 
@@ -210,13 +163,6 @@ def approve_erasure(cli: Cli, signing: Signing, account: AccountRef, by: By) -> 
 
 def _until(epoch: int) -> str:
     return f"for backups of the database: once the KEK of epoch {epoch} is destroyed, by `keys rewrap`"
-
-
-def _erasure(found: Erasure | None, epoch: int) -> dict[str, Any] | None:
-    """``effective``: whether the KEK that opened the account's key is gone from the key store."""
-    if found is None:
-        return None
-    return {**found._asdict(), "effective": found.epoch is not None and found.epoch < epoch}
 
 
 def _erasure_pairs(found: dict[str, Any]) -> list[tuple[str, Any]]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from application import methodologies
 from application.acts import Signing
-from domain.applicability import NEVER
-from domain.rulebook import Proposal, RevisionRun, Rulebook, period_texts
+from application.answers import decisions_json
 from interfaces.cli.acting import signable
 from interfaces.cli.changes import changes_json, changes_table
 from interfaces.cli.command import Cli, command, group
@@ -73,12 +72,7 @@ def list_(cli: Cli) -> Answer:
     """All proposals, decisions and revisions with their state."""
     with cli.ledger() as ledger:
         rulebook = ledger.book.rulebook()
-    ended = _ended(rulebook)
-    sources: list[Proposal | RevisionRun] = [*rulebook.proposals.values(), *rulebook.revisions.values()]
-    decisions = sorted(
-        (_decision(source, ended) for source in sources),
-        key=lambda each: (each["position"] or NEVER, each["decision_id"]),
-    )
+    decisions = decisions_json(rulebook)
     rows = [
         (
             each["decision_id"],
@@ -94,30 +88,3 @@ def list_(cli: Cli) -> Answer:
     ]
     shown = table(("decision", "mode", "version", "from", "to", "region", "state", "position>"), rows)
     return Answer({"decisions": decisions, "position": rulebook.position}, [shown])
-
-
-def _ended(rulebook: Rulebook) -> set[str]:
-    behaviors = {version.method.behavior for version in rulebook.methodologies.values()}
-    return {d.id for behavior in behaviors for d in rulebook.all_decisions(behavior) if d.ended != NEVER}
-
-
-def _decision(source: Proposal | RevisionRun, ended: set[str]) -> dict[str, Any]:
-    start, end = period_texts(source.period)
-    if source.id in ended:
-        state = "withdrawn"
-    elif isinstance(source, RevisionRun):
-        state = source.state
-    else:
-        state = "proposed" if source.approved is None else "approved"
-    return {
-        "decision_id": source.id,
-        "mode": "requantify" if isinstance(source, RevisionRun) else "forward",
-        "methodology": source.methodology,
-        "from": start,
-        "to": end,
-        "region": source.region,
-        "releases": source.releases,
-        "state": state,
-        "by": source.by,
-        "position": source.approved,
-    }

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from application import queries, replaying
 from application.act_checks import acts_found
+from application.answers import totals_json
 from application.ports.views import VIEWS
 from application.queries import BookTotals
 from application.replaying import ReplayResult
@@ -173,17 +174,7 @@ def totals(
         else:
             now = at_position is None and known_at is None
             answer = queries.totals(ledger.book, ledger.views, at=None if now else known.position, by_ref=by_ref)
-    payload = {
-        "accounts": answer.accounts,
-        "credits": answer.credits,
-        "credited_mg": str(answer.credited_mg),
-        "by_behavior": {total.behavior: str(total.credited_mg) for total in answer.behaviors},
-        "position": answer.position,
-        "digest": answer.digest,
-        "provisional": known.provisional,
-        "occurred_before": occurred_before,
-        "known_at": known_at,
-    }
+    payload = totals_json(answer, known, occurred_before=occurred_before, known_at=known_at)
     behind = max(known.position - answer.position, 0)
     return Answer(payload, _totals(answer, occurred_before, provisional=known.provisional, behind=behind))
 

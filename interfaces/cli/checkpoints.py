@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from application import checkpoints
+from application.answers import checkpoint_json
 from application.cosignatures import cosigned_note
 from domain.audit.note import parse_note
-from domain.errors import Rejected
 from domain.instants import instant_text
 from interfaces.cli import background
 from interfaces.cli.command import Cli, command, group
@@ -50,11 +50,8 @@ def sign(cli: Cli, with_map: WithMap = False, out: Out = None) -> Answer:
 def show(cli: Cli, out: Out = None) -> Answer:
     """The newest checkpoint, its signature checked, with the cosignatures of its witnesses."""
     with cli.ledger() as ledger:
-        auditing = ledger.auditing
-        signed = checkpoints.newest_of(auditing, auditing.log.head(), auditing.keys())
-        if signed is None:
-            raise Rejected("no_checkpoint", "nothing was signed yet", remedy="run `carbon-ledger checkpoint sign`")
-        signed = signed._replace(note=cosigned_note(auditing, signed))
+        signed = checkpoints.newest_signed(ledger.auditing)
+        signed = signed._replace(note=cosigned_note(ledger.auditing, signed))
     files = _write(out, signed.note)
     return Answer(_json(signed, files), _shown(signed, files))
 
@@ -69,7 +66,7 @@ def list_(cli: Cli) -> Answer:
         (count_text(each.size), count_text(each.map_position), instant_text(each.recorded_us), each.root.hex())
         for each in found
     ]
-    payload = {"checkpoints": [_checkpoint(each) for each in found]}
+    payload = {"checkpoints": [checkpoint_json(each) for each in found]}
     return Answer(payload, [table(("log size>", "map as of>", "time", "root"), rows)])
 
 
@@ -100,22 +97,10 @@ def _write(out: Path | None, note: bytes) -> list[Path]:
 
 def _json(signed: Signed, files: list[Path]) -> dict[str, Any]:
     return {
-        **_checkpoint(signed.checkpoint),
+        **checkpoint_json(signed.checkpoint),
         "note": signed.note.decode(),
         "is_new": signed.is_new,
         "files": [str(path) for path in files],
-    }
-
-
-def _checkpoint(checkpoint: Any) -> dict[str, Any]:
-    return {
-        "origin": checkpoint.origin,
-        "size": checkpoint.size,
-        "root": checkpoint.root.hex(),
-        "rulebook_position": checkpoint.rulebook_position,
-        "recorded_at": instant_text(checkpoint.recorded_us),
-        "map_position": checkpoint.map_position,
-        "map_root": checkpoint.map_root.hex(),
     }
 
 

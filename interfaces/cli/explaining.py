@@ -1,4 +1,4 @@
-"""Why a number: the answer of ``account explain`` for machines and for people."""
+"""Why a number: the answer of ``account explain`` for people."""
 
 from __future__ import annotations
 
@@ -6,24 +6,11 @@ from typing import Any
 
 from rich.console import RenderableType
 
-from domain.behavior import decimal_text
 from interfaces.cli.output import facts, heading, mass_text, table
 
 
-def explain_json(found: dict[str, Any], position: int) -> dict[str, Any]:
-    """The answer with decimals as text. ``position``: log size it shows; ``credit_position``: that of the credit."""
-    return {
-        **{key: value for key, value in found.items() if key not in ("position", "scale", "valuations")},
-        "credit_position": found["position"],
-        "position": position,
-        "quantity": decimal_text(int(found["quantity"]), found["scale"]),
-        "by_behavior": {found["behavior"]: found["credited_mg"]},
-        "valuations": [_valuation(each) for each in found["valuations"]],
-    }
-
-
 def explain_text(payload: dict[str, Any]) -> list[RenderableType]:
-    """The same for people: what happened, then each valuation with its workings."""
+    """For people: what happened, then each valuation with its workings."""
     human: list[RenderableType] = [
         heading(f"{mass_text(int(payload['credited_mg']))} CO2e"),
         facts(
@@ -42,18 +29,6 @@ def explain_text(payload: dict[str, Any]) -> list[RenderableType]:
     for number, valuation in enumerate(payload["valuations"], start=1):
         human += _valuation_text(number, valuation)
     return human
-
-
-def _valuation(found: dict[str, Any]) -> dict[str, Any]:
-    valuation = dict(found)
-    if "parameters" in found:
-        exact = found["exact"]
-        valuation["parameters"] = [
-            {"name": each["name"], "region": each["region"], "value": decimal_text(each["value"], each["scale"])}
-            for each in found["parameters"]
-        ]
-        valuation["exact"] = None if exact is None else decimal_text(int(exact["value"]), exact["scale"])
-    return valuation
 
 
 def _valuation_text(number: int, valuation: dict[str, Any]) -> list[RenderableType]:

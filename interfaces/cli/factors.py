@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from application import methodologies
-from domain.events.rulebook import FactorReleaseLoaded
+from application.answers import release_json
 from interfaces.cli.command import Cli, command, group
 from interfaces.cli.files import read_json
 from interfaces.cli.options import By, InputFile
@@ -22,7 +20,7 @@ def import_(cli: Cli, file: InputFile, by: By) -> Answer:
         loaded = methodologies.import_factors(ledger.book, document, by)
     name = f"{loaded.factor_set}={loaded.release}"
     return Answer(
-        _release(loaded),
+        release_json(loaded),
         [
             heading(f"release {loaded.release} of {loaded.factor_set} is loaded"),
             facts([("rows", len(loaded.rows)), ("digest", loaded.digest)]),
@@ -36,17 +34,7 @@ def list_(cli: Cli) -> Answer:
     """All releases that are loaded."""
     with cli.ledger() as ledger:
         rulebook = ledger.book.rulebook()
-    releases = [_release(loaded) for loaded in rulebook.releases.values()]
+    releases = [release_json(loaded) for loaded in rulebook.releases.values()]
     rows = [(each["factor_set"], each["release"], each["rows"], each["by"], each["digest"]) for each in releases]
     shown = table(("factor set", "release>", "rows>", "loaded by", "digest"), rows)
     return Answer({"releases": releases, "position": rulebook.position}, [shown if rows else heading("no releases")])
-
-
-def _release(loaded: FactorReleaseLoaded) -> dict[str, Any]:
-    return {
-        "factor_set": loaded.factor_set,
-        "release": loaded.release,
-        "rows": len(loaded.rows),
-        "digest": loaded.digest,
-        "by": loaded.by,
-    }

@@ -41,6 +41,7 @@ from interfaces.cli import (
     partners,
     proving,
     revisions,
+    serving,
     transport,
     verifying,
     witness,
@@ -87,6 +88,7 @@ checking.register(app)
 verifying.register(app)
 examining.register(app)
 transport.register(app)
+serving.register(app)
 app.add_typer(archive.app, name="archive", rich_help_panel="Audit")
 app.add_typer(checkpoints.app, name="checkpoint", rich_help_panel="Audit")
 app.add_typer(proving.app, name="prove", rich_help_panel="Audit")

@@ -9,10 +9,10 @@ from rich.text import Text
 
 from application import methodologies
 from application.acts import Signing
+from application.answers import methodology_json
 from application.methodologies import Standing
 from domain import methodology as rules
 from domain.behavior import decimal_text
-from domain.rulebook import MethodologyVersion, Rulebook
 from interfaces.cli.acting import signable
 from interfaces.cli.changes import changes_json, changes_table
 from interfaces.cli.command import Cli, command, group
@@ -95,7 +95,7 @@ def list_(cli: Cli) -> Answer:
     """All versions and where they stand. Superseded: a later version is published; its own decisions go on."""
     with cli.ledger() as ledger:
         rulebook = ledger.book.rulebook()
-    versions = [_summary(rulebook, version) for version in rulebook.methodologies.values()]
+    versions = [methodology_json(rulebook, version) for version in rulebook.methodologies.values()]
     rows = [
         (
             f"{each['code']}@{each['version']}",
@@ -117,7 +117,7 @@ def show(cli: Cli, version: Version) -> Answer:
     with cli.ledger() as ledger:
         rulebook = ledger.book.rulebook()
     found = rules.find(rulebook, version)
-    summary = _summary(rulebook, found)
+    summary = methodology_json(rulebook, found)
     method = found.method
     lowest, highest = (decimal_text(bound, method.scale) for bound in (method.minimum, method.maximum))
     pairs = [
@@ -158,24 +158,6 @@ def _document_tables(document: dict[str, Any]) -> list[Any]:
     sources = [(source["title"], source["page"] or "", source["grade"]) for source in document["sources"]]
     shown.append(table(("source", "page", "grade"), sources))
     return shown
-
-
-def _summary(rulebook: Rulebook, version: MethodologyVersion) -> dict[str, Any]:
-    return {
-        "code": version.method.code,
-        "version": version.method.version,
-        "state": rulebook.state_of(version.name),
-        "digest": version.digest,
-        "behavior": version.method.behavior,
-        "unit": version.method.unit,
-        "in_force": [d.id for d in rulebook.decisions(version.method.behavior) if d.methodology == version.name],
-        "title": version.method.title,
-        "formula": version.method.formula_text,
-        "drafted_by": version.drafter,
-        "reviewed_by": version.reviewer or None,
-        "certified_by": version.certifier or None,
-        "withdrawal_proposed_by": version.withdrawal_proposer or None,
-    }
 
 
 def _standing(cli: Cli, standing: Standing, by: str, then: str | None) -> Answer:

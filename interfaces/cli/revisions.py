@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from application import revising, what_if
 from application.acts import Signing
+from application.answers import revision_json
 from application.impact import digest_of
 from application.what_if import Candidate
 from domain.revision import changes_by, find_run
@@ -171,7 +170,7 @@ def list_(cli: Cli) -> Answer:
     """All revisions with their state; `revision status` tells what one does or would do."""
     with cli.ledger() as ledger:
         rulebook = ledger.book.rulebook()
-    revisions = [_summary(run) for run in rulebook.revisions.values()]
+    revisions = [revision_json(run) for run in rulebook.revisions.values()]
     rows = [
         (
             each["revision_id"],
@@ -187,22 +186,6 @@ def list_(cli: Cli) -> Answer:
     ]
     shown = table(("revision", "version", "from", "to", "region", "state", "planned by", "approved by"), rows)
     return Answer({"revisions": revisions, "position": rulebook.position}, [shown if rows else heading("no revisions")])
-
-
-def _summary(run: RevisionRun) -> dict[str, Any]:
-    start, end = period_texts(run.period)
-    return {
-        "revision_id": run.id,
-        "methodology": run.methodology,
-        "from": start,
-        "to": end,
-        "region": run.region,
-        "releases": run.releases,
-        "state": run.state,
-        "planned_by": run.by,
-        "approved_by": run.approver or None,
-        "plan_digest": run.plan_digest,
-    }
 
 
 def _told(run: RevisionRun) -> str:

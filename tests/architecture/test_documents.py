@@ -60,6 +60,7 @@ _LINKING = (
     "SCALING",
     "archive",
     "formats",
+    "http",
     "events",
     "adr/index",
 )

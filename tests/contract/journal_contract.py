@@ -18,7 +18,17 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from application.ports.journal import Append, Appended, Head, Journal, Moved, RefTaken, RulebookMoved, StreamMoved
+from application.ports.journal import (
+    Append,
+    Appended,
+    Head,
+    Journal,
+    LogMoved,
+    Moved,
+    RefTaken,
+    RulebookMoved,
+    StreamMoved,
+)
 from domain.account import Account
 from domain.events.account import (
     AccountFrozen,
@@ -230,6 +240,7 @@ class JournalContract:
             (RefTaken, Append([opened(other)], 0, refs=[(ref, 0)])),
             (RefTaken, Append([opened(other)], 0, refs=[(bytes(15) + b"n", 0)] * 2)),
             (RulebookMoved, Append([opened(other)], 1)),
+            (LogMoved, Append([opened(other)], 0, at_size=0)),
         ]
         for number, (refusal, batch) in enumerate(refused):
             with pytest.raises(refusal):

@@ -43,9 +43,9 @@ DESIGN_KEYS = {
 }
 """What scripts may depend on, whatever else an answer says."""
 
-OWN_TESTS = {"init", "demo", "keys init", "checkpoint run", "witness run", "database grant"}
+OWN_TESTS = {"init", "demo", "keys init", "checkpoint run", "witness run", "database grant", "serve"}
 """These make books, run until they are ended, or need roles: test_cli_process, test_demo, test_cli_keys,
-test_cli_background, test_cli_database.
+test_cli_background, test_cli_database, test_http_process.
 """
 
 
@@ -102,6 +102,8 @@ def tell_a_story_with_every_command(cli: CommandLine) -> None:
     cli("keys", "rewrap")
     for act in ("migrate", "show"):
         cli("database", act)
+    for act in ("create", "remove"):
+        cli("dev-credentials", act)
     for act in ("build", "status", "verify", "rebuild"):
         cli("archive", act)
     tell_of_people(cli)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -11,11 +12,13 @@ from typing import Any
 
 import typer
 
+from interfaces.bootstrap.service import ServiceSettings
 from interfaces.cli.main import PROGRAM, app
 from tests.e2e.cli_tools import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = (ROOT / "docs" / "OPERATING.md").read_text("utf-8")
+HTTP_GUIDE = (ROOT / "docs" / "http.md").read_text("utf-8")
 GROUPS = {command.split()[0] for command in COMMANDS}
 CHECKED = (
     "application/checking.py",
@@ -71,6 +74,28 @@ def test_every_command_of_the_operators_guide_is_one_of_the_program() -> None:
     assert len(found) > 50
     assert {" ".join(words[:2]) for words in found} >= {"database grant", "database migrate", "keys rewrap"}
     assert [wrong for words in found if (wrong := wrong_with(words))] == []
+
+
+def test_every_command_and_setting_of_the_services_guide_is_there_and_none_is_left_out() -> None:
+    found = list(commands_of(HTTP_GUIDE))
+    assert {words[0] for words in found} >= {"serve", "dev-credentials", "init"}
+    assert [wrong for words in found if (wrong := wrong_with(words))] == []
+    told = set(re.findall(r"`CARBON_LEDGER_HTTP_([A-Z_]+)`", HTTP_GUIDE))
+    assert told == {name.upper() for name in ServiceSettings.model_fields}
+
+
+def test_every_address_of_the_services_guide_is_a_route_and_every_code_is_told() -> None:
+    paths = json.loads((ROOT / "docs" / "openapi.json").read_text("utf-8"))["paths"]
+    routes = [re.sub(r"\{[a-z_]+\}", "[^/]+", path) for path in paths]
+    asked = re.findall(r"localhost:8080(/[A-Za-z0-9/$_-]*)", HTTP_GUIDE)
+    assert len(asked) > 6
+    assert [path for path in asked if not any(re.fullmatch(route, path) for route in routes)] == []
+    told = {code for path in (ROOT / "interfaces" / "http").rglob("*.py") for code in literals(path)}
+    told |= {code for name in ("application", "infrastructure", "domain") for path in (ROOT / name).rglob("*.py")
+             for code in literals(path)}  # fmt: skip
+    table = HTTP_GUIDE[HTTP_GUIDE.index("| status |") : HTTP_GUIDE.index("What is about the machine")]
+    codes = set(re.findall(r"`([a-z]+(?:_[a-z]+)*)`", table)) - {"errors", "field", "message", "code"}
+    assert codes - told == set()
 
 
 def test_a_wrong_command_in_a_guide_is_found() -> None:

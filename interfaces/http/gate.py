@@ -1,0 +1,204 @@
+"""What every request passes first and last: its id, its limits, log and metrics, the headers of its answer.
+
+Keeps: nothing larger or slower than allowed reaches a route; not more requests are under way than allowed; every
+answer has a request id and says to browsers that it is data and nothing else; whatever a route lets through becomes a
+problem.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Any, Final
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from domain.errors import Rejected, Unavailable
+from interfaces.http import logs, problems
+from interfaces.http.metrics import Metrics
+
+REQUEST_ID: Final = "x-request-id"
+_GIVEN_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_WITH_BODY: Final = {"POST", "PUT", "PATCH"}
+_LOGGED_IDS: Final = ("account_id", "version", "position", "size", "old", "new")
+_SHAPE_OF_ID: Final = re.compile(r"[0-9]{1,19}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_PROBES: Final = {"/healthz", "/readyz", "/metrics"}
+_HEADERS: Final = {
+    "x-content-type-options": "nosniff",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+    "cache-control": "no-store",
+}
+_HSTS: Final = "max-age=31536000"
+
+
+class Gate:
+    """ASGI middleware around all routes."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        metrics: Metrics,
+        in_flight: int,
+        body_bytes: int,
+        body_seconds: float,
+        larger: Mapping[str, int],
+    ) -> None:
+        """``larger``: the paths that take larger bodies, and how large."""
+        self._app, self._metrics, self._larger = app, metrics, larger
+        self._most, self._body_bytes, self._body_seconds = in_flight, body_bytes, body_seconds
+        self._under_way = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        passing = _Passing(scope, send)
+        self._under_way += 1
+        self._metrics.in_flight.inc()
+        try:
+            await self._answer(passing, scope, receive)
+        finally:
+            self._under_way -= 1
+            self._metrics.in_flight.dec()
+            self._tell(passing, scope)
+
+    async def _answer(self, passing: _Passing, scope: Scope, receive: Receive) -> None:
+        try:
+            body = await self._admitted(scope, receive)
+            await self._app(scope, _replayed(body, receive), passing.send)
+        except (Rejected, Unavailable) as error:
+            await problems.problem_of(error, passing.request_id)(scope, receive, passing.send)
+        except Exception as error:  # a defect: it is told without its message, and others go on
+            logs.defect(error, passing.request_id)
+            if passing.status:
+                raise  # the answer has begun: all that is left is to cut it off
+            await problems.defect(passing.request_id)(scope, receive, passing.send)
+
+    async def _admitted(self, scope: Scope, receive: Receive) -> bytes:
+        """The whole body of a request that may go on."""
+        if self._under_way > self._most and scope["path"] not in _PROBES:
+            raise Unavailable("service_busy", "too many requests are under way", remedy="try again a little later")
+        headers = Headers(scope=scope)
+        told, most = headers.get("content-length", "0"), self._larger.get(scope["path"], self._body_bytes)
+        if not told.isascii() or not told.isdigit() or int(told) > most:
+            raise _too_large(most)
+        try:
+            body = await asyncio.wait_for(_read(receive, most), self._body_seconds)
+        except TimeoutError:
+            raise Rejected(
+                "body_slow", "the body did not arrive in time", remedy=f"send it within {self._body_seconds} s"
+            ) from None
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        if body and scope["method"] in _WITH_BODY and kind != "application/json":
+            raise Rejected(
+                "media_type_unsupported",
+                "the body is not said to be JSON",
+                field="content-type",
+                remedy="send JSON with `content-type: application/json`",
+            )
+        return body
+
+    def _tell(self, passing: _Passing, scope: Scope) -> None:
+        seconds = time.monotonic() - passing.began
+        route = getattr(scope.get("route"), "path", "")
+        self._metrics.answered(scope["method"], route, passing.status, seconds)
+        caller = getattr(passing.state, "caller", None)
+        logs.note(
+            "request",
+            logging.DEBUG if scope["path"] in _PROBES else logging.INFO,
+            request_id=passing.request_id,
+            method=scope["method"] if scope["method"].isalpha() else "?",
+            route=route or "none",
+            **_ids(scope.get("path_params", {})),
+            status=passing.status,
+            ms=round(seconds * 1000),
+            by=None if caller is None else caller.name,
+            roles=None if caller is None else sorted(caller.roles),
+        )
+
+
+async def _read(receive: Receive, most: int) -> bytes:
+    parts, size = list[bytes](), 0
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return b""  # whoever asked has gone
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > most:
+            raise _too_large(most)
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+def _too_large(most: int) -> Rejected:
+    return Rejected("body_too_large", "the body is too large", remedy=f"send at most {most} bytes in one request")
+
+
+class _Passing:
+    """One request on its way."""
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        given = Headers(scope=scope).get(REQUEST_ID, "")
+        # A given id goes into logs and answers: only what is surely an id is taken over.
+        self.request_id = given if _GIVEN_ID.fullmatch(given) else uuid.uuid4().hex
+        self.began, self.status = time.monotonic(), 0
+        self._send, self._is_tls = send, scope.get("scheme") == "https"
+        self._scope = scope
+        scope.setdefault("state", {})["request_id"] = self.request_id
+
+    @property
+    def state(self) -> Any:
+        return _Attributes(self._scope["state"])
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            headers[REQUEST_ID] = self.request_id
+            for name, value in _HEADERS.items():
+                headers.setdefault(name, value)
+            if self._is_tls:
+                headers.setdefault("strict-transport-security", _HSTS)
+        await self._send(message)
+
+
+class _Attributes:
+    """The state of a request as attributes."""
+
+    def __init__(self, state: dict[str, Any]) -> None:
+        self._state = state
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self._state[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+
+def _ids(params: dict[str, Any]) -> dict[str, str]:
+    """What may be logged of a path: what has the shape of an id, and nothing that only stands where one should."""
+    told = {name: str(params[name]) for name in _LOGGED_IDS if name in params}
+    return {name: value for name, value in told.items() if _SHAPE_OF_ID.fullmatch(value)}
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """The body again; after it whatever the server has to say."""
+    given = False
+
+    async def replay() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay

@@ -1,0 +1,87 @@
+"""Which role may use which route.
+
+Keeps: a route says who may use it, where it is defined; nobody else gets as far as having his request read. A route
+that says nothing is found by the tests' table of roles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, Final
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from domain.errors import Rejected
+from interfaces.http.identity import Caller
+from interfaces.http.service import Service, service_of
+
+PUBLIC: Final = "public"
+_bearer = HTTPBearer(
+    auto_error=False,
+    description="A token of the configured issuer, or a credential of `carbon-ledger dev-credentials`.",
+)
+Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+Serving = Annotated[Service, Depends(service_of)]
+
+
+def allowed(*roles: str) -> Any:
+    """A dependency: the caller, who has one of these roles. Raises Rejected ``unauthenticated``, ``forbidden``."""
+
+    async def caller(request: Request, service: Serving, credentials: Credentials) -> Caller:
+        found = _caller(request, service, credentials)
+        if found is None:
+            raise unauthenticated()
+        if not found.roles & set(roles):
+            raise Rejected("forbidden", "none of your roles may do this", remedy=f"one of: {', '.join(roles)}")
+        return found
+
+    return _marked(caller, frozenset(roles))
+
+
+def anybody() -> Any:
+    """A dependency of public routes: the caller where he says who he is, None where he does not."""
+
+    async def caller(request: Request, service: Serving, credentials: Credentials) -> Caller | None:
+        return _caller(request, service, credentials)
+
+    return _marked(caller, frozenset((PUBLIC,)))
+
+
+def roles_of(dependency: object) -> frozenset[str] | None:
+    """The roles that a dependency lets pass; None for one that is about something else."""
+    found: frozenset[str] | None = getattr(dependency, "allowed_roles", None)
+    return found
+
+
+def unauthenticated() -> Rejected:
+    """Nobody said who asks."""
+    return Rejected(
+        "unauthenticated",
+        "this address is not for everybody",
+        field="authorization",
+        remedy="send `Authorization: Bearer` and a token",
+    )
+
+
+def _caller(request: Request, service: Service, credentials: HTTPAuthorizationCredentials | None) -> Caller | None:
+    if credentials is None:
+        if "authorization" in request.headers:
+            raise Rejected(
+                "token_invalid", "the header is not of the scheme Bearer", field="authorization", remedy="send a token"
+            )
+        return None
+    found = service.identity.caller(credentials.credentials)
+    request.state.caller = found
+    service.rates.take(found.name)
+    return found
+
+
+def _marked(
+    dependency: Callable[..., Awaitable[Caller | None]], roles: frozenset[str]
+) -> Callable[..., Awaitable[Caller | None]]:
+    dependency.allowed_roles = roles  # type: ignore[attr-defined]  # read by the tests' table, and by `roles_of`
+    return dependency
+
+
+Anybody = Annotated[Caller | None, Depends(anybody())]

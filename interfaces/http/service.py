@@ -1,0 +1,93 @@
+"""What all routes share: ledgers to work with, who may ask, what is measured.
+
+Keeps: a request that names a ``min_position`` is answered when the log has it, or refused in bounded time; it waits
+with no ledger in its hands.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, contextmanager
+from typing import Final
+
+from fastapi import Request
+
+from application.ports.behavior_source import ParsedRow
+from application.receiving import Answer, Receiver
+from domain.errors import Unavailable
+from domain.requests import ReceivedRequest
+from interfaces.bootstrap import Ledger
+from interfaces.bootstrap.service import ServiceSettings, beside
+from interfaces.http.identity import Identity
+from interfaces.http.metrics import Metrics
+from interfaces.http.pool import LedgerPool
+from interfaces.http.rates import Rates
+from interfaces.http.readiness import Readiness
+
+_LOOKS_EVERY_S: Final = 0.05
+
+
+class Service:
+    """``open_ledger``: the ledger, open for as long as the service runs."""
+
+    def __init__(
+        self, settings: ServiceSettings, identity: Identity, open_ledger: Callable[[], AbstractContextManager[Ledger]]
+    ) -> None:
+        self.settings, self.identity, self._open = settings, identity, open_ledger
+        self.metrics = Metrics()
+        self.rates = Rates(settings.requests_per_second, time.monotonic)
+        self.readiness = Readiness(self.ledger, settings, self.metrics)
+        self._pool: LedgerPool | None = None
+        self._receiver: Receiver | None = None
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """From the start of the service to its end."""
+        with self._open() as ledger:
+            own = beside(ledger)
+            self._pool = LedgerPool(lambda: beside(ledger), self.settings.ledgers)
+            try:
+                with Receiver(own.book, own.evidence, waiting_rows=self.settings.waiting_rows) as self._receiver:
+                    yield
+            finally:
+                self._pool = self._receiver = None
+
+    def ledger(self, patience_s: float | None = None) -> AbstractContextManager[Ledger]:
+        """A ledger of this request alone. Raises Unavailable ``service_busy``, ``service_starting``."""
+        if self._pool is None:
+            raise _starting()
+        return self._pool.ledger(self.settings.patience_seconds if patience_s is None else patience_s)
+
+    def receive(self, partner: str, request: ReceivedRequest, rows: Sequence[ParsedRow]) -> Future[Answer]:
+        """Record a request with others. Raises Unavailable ``too_busy``, ``stopping``, ``service_starting``."""
+        if self._receiver is None:
+            raise _starting()
+        return self._receiver.submit(partner, request, rows)
+
+    def wait_for(self, min_position: int | None) -> None:
+        """Until the log has a position. Raises Unavailable ``position_not_reached``."""
+        if min_position is None:
+            return
+        deadline = time.monotonic() + self.settings.patience_seconds
+        while True:
+            with self.ledger() as ledger:
+                size = ledger.book.journal.head().size
+            if size >= min_position:
+                return
+            if time.monotonic() >= deadline:
+                raise Unavailable(
+                    "position_not_reached", f"the log has {size} events", remedy="ask for a position that it has"
+                )
+            time.sleep(_LOOKS_EVERY_S)
+
+
+def _starting() -> Unavailable:
+    return Unavailable("service_starting", "the ledger is not open", remedy="try again a little later")
+
+
+async def service_of(request: Request) -> Service:
+    """The service that a request came to."""
+    found: Service = request.app.state.service
+    return found

@@ -1,0 +1,113 @@
+"""Who may use which route: a table of all of them, held against what the service says and does."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+from fastapi import FastAPI
+
+from interfaces.bootstrap.service import ServiceSettings
+from interfaces.http.app import create_app, openapi_of, roles_allowed, routes_of
+from interfaces.http.identity import ROLES, Identity
+from interfaces.http.security import PUBLIC
+from interfaces.http.service import Service
+from tests.e2e.cli_tools import METRO, CommandLine
+from tests.e2e.http_tools import register, serving
+
+READERS = {"bank_backend", "compliance", "auditor"}
+INSIDERS = READERS | {"methodology_owner", "approver", "operator"}
+EVERYBODY = set(ROLES)
+
+TABLE = {
+    "GET /healthz": {PUBLIC},
+    "GET /readyz": {PUBLIC},
+    "GET /metrics": {PUBLIC},
+    "GET /openapi.json": {PUBLIC},
+    "GET /docs": {PUBLIC},
+    "GET /v1/checkpoints": {PUBLIC},
+    "GET /v1/checkpoints/latest": {PUBLIC},
+    "GET /v1/checkpoints/{size}": {PUBLIC},
+    "GET /v1/checkpoints/{size}/note": {PUBLIC},
+    "GET /v1/checkpoints/{old}/consistency/{new}": {PUBLIC},
+    "GET /v1/events/{position}/proof": {PUBLIC},
+    "POST /v1/accounts/lookup": {"bank_backend", "compliance"},
+    "GET /v1/accounts/{account_id}": READERS,
+    "GET /v1/accounts/{account_id}/statement": READERS,
+    "GET /v1/accounts/{account_id}/credits/{version}": READERS,
+    "POST /v1/accounts/{account_id}/credits/lookup": {"bank_backend", "compliance"},
+    "GET /v1/accounts/{account_id}/proof": READERS,
+    "POST /v1/behaviors": {"bank_backend", "partner"},
+    "GET /v1/totals": INSIDERS,
+    "GET /v1/access-log": {"compliance"},
+    "GET /v1/methodologies": EVERYBODY,
+    "GET /v1/methodologies/{code}/{version}": EVERYBODY,
+    "GET /v1/factor-releases": EVERYBODY,
+    "GET /v1/decisions": INSIDERS,
+    "GET /v1/decisions/{decision_id}": INSIDERS,
+    "GET /v1/revisions": INSIDERS,
+    "GET /v1/revisions/{revision_id}": INSIDERS,
+}
+"""Every route of the service. A new one is not there before somebody has thought about who may use it."""
+
+
+def application() -> FastAPI:
+    return create_app(Service(ServiceSettings(), Identity(None, None), lambda: None))  # type: ignore[arg-type,return-value]
+
+
+def test_every_route_stands_in_the_table_with_the_roles_that_it_admits() -> None:
+    said = {
+        f"{method} {route.path}": set(roles_allowed(route))
+        for route in routes_of(application())
+        for method in route.methods or ()
+    }
+    assert said == TABLE
+
+
+def test_the_openapi_document_tells_the_roles_of_each_operation() -> None:
+    paths = openapi_of(application())["paths"]
+    told = {
+        f"{method.upper()} {path}": set(operation["x-roles"])
+        for path, methods in paths.items()
+        for method, operation in methods.items()
+    }
+    assert told == TABLE
+
+
+def test_each_role_gets_past_the_gate_of_its_own_routes_and_of_no_other(cli: CommandLine) -> None:
+    cli.credit(METRO)
+    account = cli("account", "show", "ann")["account_id"]
+    size = cli("checkpoint", "sign", "--with-map")["size"]
+    register(cli, "dev-partner", "--all-behaviors")
+    values = {
+        "account_id": account, "version": 1, "position": 1, "size": size, "old": size, "new": size,
+        "code": "TRAVEL-METRO", "decision_id": "D1", "revision_id": "R1",
+    }  # fmt: skip
+    bodies = {
+        "POST /v1/accounts/lookup": {"account_ref": "ann"},
+        "POST /v1/accounts/{account_id}/credits/lookup": {"source_ref": "t1"},
+        "POST /v1/behaviors": {"source_ref": "no behavior, and so refused by itself"},
+    }
+    wrong = []
+    with serving(cli.settings) as served:
+        for name, roles in TABLE.items():
+            method, _, path = name.partition(" ")
+            for role in (None, *ROLES):
+                status = served(path.format(**values), role, method=method, body=bodies.get(name)).status
+                may = PUBLIC in roles or role in roles
+                expected = may or (401 if role is None else 403)
+                passed = status not in (401, 403, 422, 500, 503) or status
+                if (passed if may else status) != expected:
+                    wrong.append((name, role, status))
+    assert wrong == []
+
+
+def test_a_request_is_not_even_read_where_nobody_believable_asks(cli: CommandLine) -> None:
+    with serving(cli.settings) as served:
+        assert served("/v1/accounts/not-an-id").code == "unauthenticated"
+        assert served("/v1/accounts/not-an-id", "partner").code == "forbidden"
+        assert served("/v1/accounts/not-an-id", "auditor").code == "request_malformed"
+        assert served("/v1/totals", "dev_auditor_" + "0" * 64).code == "token_invalid"
+        assert served("/v1/totals", headers={"authorization": "Basic YTpi"}).code == "token_invalid"
+        assert served("/v1/checkpoints", "dev_auditor_wrong").code == "token_invalid"
+        assert served("/v1/totals").headers["www-authenticate"].startswith("Bearer")
+        assert served(f"/v1/accounts/{uuid4()}", "auditor").code == "account_unknown"
