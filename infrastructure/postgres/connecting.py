@@ -19,6 +19,7 @@ from psycopg.errors import (
     IdleInTransactionSessionTimeout,
     InsufficientPrivilege,
     LockNotAvailable,
+    QueryCanceled,
 )
 
 from domain.errors import Unavailable
@@ -65,6 +66,12 @@ def _understood(error: psycopg.Error) -> Unavailable | None:
             "ledger_busy",
             f"others hold what is needed here: {error}",
             remedy="run the command again; if it fails again, look for a transaction that was left open",
+        )
+    if isinstance(error, QueryCanceled):
+        return Unavailable(
+            "statement_ended",
+            f"the database ended a statement: {error}",
+            remedy="ask for less, or let statements take longer (statement_timeout of the DSN, the role or the server)",
         )
     if isinstance(error, psycopg.InterfaceError | IdleInTransactionSessionTimeout):
         return Unavailable("server_lost", f"the database no longer answers: {error}", remedy="run the command again")

@@ -160,6 +160,22 @@ def test_a_defect_and_a_lost_database_tell_nobody_what_they_met(
         assert [each["told"] for each in unready.body["checks"] if not each["ok"]] == ["schema_newer"]
 
 
+def test_what_stops_the_line_is_told_by_its_code_and_its_place_is_for_the_operator(cli: CommandLine) -> None:
+    size = cli("checkpoint", "sign")["size"]
+    with serving(cli.settings) as served:
+        assert served("/v1/checkpoints/latest").status == 200
+        with cli.sql() as conn:
+            conn.execute("UPDATE journal.checkpoints SET frontier = substr(frontier, 2) || substr(frontier, 1, 1)")
+        stopped = served("/v1/checkpoints/latest")
+        assert (stopped.status, stopped.code) == (500, "checkpoint_forged")
+        assert "journal" not in str(stopped.body)
+        line = next(each for each in served.logged if each["event"] == "failed")
+        assert (line["code"], line["place"]) == ("checkpoint_forged", f"journal.checkpoints {size}")
+        assert line["request_id"] == stopped.body["request_id"]
+        # Whoever does not ask for what is damaged is answered.
+        assert served("/v1/totals", "auditor").status == 200
+
+
 def test_every_answer_has_an_id_and_the_headers_that_keep_browsers_out(cli: CommandLine) -> None:
     with serving(cli.settings) as served:
         for path, role in (("/v1/totals", "auditor"), ("/v1/totals", None), ("/nothing", None), ("/healthz", None)):

@@ -22,6 +22,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey
 
 from tests.e2e.cli_tools import METRO, CommandLine
+from tests.e2e.test_cli_background import until
 from tests.e2e.test_cli_process import PROGRAM, book_environment
 
 SOON_S = 60
@@ -40,6 +41,10 @@ class Process:
             request.add_header("authorization", f"Bearer {credential}")
         with urllib.request.urlopen(request, timeout=SOON_S, context=context) as answer:
             return json.load(answer)
+
+    def text(self, path: str) -> str:
+        with urllib.request.urlopen(self.address + path, timeout=SOON_S) as answer:
+            return str(answer.read().decode())
 
     def ended(self, number: int = signal.SIGTERM) -> tuple[int, dict[str, Any]]:
         """Its exit code and answer, when it was asked to end."""
@@ -80,6 +85,15 @@ def started(cli: CommandLine, *options: str, changes: Mapping[str, str] | None =
         process.stdout.close()
 
 
+def refuses(service: Process) -> bool:
+    """Whether it takes no new request."""
+    try:
+        service.get("/healthz")
+    except (urllib.error.URLError, ConnectionError):
+        return True
+    return False
+
+
 def test_a_service_answers_on_this_machine_and_ends_when_it_is_asked_to(cli: CommandLine) -> None:
     cli.credit(METRO)
     credentials = cli("dev-credentials", "create")["credentials"]
@@ -104,11 +118,10 @@ def test_what_is_under_way_when_it_is_asked_to_end_is_still_answered(cli: Comman
         waits = f"/v1/totals?min_position={size + 1}"
         asking = threading.Thread(target=lambda: answers.append(service.get(waits, credential)))
         asking.start()
-        time.sleep(1)
+        # The one that waits, and the one that asks for the metrics.
+        until(lambda: "requests_in_flight 2.0" in service.text("/metrics"))
         service.process.send_signal(signal.SIGTERM)
-        time.sleep(0.5)
-        with pytest.raises(urllib.error.URLError):
-            service.get("/healthz")
+        until(lambda: refuses(service))
         cli("account", "open", "new-one")
         asking.join(SOON_S)
         assert answers[0]["position"] == size + 1
@@ -135,9 +148,8 @@ def test_several_processes_answer_alike_and_count_together(cli: CommandLine) -> 
                 time.sleep(0.2)
         for _ in range(7):
             service.get("/v1/totals", credential)
-        with urllib.request.urlopen(f"{service.address}/metrics", timeout=SOON_S) as answer:
-            text = answer.read().decode()
-        assert 'carbon_ledger_http_requests_total{method="GET",route="/v1/totals",status="200"} 8.0' in text
+        counted = 'carbon_ledger_http_requests_total{method="GET",route="/v1/totals",status="200"} 8.0'
+        assert counted in service.text("/metrics")
         assert service.ended()[0] == 0
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import psycopg
+from psycopg.conninfo import make_conninfo
+from pydantic import SecretStr
+
 from tests.e2e.cli_tools import METRO, CommandLine
 from tests.e2e.http_tools import serving
 from tests.e2e.test_cli_background import cut_connections, until
@@ -50,3 +54,19 @@ def test_a_database_that_was_lost_is_found_again_without_a_restart(cli: CommandL
             until(lambda: served("/v1/totals", "auditor").status == 200)
         assert served("/v1/methodologies", "partner").status == 200
         assert [each for each in served.logged if each["event"] == "defect"] == []
+
+
+def test_a_question_that_the_database_may_not_take_so_long_for_is_ended_and_others_go_on(cli: CommandLine) -> None:
+    cli.credit(METRO)
+    account = cli("account", "show", "ann")["account_id"]
+    assert cli.settings.dsn is not None
+    dsn = cli.settings.dsn.get_secret_value()
+    bounded = SecretStr(make_conninfo(dsn, options="-c statement_timeout=500ms"))
+    with serving(cli.settings.model_copy(update={"dsn": bounded})) as served, psycopg.connect(dsn) as holder:
+        holder.execute("SELECT FROM journal.log_head FOR UPDATE")
+        # To be shown a person takes a record, and that takes the head, which somebody holds.
+        ended = served(f"/v1/accounts/{account}", "compliance")
+        assert (ended.status, ended.code) == (503, "statement_ended")
+        assert served(f"/v1/accounts/{account}", "auditor").status == 200
+        holder.rollback()
+        assert served(f"/v1/accounts/{account}", "compliance").status == 200

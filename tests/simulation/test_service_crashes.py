@@ -1,7 +1,7 @@
 """Kill -9 of the service under load, its workers and PostgreSQL: what was acknowledged is there once, nothing twice.
 
-Clients send single behaviors as fast as they are answered, and know of each whether it was. Then everything is killed at
-a random moment, started again as an operator would, and what was not answered is sent again.
+Clients send single behaviors as fast as they are answered, and know of each whether it was. Then everything is killed
+at a random moment, started again as an operator would, and what was not answered is sent again.
 """
 
 from __future__ import annotations
