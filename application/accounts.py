@@ -38,11 +38,14 @@ class Acted(NamedTuple):
     position: int
 
 
-def account_id(book: Book, account_ref: str) -> UUID:
+def account_id(book: Book, account_ref: str | UUID) -> UUID:
     """The account of a reference; or the account with this id, the only name that an erased one has.
 
+    An id that is no text is nothing but an id: a reference that is spelled like it leads nowhere else.
     Raises Rejected ``account_unknown``, Unavailable ``keys_absent``.
     """
+    if isinstance(account_ref, UUID):
+        return account_named(book, account_ref)
     found = (referred(book, account_ref) if book.opens else None) or _by_id(book, account_ref)
     if found is None and not book.opens:
         raise keys_absent()
@@ -54,6 +57,21 @@ def account_id(book: Book, account_ref: str) -> UUID:
             remedy="open it with `account open`, or import behaviors with --open-accounts",
         )
     return found
+
+
+def account_named(book: Book, account: UUID) -> UUID:
+    """The account with this id and no other: an id is never looked up as a reference.
+
+    Raises Rejected ``account_unknown``.
+    """
+    if account not in book.journal.accounts([account]):
+        raise Rejected(
+            "account_unknown",
+            "there is no account with this id",
+            field="account_id",
+            remedy="look its id up by the account's reference",
+        )
+    return account
 
 
 def referred(book: Book, account_ref: str) -> UUID | None:
@@ -91,7 +109,7 @@ def open_account(book: Book, account_ref: str, kind: str = "individual") -> Acte
 
 def grant_consent(
     book: Book,
-    account_ref: str,
+    account_ref: str | UUID,
     *,
     scope: tuple[str, ...],
     terms_version: str,
@@ -130,7 +148,7 @@ def grant_consent(
     return _act(book, account_ref, decide)
 
 
-def withdraw_consent(book: Book, account_ref: str, by: str, reason: str, consent: int | None = None) -> Acted:
+def withdraw_consent(book: Book, account_ref: str | UUID, by: str, reason: str, consent: int | None = None) -> Acted:
     """Withdraw one consent, or every active one. Raises Rejected ``consent_unknown``."""
 
     def decide(_: Rulebook, account: Account) -> tuple[list[Act], None]:
@@ -144,15 +162,15 @@ def withdraw_consent(book: Book, account_ref: str, by: str, reason: str, consent
     return _append(book, account_id(book, account_ref), decide)[0]
 
 
-def freeze(book: Book, account_ref: str, by: str, reason: str) -> Acted:
+def freeze(book: Book, account_ref: str | UUID, by: str, reason: str) -> Acted:
     return _act(book, account_ref, lambda account: rules.freeze(account, by, reason))
 
 
-def unfreeze(book: Book, account_ref: str, by: str, reason: str) -> Acted:
+def unfreeze(book: Book, account_ref: str | UUID, by: str, reason: str) -> Acted:
     return _act(book, account_ref, lambda account: rules.unfreeze(account, by, reason))
 
 
-def close(book: Book, account_ref: str, by: str, reason: str) -> Acted:
+def close(book: Book, account_ref: str | UUID, by: str, reason: str) -> Acted:
     return _act(book, account_ref, lambda account: rules.close(account, by, reason))
 
 
@@ -173,13 +191,26 @@ def reverse(book: Book, account_ref: str, source_ref: str, by: str, reason: str,
             remedy="`account statement` lists its credits; name the partner with --partner",
         )
 
+    return _reverse(book, found, known.version, by, reason)
+
+
+def reverse_credit(book: Book, account: UUID, version: int, by: str, reason: str) -> tuple[Acted, int]:
+    """The same for a credit that is named by its version in the account's stream. Raises Rejected as ``reverse``."""
+    return _reverse(book, account_id(book, account), version, by, reason)
+
+
+def _reverse(book: Book, found: UUID, version: int, by: str, reason: str) -> tuple[Acted, int]:
     def decide(rulebook: Rulebook, account: Account) -> tuple[list[Act], int]:
         rules.refuse_erased(account)
         owed: list[Event] = []
         for run in rulebook.pending_runs():
             owed += pending_revision(account, run, scope_of(rulebook, run), lambda i: _history(book, i))
         history = _history(book, account.id)
-        credit = history.credits[known.version]
+        credit = history.credits.get(version)
+        if credit is None:
+            raise Rejected(
+                "credit_unknown", "this is no credit of the account", field="credit", remedy="its statement lists them"
+            )
         if credit.reversed_at is not None:
             raise Rejected(
                 "already_reversed", "the credit was reversed before", field="source_ref", remedy="nothing to do"
@@ -187,10 +218,10 @@ def reverse(book: Book, account_ref: str, source_ref: str, by: str, reason: str,
         worth = credit.worth
         for event in owed:
             assert isinstance(event, events.FactorRevised)
-            worth = next((int(line.credited_mg) for line in event.lines if line.credit == known.version), worth)
+            worth = next((int(line.credited_mg) for line in event.lines if line.credit == version), worth)
         facts = credit.facts
         reversal = events.BehaviorReversed(
-            credit=known.version,
+            credit=version,
             behavior=facts.behavior,
             day=facts.day,
             reversed_mg=str(worth),
@@ -201,7 +232,7 @@ def reverse(book: Book, account_ref: str, source_ref: str, by: str, reason: str,
     return _append(book, found, decide)
 
 
-def _act(book: Book, account_ref: str, decide: Callable[[Account], Act]) -> Acted:
+def _act(book: Book, account_ref: str | UUID, decide: Callable[[Account], Act]) -> Acted:
     acted, _ = _append(book, account_id(book, account_ref), lambda _, account: ([decide(account)], None))
     return acted
 

@@ -99,21 +99,6 @@ def known_at(
     return Known(position, False)
 
 
-def account_named(book: Book, account: UUID) -> UUID:
-    """The account with this id and no other: an id is never looked up as a reference.
-
-    Raises Rejected ``account_unknown``.
-    """
-    if account not in book.journal.accounts([account]):
-        raise Rejected(
-            "account_unknown",
-            "there is no account with this id",
-            field="account_id",
-            remedy="look its id up by the account's reference",
-        )
-    return account
-
-
 def show_account(book: Book, account_ref: str, known: Known, before_day: int | None = None) -> AccountView:
     """Raises Rejected ``account_unknown``."""
     return account_at(book, account_id(book, account_ref), known, before_day, personal=book.opens)

@@ -19,12 +19,12 @@ from starlette.responses import HTMLResponse, JSONResponse
 
 from domain.errors import LedgerError
 from domain.requests import MAX_BODY_BYTES
-from interfaces.http import problems, schemas
+from interfaces.http import problems, schemas, written
 from interfaces.http.asking import no_parameters
 from interfaces.http.docs_page import POLICY, page
 from interfaces.http.gate import Gate
 from interfaces.http.identity import ROLES
-from interfaces.http.routes import accounts, behaviors, book, log, operations, rulebook
+from interfaces.http.routes import accounts, acts, behaviors, book, log, operations, rulebook
 from interfaces.http.security import PUBLIC, Anybody, roles_of
 from interfaces.http.service import Service
 
@@ -33,7 +33,15 @@ _DESCRIPTION: Final = (
     "Accounts, rules and proofs of a carbon ledger. Masses are integer milligrams of CO2e as text; times are RFC 3339; "
     "every failure is application/problem+json with a stable code. Answers have the keys of the command line's."
 )
-_ROUTERS: Final = (accounts.router, behaviors.router, book.router, rulebook.router, log.router, operations.router)
+_ROUTERS: Final = (
+    accounts.router,
+    acts.router,
+    behaviors.router,
+    book.router,
+    rulebook.router,
+    log.router,
+    operations.router,
+)
 _REF: Final = "#/components/schemas/{model}"
 _PROBLEM: Final = {"$ref": _REF.format(model=schemas.ProblemShape.__name__)}
 
@@ -110,11 +118,11 @@ def openapi_of(app: FastAPI) -> dict[str, Any]:
                     # A token may be shown, and need not be.
                     operation["security"] = [{}, *operation["security"]]
         shape = schemas.ProblemShape.model_json_schema(ref_template=_REF)
-        sent = schemas.SentBehavior.model_json_schema(ref_template=_REF)
+        sent = written.SentBehavior.model_json_schema(ref_template=_REF)
         document["components"]["schemas"] |= {
             **shape.pop("$defs"),
             schemas.ProblemShape.__name__: shape,
-            schemas.SentBehavior.__name__: sent,
+            written.SentBehavior.__name__: sent,
         }
     return app.openapi()
 

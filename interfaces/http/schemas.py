@@ -6,7 +6,7 @@ are those of the command line's answers with ``--json`` (docs/formats.md).
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -335,58 +335,3 @@ class Readiness(Shape):
     dev_credentials: bool
     warning: str | None
     checks: list[Check]
-
-
-class CreditedBehavior(Shape):
-    """``position``: of the credit in the log. ``account_id``: for the bank alone."""
-
-    status: Literal["credited"]
-    position: int
-    credited_mg: Mass
-    account_id: str | None
-
-
-class DuplicateBehavior(Shape):
-    """The reference was taken by the same behavior. ``first``: what it became then; null where that is erased."""
-
-    status: Literal["duplicate"]
-    first: CreditedBehavior | None
-
-
-class RefusedBehavior(Shape):
-    """Why an item was not credited; its reference stays free."""
-
-    status: Literal["refused"]
-    code: str
-    field: str
-    message: str
-    remedy: str
-
-
-ReceivedItem = Annotated[CreditedBehavior | DuplicateBehavior | RefusedBehavior, Field(discriminator="status")]
-
-
-class Received(Shape):
-    """What became of each item, in the order in which they were sent.
-
-    ``intake``: the position that names the intake; ``line``: of the first item in it; ``digest``: SM3 of what the
-    intake received; ``position``: give it as ``min_position``, and an answer shows all of this.
-    """
-
-    intake: int
-    line: int
-    digest: Digest
-    position: int
-    items: list[ReceivedItem]
-
-
-class SentBehavior(BaseModel):
-    """A behavior as it is sent: seven texts (docs/formats.md, Behavior file). Further members are ignored."""
-
-    source_ref: str = Field(min_length=1, max_length=256)
-    account_ref: str = Field(min_length=1, max_length=256)
-    behavior: str = Field(examples=["travel.metro"])
-    occurred_at: str = Field(examples=["2026-03-01T08:15:00+08:00"], json_schema_extra={"format": "date-time"})
-    quantity: str = Field(pattern=r"^-?[0-9]+(\.[0-9]+)?$", examples=["12.350"])
-    unit: str = Field(examples=["km"])
-    region: str | None = Field("", examples=["CN-440300"])

@@ -37,6 +37,10 @@ TABLE = {
     "POST /v1/accounts/{account_id}/credits/lookup": {"bank_backend", "compliance"},
     "GET /v1/accounts/{account_id}/proof": READERS,
     "POST /v1/behaviors": {"bank_backend", "partner"},
+    "POST /v1/accounts": {"bank_backend"},
+    "POST /v1/accounts/{account_id}/consents": {"bank_backend"},
+    "POST /v1/accounts/{account_id}/consents/withdrawal": {"bank_backend"},
+    "POST /v1/accounts/{account_id}/credits/{version}/reversal": {"bank_backend"},
     "GET /v1/totals": INSIDERS,
     "GET /v1/access-log": {"compliance"},
     "GET /v1/methodologies": EVERYBODY,
@@ -86,6 +90,10 @@ def test_each_role_gets_past_the_gate_of_its_own_routes_and_of_no_other(cli: Com
         "POST /v1/accounts/lookup": {"account_ref": "ann"},
         "POST /v1/accounts/{account_id}/credits/lookup": {"source_ref": "t1"},
         "POST /v1/behaviors": {"source_ref": "no behavior, and so refused by itself"},
+        "POST /v1/accounts": {"account_ref": "somebody new"},
+        "POST /v1/accounts/{account_id}/consents": {"scope": ["*"], "terms_version": "v1", "evidence": "0" * 64},
+        "POST /v1/accounts/{account_id}/consents/withdrawal": {"reason": "asked for it"},
+        "POST /v1/accounts/{account_id}/credits/{version}/reversal": {"reason": "a wrong train"},
     }
     wrong = []
     with serving(cli.settings) as served:

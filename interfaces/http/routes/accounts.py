@@ -89,7 +89,7 @@ def show_account(
     """What the account holds: now or as the ledger knew it, of all its days or of those before one."""
     service.wait_for(asked.min_position)
     with service.ledger() as ledger:
-        found = queries.account_named(ledger.book, account_id)
+        found = accounts.account_named(ledger.book, account_id)
         known = queries.known_at(ledger.book, position=asked.at_position, instant_us=asked.known_us)
         view = queries.account_at(ledger.book, found, known, asked.before_day, personal=False)
         etag = _etag(ledger, caller, view.changed, view.provisional)
@@ -115,7 +115,7 @@ def show_statement(
     service.wait_for(asked.min_position)
     after = asked.after
     with service.ledger() as ledger:
-        found = queries.account_named(ledger.book, account_id)
+        found = accounts.account_named(ledger.book, account_id)
         # As far as the views are: a role that may not write them is shown an older statement, under its older tag.
         shown_to = ledger.views.advance(ledger.book.journal.head().size)
         queries.refuse_behind(shown_to, asked.min_position or 0)
@@ -136,7 +136,7 @@ def explain_credit(
     """Why a credit is worth what it is: formula, inputs, factors, sources, decision, every valuation over time."""
     service.wait_for(asked.min_position)
     with service.ledger() as ledger:
-        found = queries.account_named(ledger.book, account_id)
+        found = accounts.account_named(ledger.book, account_id)
         position = ledger.book.journal.head().size
         facts = _found(lambda: queries.explain_credit(ledger.book, found, version, personal=False))
         name = "GET /v1/accounts/{id}/credits/{version}"
@@ -149,7 +149,7 @@ def explain_credit(
 def find_credit(account_id: AccountId, sought: SoughtCredit, service: Serving, caller: Finders) -> schemas.FoundCredit:
     """Which of its credits a partner's reference is of. That it was looked up is recorded."""
     with service.ledger() as ledger:
-        found = queries.account_named(ledger.book, account_id)
+        found = accounts.account_named(ledger.book, account_id)
         version = _found(lambda: queries.credit_of(ledger.book, found, sought.partner, sought.source_ref))
         access.opened_for(ledger.book, caller.reader, "POST /v1/accounts/{id}/credits/lookup", found)
     return schemas.FoundCredit(account_id=str(found), version=version)
@@ -159,7 +159,7 @@ def find_credit(account_id: AccountId, sought: SoughtCredit, service: Serving, c
 def prove_balance(account_id: AccountId, service: Serving, caller: Readers) -> schemas.Proof:
     """What it held at the newest checkpoint that names a map, with every event behind it; nothing personal is shown."""
     with service.ledger() as ledger:
-        found = queries.account_named(ledger.book, account_id)
+        found = accounts.account_named(ledger.book, account_id)
         proof, signed = proofs.prove_signed_balance(ledger.auditing, found)
         text = balance_proof_text(proof, cosigned_note(ledger.auditing, signed))
     checkpoint = signed.checkpoint

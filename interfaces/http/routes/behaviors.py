@@ -20,7 +20,7 @@ from domain.instants import instant_text
 from domain.partners import PARTNER_NAME
 from domain.requests import MAX_ITEMS, ReceivedRequest
 from interfaces.bootstrap.service import rows_of_body, system_seconds
-from interfaces.http import schemas
+from interfaces.http import written
 from interfaces.http.asking import no_parameters
 from interfaces.http.identity import BANK_BACKEND, PARTNER, Caller
 from interfaces.http.security import Serving, allowed
@@ -62,7 +62,7 @@ _BODY: Final[dict[str, Any]] = {
 
 
 @router.post(PATH, dependencies=[Depends(no_parameters)], openapi_extra={"requestBody": _BODY})
-async def send_behaviors(request: Request, service: Serving, caller: Senders) -> schemas.Received:
+async def send_behaviors(request: Request, service: Serving, caller: Senders) -> written.Received:
     """Credit a behavior, or a batch of them. Each has an answer of its own, in the order in which they were sent."""
     if not PARTNER_NAME.fullmatch(caller.name):
         raise Rejected(
@@ -92,9 +92,9 @@ async def send_behaviors(request: Request, service: Serving, caller: Senders) ->
     answer = await asyncio.wrap_future(service.receive(caller.name, received, rows))
     told = [_told(item, caller) for item in answer.items]
     for each in told:
-        became = each.code if isinstance(each, schemas.RefusedBehavior) else each.status
+        became = each.code if isinstance(each, written.RefusedBehavior) else each.status
         service.metrics.behaviors.labels(became).inc()
-    return schemas.Received(
+    return written.Received(
         intake=answer.intake,
         line=answer.line,
         digest=answer.digest,
@@ -115,21 +115,21 @@ def _require_registration(service: Service, partner: str) -> None:
             )
 
 
-def _told(item: Item, caller: Caller) -> schemas.CreditedBehavior | schemas.DuplicateBehavior | schemas.RefusedBehavior:
+def _told(item: Item, caller: Caller) -> written.CreditedBehavior | written.DuplicateBehavior | written.RefusedBehavior:
     if isinstance(item, CreditedItem):
         return _credited(item, caller)
     if isinstance(item, DuplicateItem):
         first = None if item.first is None else _credited(item.first, caller)
-        return schemas.DuplicateBehavior(status="duplicate", first=first)
+        return written.DuplicateBehavior(status="duplicate", first=first)
     assert isinstance(item, Refusal)
-    return schemas.RefusedBehavior(
+    return written.RefusedBehavior(
         status="refused", code=item.code, field=item.field, message=item.message, remedy=item.remedy
     )
 
 
-def _credited(item: CreditedItem, caller: Caller) -> schemas.CreditedBehavior:
+def _credited(item: CreditedItem, caller: Caller) -> written.CreditedBehavior:
     # An account's id would let partners find out together whom they have in common.
     account = item.account if BANK_BACKEND in caller.roles else None
-    return schemas.CreditedBehavior(
+    return written.CreditedBehavior(
         status="credited", position=item.position, credited_mg=str(item.credited_mg), account_id=account
     )
