@@ -182,6 +182,8 @@ def parse_proof(text: bytes) -> tuple[Proof, bytes]:
     """A proof and the note of its checkpoint. Raises Rejected ``proof_malformed``."""
     if len(text) > MAX_PROOF_BYTES:
         raise _refused("proof_malformed", f"a proof has at most {MAX_PROOF_BYTES} bytes")
+    if not text.lstrip().startswith(b"{"):
+        raise _refused("proof_malformed", _NO_PROOF)
     try:
         content = json.loads(
             text.decode("utf-8"), object_pairs_hook=_once, parse_float=_no_float, parse_constant=_no_float
@@ -201,6 +203,10 @@ def parse_proof(text: bytes) -> tuple[Proof, bytes]:
     raise _refused("proof_malformed", f"no proof has the format {form!r}"[:200])
 
 
+_NO_PROOF = (
+    "it is no proof, bundle or manifest of exported events: open a sealed file with `unseal` first, "
+    "and for exported events name the .manifest file"
+)
 _EVENT_KEYS = ("position", "stream", "version", "topic", "recorded_us", "salt", "facts", "sealed_sm3", "path")
 
 

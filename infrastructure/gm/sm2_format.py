@@ -130,5 +130,6 @@ def _malformed(message: str) -> Rejected:
     return Rejected(
         "public_key_malformed",
         message,
-        remedy="take the file that `carbon-ledger keys show --public` of the signer wrote",
+        remedy="take a public key: what `keys show --public` wrote for a log, `witness show --public` for a witness, "
+        "the .pem file of `transport-key new` for a recipient",
     )

@@ -239,8 +239,9 @@ def _events_answer(cli: Cli, path: Path, manifest: Path, told: Manifest) -> Answ
         ("asked for", chosen_text(told)),
         ("personal facts", "in clear" if told.personal else "left out"),
     ]
+    none = "no event is what was asked for: days are those of recording, not of behaviors"
     human: list[Any] = [
-        heading("the events are written"),
+        heading("the events are written" if told.rows else none),
         facts(pairs),
         cli.following(f"verify {manifest} --key log.pem"),
     ]

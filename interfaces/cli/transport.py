@@ -121,6 +121,9 @@ def unseal(cli: Cli, file: SealedFile, key: PrivateKey, out: PlainOut, passphras
     """Open a sealed file. Nothing is left of one that was changed, cut, extended, or sealed to somebody else."""
     from interfaces.bootstrap import PrivateBytes, open_transport_key, opened_by
 
+    if str(out) == _STDIN:
+        # What came out before the last chunk would have been believed by then.
+        raise typer.BadParameter("it opens into a file, which is there only when all of it held", param_hint="'--out'")
     own = open_transport_key(key, _passphrase(passphrase_file, anew=False))
     with (
         file.open("rb") as source,
@@ -162,6 +165,7 @@ def _passphrase(file: Path | None, *, anew: bool) -> bytes:
     if file is not None:
         return passphrase_in(file)
     if not sys.stdin.isatty():
-        raise typer.BadParameter("nobody can be asked here; name a file", param_hint="'--passphrase-file'")
+        message = "no terminal to ask for the passphrase; name a file, mode 0600, that holds it"
+        raise typer.BadParameter(message, param_hint="'--passphrase-file'")
     asked: str = typer.prompt("Passphrase", hide_input=True, confirmation_prompt=anew, err=True)
     return asked.encode()

@@ -48,8 +48,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace, verifier: Verifier) -> Answer:
     """Verify one file. Raises WrongUsage, and as ``check_proof`` whatever is wrong with a proof."""
     trusted = keys.trusted(arguments)
-    if not arguments.file.is_file():
+    if not _there(arguments.file):
         raise WrongUsage(f"{arguments.file}: there is no such file", "FILE", "check the name")
+    keys.read(arguments.file, 0, "FILE")  # what may not be read is wrong usage, not a failed verification
     if not is_zip(arguments.file):
         if is_manifest(arguments.file):
             events = verify_events(arguments.file, trusted, verifier.verify, None)
@@ -60,6 +61,13 @@ def run(arguments: Namespace, verifier: Verifier) -> Answer:
         return Answer(proof_json(shown) | {"verifier_sm3": digest}, human)
     bundle = verify_bundle(arguments.file, trusted, verifier.verify)
     return _answer(bundle_said(bundle), bundle_pairs(bundle), bundle.findings, bundle_json(bundle))
+
+
+def _there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a folder that may not be entered: reading it tells that
+        return True
 
 
 def _answer(said: str, pairs: list[tuple[str, str]], findings: Findings, told: dict[str, Any]) -> Answer:

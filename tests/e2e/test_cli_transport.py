@@ -129,6 +129,28 @@ def test_a_dump_is_sealed_as_it_comes_through_a_pipe(tool: CommandLine, monkeypa
     assert Path("dump").read_bytes() == b"dumped" * 1000
 
 
+def test_a_sealed_file_is_opened_into_a_file_and_never_into_one_named_as_stdout(tool: CommandLine) -> None:
+    Path("dump").write_bytes(b"dumped")
+    tool("seal", "dump", "--to", "mine.key.pem", "--out", "dump.sealed")
+    error = tool("unseal", "dump.sealed", "--key", "mine.key", "--out", "-", code=2)["error"]
+    assert "opens into a file" in error["message"]
+    assert not Path("-").exists()
+
+
+def test_whoever_verifies_a_sealed_file_is_told_to_open_it_first(tool: CommandLine) -> None:
+    Path("dump").write_bytes(b"dumped")
+    tool("seal", "dump", "--to", "mine.key.pem", "--out", "dump.sealed")
+    answer = tool("verify", "dump.sealed", "--key", "mine.key.pem", code=3)
+    assert answer["code"] == "proof_malformed"
+    assert "`unseal`" in answer["message"]
+
+
+def test_a_private_key_named_as_a_recipient_is_answered_with_where_its_public_one_is(tool: CommandLine) -> None:
+    Path("dump").write_bytes(b"dumped")
+    error = tool("seal", "dump", "--to", "mine.key", "--out", "x", code=1)["error"]
+    assert "`transport-key new`" in error["remedy"]
+
+
 @pytest.mark.parametrize("command", ["seal", "unseal"])
 def test_a_command_that_is_killed_leaves_no_file_under_the_final_name(
     tool: CommandLine, recipient: Recipient, command: str
