@@ -114,7 +114,7 @@ def signed_by_log(
                         raise _refused("signature_wrong", f"the signature of {each.name} is not over this text")
                     signed_by, signature = key, each.signature
     if not signed_by:
-        raise _refused("key_unknown", f"none of the keys given has signed as {name}")
+        raise _refused("key_unknown", f"none of the keys given has signed as {name}; after a rotation give each --key")
     return signed_by, signature
 
 

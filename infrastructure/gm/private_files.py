@@ -22,7 +22,8 @@ def read_private(path: Path) -> bytes:
         raise Unavailable(
             "key_missing",
             f"cannot read {path}: {error.strerror}",
-            remedy="put back the key files of this book from their backup; nothing else can open what they sealed",
+            remedy="put back the key files of this book from their backup: nothing else can open what they sealed; "
+            "where there is no book yet, make the file first, as docs/OPERATING.md says",
         ) from error
     if exposed:
         raise Unavailable("key_exposed", f"{path} can be read by others", remedy=f"chmod 600 {shlex.quote(str(path))}")

@@ -76,4 +76,5 @@ def generate(path: Path) -> None:
 
 
 def _damaged(path: Path, expected: str) -> Unavailable:
-    return Unavailable("key_damaged", f"{path} does not hold {expected}", remedy="restore it from its backup")
+    remedy = "restore it from its backup; where nothing was sealed with it yet, write one that does"
+    return Unavailable("key_damaged", f"{path} does not hold {expected}", remedy=remedy)
