@@ -1,7 +1,7 @@
 """Whole accounts through the fast kernel: what every engine does with the rows it is given.
 
 Keeps: every credit of a proven account names an intake of its own partner that was opened before it, is counted there,
-and is of what the partner might send; an account in which one does not is left to the reference, which names the credit.
+and is of what the partner might send; an account in which one is not is left to the reference, which names it.
 Leaves to the engine: where rows come from and where this runs.
 """
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from domain.events.account import BehaviorCredited
 from domain.events.base import Recorded
+from domain.kernel.method import Method
 from domain.rulebook import Rulebook
 from domain.values import civil_day, day_number, day_text
 
@@ -29,7 +30,12 @@ def untimely(rulebook: Rulebook, each: Recorded, recorded_us: int) -> str | None
     recorded = civil_day(recorded_us, version.method.utc_offset_minutes)
     if day > recorded:
         return f"a credit for {facts.day} was recorded on {day_text(recorded)}"
-    window = version.method.late_window_days
-    if recorded - day > window + _APPENDING_DAYS:
+    if is_late_for(day, recorded_us, version.method):
+        window = version.method.late_window_days
         return f"a credit for {facts.day} was recorded on {day_text(recorded)}: the late window has {window} days"
     return None
+
+
+def is_late_for(day: int, recorded_us: int, method: Method) -> bool:
+    """Whether a civil day is beyond the late window of what is recorded at this time."""
+    return civil_day(recorded_us, method.utc_offset_minutes) - day > method.late_window_days + _APPENDING_DAYS

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -12,7 +13,8 @@ import pytest
 from application.verification.bundle import verify_bundle
 from application.verification.notes import Trusted
 from domain import account as account_rules
-from domain.crediting import Batch
+from domain.behavior import Refusal
+from domain.crediting import Batch, Credited
 from domain.events import account as events
 from domain.events.base import NewEvent
 from domain.events.keys import SigningKeyRotated
@@ -146,3 +148,14 @@ def test_a_run_that_is_completed_with_other_sums_than_its_lines_have_is_found(
     town.streams[entry.recorded.stream][-1] = town.log[-1].recorded
     (tmp_path / "bundle.zip").unlink()
     assert found_in(town, tmp_path) == {("accounts", "mismatch")}
+
+
+def test_what_is_credited_after_a_clock_ran_ahead_and_was_set_back_still_verifies(town: World, tmp_path: Path) -> None:
+    """The time of the log stays ahead: what the late window is over for then is refused, and not credited for ever."""
+    town.tell("2026-05-01T00:00:00Z")
+    town.open_account("zoe", UUID(int=7))
+    town.tell("2026-03-02T00:00:00Z")
+    late, fresh = town.send(trip("t2", "ann"), trip("t3", "ann", at="2026-03-01T08:00:00+08:00"))
+    assert isinstance(late, Refusal)
+    assert (late.code, type(fresh)) == ("too_late", Credited)
+    assert found_in(town, tmp_path) == set()
