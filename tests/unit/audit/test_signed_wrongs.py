@@ -13,12 +13,14 @@ import pytest
 from application.verification.bundle import verify_bundle
 from application.verification.notes import Trusted
 from domain import account as account_rules
+from domain import opening
 from domain.behavior import Refusal
 from domain.crediting import Batch, Credited
 from domain.events import account as events
 from domain.events.base import NewEvent
 from domain.events.keys import SigningKeyRotated
 from domain.events.rulebook import RevisionCompleted
+from domain.rulebook import Rulebook
 from domain.signing_keys import SIGNING_KEYS, statement
 from infrastructure.gm.sm2 import PyxVerifier
 from infrastructure.gm.sm2_format import key_id
@@ -92,6 +94,33 @@ def test_an_erasure_of_a_frozen_account_is_found(town: World, tmp_path: Path) ->
     town.on_account(events.PersonalDataErased(request=asked, epoch=1, by="otto"))
     assert town.replayed().found == [(6, "erasure")]
     assert found_in(town, tmp_path) == {("accounts", "mismatch")}
+
+
+@pytest.mark.parametrize(
+    ("days", "at", "found"),
+    [
+        (0, "2026-03-02T00:00:00Z", set()),
+        (10, "2026-03-12T15:59:59Z", {("accounts", "mismatch")}),
+        (10, "2026-03-12T16:00:00Z", set()),
+    ],
+)
+def test_an_erasure_before_the_retention_period_is_over_is_found(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, days: int, at: str, found: set[tuple[str, str]]
+) -> None:
+    open_book = opening.open_book
+
+    def kept_for_days(rulebook: Rulebook, book: str, clock: str, pepper: str, _: int, *, signed_acts: bool) -> NewEvent:
+        return open_book(rulebook, book, clock, pepper, days, signed_acts=signed_acts)
+
+    monkeypatch.setattr(opening, "open_book", kept_for_days)
+    town = begun()
+    town.introduce(metro(late_window_days=60))
+    town.tell("2026-03-02T00:00:00Z")
+    town.credited(trip("t1", "ann"))
+    asked = town.on_account(events.ErasureRequested(ground="unlawful", by="olga"))
+    town.tell(at)
+    town.on_account(events.PersonalDataErased(request=asked, epoch=1, by="otto"))
+    assert found_in(town, tmp_path) == found
 
 
 @pytest.mark.parametrize(("ahead", "found"), [(-1, set()), (2, {("references", "intake_missing")})])
