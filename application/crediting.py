@@ -249,7 +249,7 @@ class Crediting:
         accounts, cached = self._heads(rows)
         before = {key: account.version for key, account in accounts.items()}
         batch = Batch(rules, intake, accounts, self._history)
-        outcomes = batch.decide(keyed, known, self._journal.now_us())
+        outcomes = batch.decide(keyed, known, self._journal.now_us(), head.recorded_us)
         self._refuse_stale(keyed, outcomes, cached, look_first=look_first)
         self._remember(accounts)
         snapshots = [

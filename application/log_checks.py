@@ -95,6 +95,8 @@ class IntakeChecks:
             self._named[event.intake] += 1
             if not self.fits(event.intake, event.partner):
                 yield self.misfit(each.stream, each.version, each.position, event.intake, event.partner)
+            elif event.intake > each.position:
+                yield _at(each, "intake", f"opened at {event.intake}", "before its first credit")
         elif isinstance(event, ConsentGranted) and event.basis == "imported" and event.evidence not in self._digests:
             yield _at(each, "evidence", event.evidence, "the digest of an intake")
 

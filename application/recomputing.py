@@ -1,7 +1,7 @@
 """Whole accounts through the fast kernel: what every engine does with the rows it is given.
 
-Keeps: every credit of a proven account names an intake of its own partner, is counted there, and is of what the partner
-might send; an account in which one does not is left to the reference, which names the credit.
+Keeps: every credit of a proven account names an intake of its own partner that was opened before it, is counted there,
+and is of what the partner might send; an account in which one is not is left to the reference, which names it.
 Leaves to the engine: where rows come from and where this runs.
 """
 
@@ -29,9 +29,9 @@ class Recomputing:
         counts = _counted(senders)
         partners = rows.names.words["partner"]
         wrong = [each for each in counts if not self._fits(each, partners)]
-        left = [credits[np.isin(senders, wrong)]] if wrong else []
-        left += self._barred(rows, credits)
-        if left:
+        left = [credits[rows.intake[credits] >= rows.position[credits]], *self._barred(rows, credits)]
+        left += [credits[np.isin(senders, wrong)]] if wrong else []
+        if any(map(len, left)):
             # The kernel knows nothing of intakes and partners; a row that it cannot prove leaves the account to the
             # reference.
             kind = rows.kind.copy()

@@ -5,12 +5,16 @@ Keeps: both are printable text of bounded length; two-person acts are done by tw
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 from domain.errors import Rejected
 
 MAX_ACTOR_CHARACTERS = 64
 MAX_REASON_CHARACTERS = 500
+
+# Printable by category, and yet nobody sees it: joiners, fillers, variation selectors, the empty braille cell.
+_UNSEEN = re.compile(r"[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 
 
 def check_actor(actor: str) -> str:
@@ -29,13 +33,13 @@ def check_actor(actor: str) -> str:
 
 
 def same_actor(one: str, other: str) -> bool:
-    """Whether two names are one person's: another spelling in capitals or width makes no second person."""
+    """Whether two names are one person's: no second one is made by capitals, width, or what nobody sees."""
     return person_of(one) == person_of(other)
 
 
 def person_of(name: str) -> str:
     """The one spelling of all names that are one person's."""
-    return unicodedata.normalize("NFKC", name).casefold()
+    return " ".join(_UNSEEN.sub("", unicodedata.normalize("NFKC", name)).split()).casefold()
 
 
 def check_reason(reason: str) -> str:

@@ -115,13 +115,16 @@ class Batch:
         self._reopened: dict[tuple[UUID, str], Account] = {}
         self._taken: dict[bytes, Row] = {}
 
-    def decide(self, rows: Sequence[Row | Refusal], known: Mapping[bytes, Known], now_us: int) -> Sequence[Outcome]:
+    def decide(
+        self, rows: Sequence[Row | Refusal], known: Mapping[bytes, Known], now_us: int, recorded_us: int = 0
+    ) -> Sequence[Outcome]:
         """Outcome of each row, in order; rows refused by the grammar pass through.
 
-        ``known``: what the references among the rows that are taken were recorded as.
+        ``known``: what the references among the rows that are taken were recorded as. ``recorded_us``: when the log
+        was last written to.
         """
         behaviors = [row.behavior for row in rows if isinstance(row, Row)]
-        screened = iter(screen(self.rules, self.intake.partner, behaviors, now_us))
+        screened = iter(screen(self.rules, self.intake.partner, behaviors, now_us, recorded_us))
         for row in rows:
             self.outcomes.append(self._answer(row, next(screened), known) if isinstance(row, Row) else row)
         for (_, code), account in self._reopened.items():

@@ -48,7 +48,12 @@ def last_entry(recorded: Iterable[Recorded]) -> int:
 
     A revision does not count: it values what happened before once more, and would keep people for ever.
     """
-    return max((each.position for each in recorded if isinstance(each.event, _RETAINED)), default=0)
+    return max((each.position for each in recorded if is_entry(each)), default=0)
+
+
+def is_entry(each: Recorded) -> bool:
+    """Whether the retention period of its account runs anew from an event."""
+    return isinstance(each.event, _RETAINED)
 
 
 def first_day(last_entry_us: int, retention_days: int) -> int:

@@ -99,6 +99,18 @@ class AccountReplay:
             self._report(each, "account", type(each.event).__name__, "opened first, and once")
         return each
 
+    def _granted(self, each: Recorded) -> Recorded:
+        """A partner's word is for all past, and overrules nothing that the person said (DESIGN 3, Consent)."""
+        facts: events.ConsentGranted = each.event
+        said = self._account.withdrawn or any(one.basis == "direct" for one in self._account.active.values())
+        if facts.basis == "imported" and said:
+            self._report(each, "consent", facts.basis, "none, since the person granted or withdrew one")
+        elif facts.basis == "imported" and (facts.valid_from is not None or facts.valid_to is None):
+            self._report(each, "consent", f"{facts.valid_from} to {facts.valid_to}", "all past, and no future")
+        elif facts.basis not in ("direct", "imported"):
+            self._report(each, "consent", facts.basis, "direct or imported")
+        return self._plain(each)
+
     def _standing(self, each: Recorded) -> Recorded:
         status = self._account.status
         if status != "erased" and status not in _FROM[type(each.event)]:
@@ -113,6 +125,8 @@ class AccountReplay:
             self._report(each, "erasure", f"request {facts.request}", "no open request of that version")
         elif same_actor(facts.by, asked.by):
             self._report(each, "erasure", f"approved by {facts.by}", "somebody else than who asked")
+        if self._account.status == "frozen":
+            self._report(each, "erasure", "of a frozen account", "none, since what it was frozen for may need its data")
         return each
 
     def _credited(self, each: Recorded) -> Recorded:
@@ -293,7 +307,7 @@ _FROM: dict[type[Any], tuple[str, ...]] = {
 
 _CHECKS: dict[type[Any], Callable[[AccountReplay, Recorded], Recorded]] = {
     events.AccountOpened: AccountReplay._plain,
-    events.ConsentGranted: AccountReplay._plain,
+    events.ConsentGranted: AccountReplay._granted,
     events.ConsentWithdrawn: AccountReplay._plain,
     events.BehaviorCredited: AccountReplay._credited,
     events.BehaviorReversed: AccountReplay._reversed,

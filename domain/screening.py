@@ -18,6 +18,7 @@ from domain.kernel.method import Method
 from domain.partners import Standing
 from domain.revision import scope_of
 from domain.rulebook import Rulebook
+from domain.timeliness import is_late_for
 from domain.values import EPOCH_ORDINAL, MICROSECONDS_PER_DAY, MICROSECONDS_PER_MINUTE
 
 
@@ -68,13 +69,19 @@ class Rules:
         return offset_us, self.rulebook.lookup(behavior, region, self.position + 1), newest
 
 
-def screen(rules: Rules, partner: str, rows: Sequence[Behavior], now_us: int) -> list[Valued | Refusal]:
-    """The checks and the computation that need no account, for a column of rows of one partner."""
+def screen(
+    rules: Rules, partner: str, rows: Sequence[Behavior], now_us: int, recorded_us: int = 0
+) -> list[Valued | Refusal]:
+    """The checks and the computation that need no account, for a column of rows of one partner.
+
+    ``recorded_us``: when the log was last written to. Its time never goes back as a clock may: what is credited is
+    recorded after it, and must not be too late then.
+    """
     standing = rules.standing(partner)
     results: list[Valued | Refusal] = []
     columns: dict[Decision, list[tuple[Valued, str]]] = {}
     for row in rows:
-        checked = _check(rules, standing, row, now_us)
+        checked = _check(rules, standing, row, now_us, recorded_us)
         results.append(checked)
         if isinstance(checked, Valued) and checked.decision is not None:
             columns.setdefault(checked.decision, []).append((checked, row.region))
@@ -89,7 +96,7 @@ def screen(rules: Rules, partner: str, rows: Sequence[Behavior], now_us: int) ->
     return results
 
 
-def _check(rules: Rules, standing: Standing | None, row: Behavior, now_us: int) -> Valued | Refusal:
+def _check(rules: Rules, standing: Standing | None, row: Behavior, now_us: int, recorded_us: int) -> Valued | Refusal:
     if standing is not None and (barred := standing.refusal(row.behavior)):
         return refuse_row(row, barred)
     table = rules.table(row.behavior, row.region)
@@ -118,7 +125,8 @@ def _check(rules: Rules, standing: Standing | None, row: Behavior, now_us: int) 
         return refuse_row(row, "quantity_too_precise", str(method.scale))
     if instant > now_us:
         return refuse_row(row, "occurred_in_future")
-    if now_us - instant > method.late_window_days * MICROSECONDS_PER_DAY:
+    is_late = now_us - instant > method.late_window_days * MICROSECONDS_PER_DAY
+    if is_late or (recorded_us > now_us and is_late_for(day, recorded_us, method)):
         return refuse_row(row, "too_late", str(method.late_window_days))
     return Valued(decision, method, day, quantity)
 

@@ -58,7 +58,7 @@ from domain.revision import Impact, lines_entry
 from domain.rulebook import Rulebook
 from domain.rulebook_replay import check_rulebook
 from domain.signing_keys import SIGNING_KEYS, Verify, key_at, signing_keys
-from domain.timeliness import untimely
+from domain.timeliness import Retention, untimely
 
 Progress = Callable[[str, int], None]
 _EVENT_RECORD = 8 + 32 + 8
@@ -96,7 +96,7 @@ class _Verification:
         self._about: About | None = None
         self._book, self._size, self._accounts = b"", 0, 0
         self._rulebook = Rulebook()
-        self._samples = Samples()
+        self._samples, self._retention = Samples(), Retention()
         self._acts = result.acts = ActsFound(verify, trusted.pinned)
 
     def run(self) -> None:
@@ -351,6 +351,10 @@ class _Verification:
                 late = untimely(self._rulebook, recorded, event.recorded_us)
                 if late is not None:
                     self._findings.add(step, "day_impossible", f"{member} line {number}", late)
+                early = self._retention.early(self._rulebook, recorded, event.recorded_us)
+                if early is not None:
+                    place = f"{recorded.stream}@{recorded.version} position {recorded.position}"
+                    self._findings.add(step, "mismatch", place, f"erasure: booked too early, recomputed {early}")
                 yield recorded, event.recorded_us
             except LedgerError as error:
                 self._findings.add(step, error.code, f"{member} line {number}", error.message)

@@ -84,7 +84,7 @@ class References:
 
     def _check(self, step: Step, group: Iterator[bytes], *, whole: bool) -> None:
         """All that is said of one intake, evidence or reference."""
-        shown, credits, credited = False, 0, 0
+        shown, credits, credited = 0, 0, 0
         before: tuple[int, int, int] | None = None
         for record in group:
             step.checked += 1
@@ -92,8 +92,11 @@ class References:
             if kind in (_CREDIT, _CONSENT) and not shown:
                 text = "the intake or evidence it names is not shown"
                 self._findings.add(step, "intake_missing", f"position {position}", text)
+            elif kind in (_CREDIT, _CONSENT) and position < shown:
+                text = f"the intake or evidence it names came later, at position {shown}"
+                self._findings.add(step, "intake_missing", f"position {position}", text)
             if kind == _SHOWN:
-                shown = True
+                shown = shown or position
             elif kind == _CREDIT:
                 credits += 1
                 if before is not None and before[:2] == (kind, number):

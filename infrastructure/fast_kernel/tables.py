@@ -20,6 +20,7 @@ from domain.revision import Scope
 from domain.rulebook import RevisionRun, Rulebook
 from domain.values import AFTER_LAST_DAY, MICROSECONDS_PER_MINUTE, day_number, region_chain
 from infrastructure.fast_kernel.programs import Program, program_of
+from infrastructure.fast_kernel.v1_account import DIRECT, IMPORTED
 
 Array = npt.NDArray[Any]
 
@@ -62,6 +63,7 @@ class Tables(NamedTuple):
     run_of_name: Array
     behavior_offset_us: Array
     consent_covers: Array
+    consent_basis: Array
     reason_terms: Array
     rule_terms: int
     code_of_methodology: Array
@@ -137,6 +139,7 @@ class TableBuilder:
             runs=runs,
             run_of_name=self._run_of_name(),
             consent_covers=self._consent_covers(),
+            consent_basis=self._consent_basis(),
             reason_terms=_ints(reasons),
             rule_terms=rule_terms,
             code_of_methodology=_ints([self._is_code(name) for name in self._names.words["methodology"]]),
@@ -254,6 +257,11 @@ class TableBuilder:
             for column, behavior in enumerate(behaviors):
                 covers[row, column] = behavior in scope or "*" in scope
         return covers
+
+    def _consent_basis(self) -> Array:
+        """By terms: ``DIRECT``, ``IMPORTED``, or 0 where they are none of a consent."""
+        known = {"direct": DIRECT, "imported": IMPORTED}
+        return _ints([known.get(words.partition(";")[0], 0) for words in self._names.words["terms"]])
 
     def _offset_us(self, behavior: str) -> int:
         offset = next((m.method.utc_offset_minutes for m in self._rulebook.published(behavior)), 0)

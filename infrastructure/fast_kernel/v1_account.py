@@ -25,6 +25,8 @@ from infrastructure.fast_kernel.v1_law import find
 
 MICROSECONDS_PER_DAY: Final = 86_400_000_000
 EPOCH_ORDINAL: Final = 719_163
+DIRECT: Final = 1
+IMPORTED: Final = 2
 
 
 @inlined
@@ -67,6 +69,14 @@ def _header_is_right(t: Any, rows: Any, runs: Any, row: int) -> bool:
 
 
 @inlined
+def _may_be_granted(t: Any, rows: Any, row: int, said: bool) -> bool:
+    """A partner's word is for all past, and overrules nothing that the person said."""
+    basis = t.consent_basis[rows.terms[row]]
+    past = rows.valid_from_us[row] == NONE and rows.valid_to_us[row] != NONE
+    return bool(basis == DIRECT or (basis == IMPORTED and past and not said))
+
+
+@inlined
 def about_account(t: Any, rows: Any, state: Any, runs: Any, first: int, groups: int) -> bool:
     """Reads the rows about the account as a whole: opening, consents, status, headers of revisions."""
     state.account[0].last_position, state.account[0].has_status = 0, False
@@ -77,14 +87,20 @@ def about_account(t: Any, rows: Any, state: Any, runs: Any, first: int, groups: 
         runs[run].finished, runs[run].waiting = False, False
     if first == groups or rows.kind[first] != OPENED or rows.version[first] != 1:
         return False
-    status = OPENED
+    status, said = OPENED, False
     for row in range(first, groups):
         kind, version = rows.kind[row], rows.version[row]
         state.rows[row].ended = 0
         # Who asked for an erasure and who approved it is not in the archive: the reference compares them.
         if kind in (IRREGULAR, ERASED) or (kind == OPENED and row > first) or rows.year[row] != 0:
             return False
-        if kind == CONSENT_WITHDRAWN:
+        if kind == CONSENTED:
+            if not _may_be_granted(t, rows, row, said):
+                return False
+            # Direct or withdrawn: a direct one is the person's word until it is withdrawn, which is one too.
+            said = said or t.consent_basis[rows.terms[row]] == DIRECT
+        elif kind == CONSENT_WITHDRAWN:
+            said = True
             consent = find(rows, first, row, rows.refers_to[row], CONSENTED)
             if consent < 0 or state.rows[consent].ended:
                 return False
@@ -92,7 +108,7 @@ def about_account(t: Any, rows: Any, state: Any, runs: Any, first: int, groups: 
         elif kind == REVISED:
             if not _header_is_right(t, rows, runs, row):
                 return False
-        elif kind not in (OPENED, CONSENTED):
+        elif kind != OPENED:
             state.account[0].has_status = True
             if FROZEN <= kind <= CLOSED:
                 # Frozen from open, open from frozen, and closed for good: the rest is for the reference to tell.

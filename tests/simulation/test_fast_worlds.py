@@ -23,6 +23,7 @@ from domain.errors import Rejected
 from domain.events import account as events
 from domain.events.account import PersonalDataErased
 from domain.events.base import Event
+from domain.events.intake import IntakeOpened
 from domain.events.registry import ACCOUNT_TOPICS, decode, encode
 from domain.revision import candidate_run, scope_of
 from infrastructure.fast_kernel.kernel import FastKernel
@@ -144,6 +145,18 @@ def test_credits_that_name_a_wrong_intake_or_partner_are_reported_as_by_the_refe
             assert _fields(fast) == _fields(slow), f"seed {seed}: {changes}"
             found[str(changes)] += any(each.what == "intake" for each in fast.details)
     assert min(found.values()) >= 7
+
+
+def test_a_credit_of_an_intake_that_was_opened_after_it_is_reported_as_by_the_reference() -> None:
+    early = 0
+    for seed in range(10):
+        rng, journal = Random(seed), _world(seed)
+        later = max(place for place, row in enumerate(journal._rows, start=1) if row.topic == IntakeOpened.TOPIC)
+        with _altered(journal, rng, events.BehaviorCredited, intake=later):
+            slow, fast = replay(_book(journal)), _replayed(journal, None, _anywhere(rng))
+        assert _fields(fast) == _fields(slow), f"seed {seed}"
+        early += any(each.booked == f"opened at {later}" for each in fast.details)
+    assert early >= 3
 
 
 def _with_eight_partners(rows: Rows) -> Sequence[int]:

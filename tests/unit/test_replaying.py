@@ -134,6 +134,14 @@ def test_one_altered_fact_is_named_with_its_stream_and_version(
     assert any(detail.what.startswith(what) and detail.version for detail in result.details)
 
 
+def test_a_credit_that_names_an_intake_opened_after_it_is_found(town: Town) -> None:
+    later = open_intake(town.book, "bikes", "cd" * 32, 1, "csv", opens_accounts=True)
+    town.alter(events.BehaviorCredited, lambda facts: msgspec.structs.replace(facts, intake=later.position))
+    (found,) = [detail for detail in town.replay().details if detail.what == "intake"]
+    assert (found.booked, found.recomputed) == (f"opened at {later.position}", "before its first credit")
+    assert found.position < later.position
+
+
 def test_a_reference_removed_from_the_index_is_found(town: Town) -> None:
     town.journal._refs.popitem()
     assert {detail.what for detail in town.replay().details} == {"reference", "references"}

@@ -28,6 +28,10 @@ GUARDS = [
     Mutant("consent validity ignored: from", LAW, "if start != NONE and day <", "if False and day <"),
     Mutant("consent validity ignored: to", LAW, "return bool(stop == NONE or", "return bool(True or"),
     Mutant("consent scope ignored", LAW, "if not t.consent_covers[rows.terms[consent], behavior]:", "if False:"),
+    Mutant("a partner overrules a withdrawal", LAW, "            said = True\n", "            pass\n"),
+    Mutant("a partner overrules the person", LAW, "and past and not said))", "and past))"),
+    Mutant("a partner asserts the future", LAW, "and past and not said))", "and not said))"),
+    Mutant("a consent of any kind", LAW, "return bool(basis == DIRECT or (", "return bool(basis != IMPORTED or ("),
     Mutant("withdrawn consent counts", LAW, "if state.rows[consent].ended and", "if False and"),
     Mutant(
         "a consent counts before it is given",

@@ -168,6 +168,19 @@ def a_credit_after_its_consent_was_withdrawn() -> World:
     return world
 
 
+def _consent_asserted(*, withdrawn: bool = False, **changes: Any) -> World:
+    """A consent that a partner asserted is recorded once more, changed; no credit rests on it."""
+    world = World("2019-06-01T00:00:00Z")
+    world.open_account("ann", ANN)
+    world.introduce(metro(1, "1"))
+    world.credited(trip("1", at="2019-05-01T08:00:00Z"))
+    (credit,), (granted,) = world.all_of(events.BehaviorCredited), world.all_of(events.ConsentGranted)
+    if withdrawn:
+        world.on_account(events.ConsentWithdrawn(consent=credit.consent))
+    world.on_account(msgspec.structs.replace(granted, **changes))
+    return world
+
+
 def an_erasure_approved_by_who_asked_for_it() -> World:
     world = book()
     world.introduce(metro(1, "1"))
@@ -210,6 +223,10 @@ WRONG: dict[str, Callable[[], World]] = {
     "an account frozen twice": an_account_frozen_twice,
     "a revision without lines": a_revision_without_lines,
     "a credit after its consent was withdrawn": a_credit_after_its_consent_was_withdrawn,
+    "a partner who overrules a withdrawal": lambda: _consent_asserted(withdrawn=True),
+    "a partner's consent without end": lambda: _consent_asserted(valid_to=None),
+    "a partner's consent with a beginning": lambda: _consent_asserted(valid_from="2001-01-01T00:00:00Z"),
+    "a consent of no known kind": lambda: _consent_asserted(basis="guessed"),
     "an erasure approved by who asked for it": an_erasure_approved_by_who_asked_for_it,
     "versions out of log order": versions_out_of_log_order,
     "a version that is missing": a_version_that_is_missing,

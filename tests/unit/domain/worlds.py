@@ -291,7 +291,7 @@ class World:
         known = {row.ref: self.refs[row.ref] for row in keyed if isinstance(row, Row) and row.ref in self.refs}
         heads = {key: self.head_of(stream) for key, stream in self.account_ids.items()}
         batch = Batch(Rules(self.rulebook), intake, heads, self.history_of)
-        outcomes = batch.decide(keyed, known, self.now_us)
+        outcomes = batch.decide(keyed, known, self.now_us, self.log[-1].recorded_us)
         first = self.size
         self.append(*batch.events)
         self.account_ids.update(batch.openings)
