@@ -18,6 +18,7 @@ from application.act_checks import acts_found
 from application.book_mapping import PREFIX_BITS, map_states, part_of, prefix_of, stored_root
 from application.checkpoints import Auditing, Signed, checked
 from application.cosignatures import cosigned_note
+from application.log_checks import CreditedLines
 from application.ports.archive import Archive
 from application.ports.audit_log import AuditLog, Kept, Logged, StreamState, Wrong
 from application.ports.evidence import EvidenceStore
@@ -28,8 +29,12 @@ from application.verification.signed_acts import ActsFound
 from domain.audit.book_map import map_key
 from domain.audit.merkle import root_of
 from domain.errors import LedgerError, Unavailable
+from domain.events.account import BehaviorCredited
+from domain.events.base import Recorded
 from domain.events.registry import decode_shown
+from domain.rulebook import Rulebook
 from domain.signing_keys import SigningKey
+from domain.timeliness import untimely
 
 AREAS = ("guards", "keys", "log", "checkpoints", "lookups", "map", "replay", "acts", "views", "archive", "evidence")
 FINDINGS_KEPT = 1_000
@@ -189,6 +194,7 @@ def _check_log(auditing: Auditing, keys: list[SigningKey], found: _Findings) -> 
     if newest is not None and newest.size > head.size:
         found.add_error(log_behind_checkpoint(head.size, newest.size))
     good, opening = 0, True
+    rulebook, lines = auditing.book.rulebook(), CreditedLines()
     for grown in walk(log, head, beginning()):
         for subtree in grown.subtrees:
             end = subtree.number + 1 << subtree.level
@@ -202,13 +208,24 @@ def _check_log(auditing: Auditing, keys: list[SigningKey], found: _Findings) -> 
         opening = opening and _check_opening(log, grown.page, found)
         for each in grown.page:
             with found.within("log"):
-                recorded_of(each, decode_shown)
+                _check_credit(rulebook, recorded_of(each, decode_shown), each.recorded_us, lines, found)
         found.area = "checkpoints"
         for kept in grown.kept:
             good = _check_kept(auditing, head.book, kept, keys, root_of(grown.frontier), good, found)
         found.area = "log"
     for size in log.loose_cosignatures():
         found.add("cosignature_forged", f"journal.cosignatures {size}", "nothing like it was signed", _ASK_AGAIN)
+
+
+def _check_credit(rulebook: Rulebook, each: Recorded, recorded_us: int, lines: CreditedLines, found: _Findings) -> None:
+    """What an auditor would refuse of a credit though it is valued rightly: its day, and a line that counts twice."""
+    place = f"{each.stream}@{each.version} position {each.position}"
+    late = untimely(rulebook, each, recorded_us)
+    if late is not None:
+        found.add("day_impossible", place, late, _KEEP)
+    event = each.event
+    if isinstance(event, BehaviorCredited) and not lines.is_new(event.intake, event.line):
+        found.add("line_twice", place, f"line {event.line} of intake {event.intake} was credited before", _KEEP)
 
 
 def _check_opening(log: AuditLog, page: list[Logged], found: _Findings) -> bool:
@@ -288,5 +305,6 @@ def _stream_text(was: StreamState | None, state: StreamState) -> str:
     return f"version {was.version} with {was.balances!r}; the log says {state.version} with {state.balances!r}"
 
 
+_KEEP = "keep the database as evidence; reverse the credit if nothing else explains it"
 _ASK_AGAIN = "keep the database as evidence, and ask the witness for its cosignature again"
 _REBUILD = "run `checkpoint rebuild`"

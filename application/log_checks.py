@@ -53,6 +53,10 @@ def check_rulebook_events(book: Book, upto: int) -> Iterator[Mismatch]:
     yield from check_rulebook((each for each in events if each.position <= upto), book.journal.recorded_at(chain))
 
 
+_LINES_AS_BITS = 1 << 30
+"""No file has more rows; a line beyond it was made up, and is remembered by itself."""
+
+
 class IntakeChecks:
     """Intakes against the credits that name them."""
 
@@ -119,6 +123,29 @@ class IntakeChecks:
             wrong = credits_miscounted(closed.read, closed.credited, self._named[position], all_shown=True)
             if wrong is not None:
                 yield _beside(position, *wrong)
+
+
+class CreditedLines:
+    """Which lines of which intakes were credited: a bit for each, so that millions of rows are a few megabytes."""
+
+    def __init__(self) -> None:
+        self._bits: dict[int, bytearray] = {}
+        self._far: set[tuple[int, int]] = set()
+
+    def is_new(self, intake: int, line: int) -> bool:
+        """Whether this line is seen for the first time."""
+        if not 0 <= line < _LINES_AS_BITS:
+            far = (intake, line) in self._far
+            self._far.add((intake, line))
+            return not far
+        bits = self._bits.setdefault(intake, bytearray())
+        place, bit = line >> 3, 1 << (line & 7)
+        if place >= len(bits):
+            # By a half, so that a long file does not copy its bits for every line.
+            bits.extend(bytes(max(place + 1 - len(bits), len(bits) >> 1)))
+        before = bits[place] & bit
+        bits[place] |= bit
+        return not before
 
 
 def check_names(book: Book, streams: Streams) -> Iterator[Mismatch]:

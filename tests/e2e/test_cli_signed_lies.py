@@ -73,3 +73,27 @@ def test_nothing_is_signed_over_times_that_go_back(cli: CommandLine) -> None:
         conn.execute("UPDATE journal.log_head SET recorded_us = recorded_us + %s", (years,))
         make_everything_fit(cli.settings, conn)
     cli("checkpoint", "sign")
+
+
+def test_what_the_auditor_would_refuse_of_a_credit_the_operators_check_names_too(cli: CommandLine) -> None:
+    cli.credit(*ROWS)
+    (second,) = cli("evidence", "list")["intakes"]
+    with cli.sql() as conn:
+        # The second row says that it is the first one, and everything is made to fit.
+        edited = conn.execute(
+            "UPDATE journal.ledger_events SET state = decode(replace(encode(state, 'hex'), %s, %s), 'hex')"
+            " WHERE topic LIKE %s AND position(%s::bytea in state) > 0",
+            (b'"line":3,'.hex(), b'"line":2,'.hex(), "%behavior-credited%", b'"line":3,'),
+        )
+        assert edited.rowcount == 1
+        make_everything_fit(cli.settings, conn)
+        found = cli("check", code=3)["findings"]
+        assert [(each["area"], each["code"]) for each in found] == [("log", "line_twice")]
+        assert str(second["intake_id"]) in found[0]["message"]
+        # The ledger's clock was years behind when it recorded them, or they were made up.
+        years = 10 * 365 * 86_400_000_000
+        conn.execute("UPDATE journal.log_commits SET recorded_us = recorded_us - %s", (years,))
+        conn.execute("UPDATE journal.log_head SET recorded_us = recorded_us - %s", (years,))
+        make_everything_fit(cli.settings, conn)
+        codes = [each["code"] for each in cli("check", code=3)["findings"]]
+        assert codes.count("day_impossible") == len(ROWS)

@@ -33,7 +33,7 @@ from tests.simulation.test_crashes_of_commands import PROGRAM
 pytestmark = pytest.mark.xdist_group("crashes")
 
 LONG = os.environ.get("CARBON_LEDGER_LONG") == "1"
-ROUNDS = 30 if LONG else 4
+ROUNDS = 30 if LONG else 3
 CLIENTS, WORKERS, PEOPLE = 12, 2, 20
 ADDRESS = re.compile(r"carbon-ledger serves on http://127\.0\.0\.1:([0-9]+)")
 
