@@ -69,7 +69,7 @@ class DevCredentials:
         if self._digests is None:
             try:
                 content = msgspec.json.decode(read_private(self.path), type=_Content)
-            except msgspec.MsgspecError:
+            except (msgspec.MsgspecError, UnicodeDecodeError):
                 content = _Content(0, {})
             if content.format != FORMAT:
                 raise Unavailable(

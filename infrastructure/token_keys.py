@@ -37,7 +37,7 @@ def read_token_keys(path: Path) -> dict[str, Any]:
         kids = [key["kid"] for key in keys if isinstance(key["kid"], str) and key["kid"]]
         fits = len(content) <= MAX_BYTES and 0 < len(keys) == len(set(kids))
         fits = fits and all(key["kty"] in _PUBLIC and not _SECRET_PARTS & set(key) for key in keys)
-    except (msgspec.MsgspecError, KeyError, TypeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, TypeError):
         found, fits = {}, False
     if not fits:
         raise Unavailable(

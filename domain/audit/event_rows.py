@@ -44,7 +44,7 @@ _BEGIN = re.compile(
 _END = re.compile(
     rf',"salt":"{_SALT}","sealed_sm3":"{_HASH}","leaf":"{_HASH}"(?:,"personal":(null|"erased"|\{{.*\}}))?\}}', re.DOTALL
 )
-_QUOTED = r'"((?:[^"]++|"")*+)"'
+_QUOTED = r'"([^"]*+(?:""[^"]*+)*)"'
 _RECORD = re.compile(
     f"{_NUMBER},{_TIME},{_STREAM},{_NUMBER},{_TOPIC},{_QUOTED},{_SALT},{_HASH},{_HASH}(?:,({_QUOTED}|erased|))?",
     re.DOTALL,

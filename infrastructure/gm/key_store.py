@@ -206,7 +206,7 @@ class KeyStore:
         path = _store(self._folder)
         try:
             content = msgspec.json.decode(read_private(path), type=_Content)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, UnicodeDecodeError):
             raise _damaged(path) from None
         if (
             content.format != FORMAT

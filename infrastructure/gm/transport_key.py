@@ -63,7 +63,7 @@ def open_transport_key(path: Path, passphrase: bytes) -> Sm2Key:
     self_test.run_once()
     try:
         content = msgspec.json.decode(read_private(path), type=_Content)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         raise _damaged(path) from None
     texts = (content.public_key, content.salt, content.sealed)
     if content.format != FORMAT or not all(map(_HEX.fullmatch, texts)) or not 0 < content.iterations <= MAX_ITERATIONS:

@@ -102,8 +102,9 @@ def _array_of_structs(cls: StructMeta) -> Spelling | None:
 
 def _array(bare: str, pattern: str, value: Callable[[tuple[Any, ...]], Any]) -> Spelling:
     find = re.compile(pattern).finditer
+    # No possessive group: Python before 3.11.5 matches what follows its last whole turn (gh-106052), here a comma.
     return _group(
-        r"\[", f"(?:{bare}(?:,{bare})*+)?", r"\]", lambda text: tuple(value(found.groups()) for found in find(text))
+        r"\[", f"(?:{bare}(?:,{bare})*)?", r"\]", lambda text: tuple(value(found.groups()) for found in find(text))
     )
 
 
