@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from application import accounts, queries
+from application import queries
 from application.checking import check
 from application.importing import import_behaviors
 from application.receiving import Answer, CreditedItem, DuplicateItem, Receiver
@@ -19,6 +19,7 @@ from domain.events.intake import IntakeClosed
 from domain.requests import ReceivedRequest
 from infrastructure.behavior_files.request_rows import rows_of_body
 from interfaces.bootstrap import Ledger, Settings, behavior_file, open_ledger
+from tests.fixtures.people import open_accounts
 from tests.simulation.crashing import planned_and_approved, write_behaviors
 
 PEOPLE = [f"p{number}" for number in range(8)]
@@ -47,18 +48,7 @@ def send(receiver: Receiver, number: str, items: Sequence[tuple[str, str]]) -> F
 
 @pytest.fixture
 def peopled(ledger: Ledger) -> Ledger:
-    for name in PEOPLE:
-        accounts.open_account(ledger.book, name)
-        accounts.grant_consent(
-            ledger.book,
-            name,
-            scope=("*",),
-            terms_version="v1",
-            valid_from="2025-01-01T00:00:00Z",
-            valid_to=None,
-            evidence="0" * 64,
-            by="branch",
-        )
+    open_accounts(ledger.book, PEOPLE)
     return ledger
 
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from application import accounts
 from interfaces.bootstrap import Settings, open_ledger
 from tests.e2e.cli_tools import HEADER, METRO, CommandLine
 from tests.e2e.conftest import command_line
 from tests.e2e.http_tools import Reply, Served, register, serving
 from tests.fixtures.ledgers import Server, fresh_book
+from tests.fixtures.people import open_accounts
 from tests.fixtures.real_data import REAL_DATA, needs_real_data
 
 PATH = "/v1/behaviors"
@@ -188,18 +188,7 @@ def test_real_rows_sent_over_http_end_as_the_import_of_a_file_of_them(
 
     def opened(settings: Settings) -> CommandLine:
         with open_ledger(settings) as ledger:
-            for name in sorted({row[1] for row in rows}):
-                accounts.open_account(ledger.book, name)
-                accounts.grant_consent(
-                    ledger.book,
-                    name,
-                    scope=("*",),
-                    terms_version="v1",
-                    valid_from="1990-01-01T00:00:00Z",
-                    valid_to=None,
-                    evidence="0" * 64,
-                    by="branch",
-                )
+            open_accounts(ledger.book, sorted({row[1] for row in rows}))
         return CommandLine(settings, tmp_path)
 
     with fresh_book(server, book_template) as settings, command_line(settings, tmp_path):

@@ -22,10 +22,10 @@ from typing import Any
 
 import pytest
 
-from application import accounts
 from interfaces.bootstrap import Settings, initialize, open_ledger
 from interfaces.bootstrap.service import dev_credentials
 from tests.contract.embedded_postgres_tools import kill_tree, server_of, temporary_home
+from tests.fixtures.people import open_accounts
 from tests.simulation.crashing import outcome
 from tests.simulation.test_crashes_of_commands import PROGRAM
 
@@ -149,18 +149,7 @@ def test_what_was_acknowledged_is_there_once_and_retries_settle_the_rest() -> No
         initialize(settings)
         credential = dev_credentials(settings).create(("bank_backend",))["bank_backend"]
         with open_ledger(settings) as ledger:
-            for number in range(PEOPLE):
-                accounts.open_account(ledger.book, f"person-{number}")
-                accounts.grant_consent(
-                    ledger.book,
-                    f"person-{number}",
-                    scope=("*",),
-                    terms_version="v1",
-                    valid_from=None,
-                    valid_to=None,
-                    evidence="0" * 64,
-                    by="branch",
-                )
+            open_accounts(ledger.book, [f"person-{number}" for number in range(PEOPLE)])
         everything: dict[str, int] = {}
         for number in range(ROUNDS):
             sent, acknowledged = one_round(home, credential, number, chance)

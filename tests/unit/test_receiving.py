@@ -22,6 +22,7 @@ from domain.errors import LedgerError, Rejected, Unavailable
 from domain.events.intake import IntakeClosed, IntakeOpened
 from domain.requests import ReceivedRequest, document, request_of
 from infrastructure.behavior_files.request_rows import rows_of_body
+from tests.fixtures.people import open_accounts
 from tests.unit.memory_town import MemoryTown
 
 AT = "2026-05-01T08:00:00+08:00"
@@ -67,18 +68,7 @@ class Service:
 @pytest.fixture
 def town(tmp_path: Path) -> MemoryTown:
     town = MemoryTown(tmp_path)
-    for name in ("ann", "bob"):
-        accounts.open_account(town.book, name)
-        accounts.grant_consent(
-            town.book,
-            name,
-            scope=("*",),
-            terms_version="v1",
-            valid_from="2026-01-01T00:00:00Z",
-            valid_to=None,
-            evidence="0" * 64,
-            by="branch",
-        )
+    open_accounts(town.book, ("ann", "bob"))
     return town
 
 
