@@ -246,11 +246,11 @@ class EvidenceFolder:
                     write_private(epoch, f"{self._kek().version}\n".encode())
 
     def _check_epoch(self) -> None:
-        text = read_private(self.folder / "epoch").decode("ascii", "replace").strip()
-        if text != str(self._kek().version):
+        text = read_private(self.folder / "epoch").decode("ascii", "replace")
+        if text != f"{self._kek().version}\n":
             raise Unavailable(
                 "keys_moved",
-                f"keys of evidence are wrapped under epoch {text}, the key store is at {self._kek().version}",
+                f"keys of evidence are wrapped under epoch {text.strip()}, the key store is at {self._kek().version}",
                 field=str(self.folder / "epoch"),
                 remedy="run it again; if it stays, run `keys rewrap` again or put back the newest key store",
             )

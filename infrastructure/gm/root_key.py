@@ -6,7 +6,7 @@ it; a passphrase is stretched with PBKDF2-HMAC-SM3.
 
 from __future__ import annotations
 
-import binascii
+import re
 import secrets
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +22,10 @@ ITERATIONS = 200_000
 MAX_ITERATIONS = 10_000_000
 MIN_PASSPHRASE_BYTES = 12
 GENERATED, FILE, PASSPHRASE = "generated", "file", "passphrase"
+
+
+# One spelling, so that a changed file is a damaged one also where it would give the same key.
+_KEY = re.compile(rb"([0-9a-f]{%d})(?:\r?\n)?" % (2 * KEY_BYTES))
 
 
 class RootSource(NamedTuple):
@@ -48,13 +52,10 @@ class RootSource(NamedTuple):
         if self.kind == PASSPHRASE and self.passphrase_file is not None:
             return stretched(passphrase_in(self.passphrase_file), salt, iterations)
         path = self.kek_file or generated
-        try:
-            key = binascii.unhexlify(read_private(path).strip())
-        except binascii.Error:
-            key = b""
-        if len(key) != KEY_BYTES:
-            raise _damaged(path, "a key of 32 hex digits")
-        return SM4Key(key, 0)
+        found = _KEY.fullmatch(read_private(path))
+        if found is None:
+            raise _damaged(path, "a key of 32 hex digits, a to f in lower case, and an end of line at most")
+        return SM4Key(bytes.fromhex(found[1].decode()), 0)
 
 
 def passphrase_in(path: Path) -> bytes:

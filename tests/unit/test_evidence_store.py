@@ -347,6 +347,17 @@ def test_storing_takes_no_more_memory_for_a_longer_file(folder: Folder) -> None:
     assert peaks[1] < peaks[0] * 1.1 + 200_000
 
 
+def test_no_bit_of_the_epoch_can_be_changed(folder: Folder) -> None:
+    store = folder.open()
+    keep(store, b"content")
+    right = (folder.path / "epoch").read_bytes()
+    for place in range(8 * len(right)):
+        changed = bytearray(right)
+        changed[place // 8] ^= 1 << place % 8
+        (folder.path / "epoch").write_bytes(bytes(changed))
+        assert [error.code for error in store.faults([])] == ["keys_moved"], bytes(changed)
+
+
 def test_a_damaged_epoch_stores_nothing(folder: Folder) -> None:
     keep(folder.open(), ONE)
     (folder.path / "epoch").write_bytes(b"\xff\n")

@@ -95,6 +95,16 @@ def test_a_flip_of_any_byte_of_the_store_is_refused_or_changes_nothing(tmp_path:
     assert refused > len(right) / 3 * 0.8
 
 
+def test_no_bit_of_a_root_key_file_can_be_changed(tmp_path: Path) -> None:
+    KeyStore.create(tmp_path, GENERATED)
+    right = read_private(tmp_path / "root.key")
+    for place in range(8 * len(right)):
+        changed = bytearray(right)
+        changed[place // 8] ^= 1 << place % 8
+        write_private(tmp_path / "root.key", bytes(changed))
+        assert code_of(tmp_path) in {"key_damaged", "key_wrong"}, bytes(changed)
+
+
 def test_a_rewrap_keeps_every_key_and_destroys_the_old_kek(tmp_path: Path) -> None:
     store = KeyStore.create(tmp_path, GENERATED)
     check, ids, old_kek = store.pepper().check(), store.signing_ids, store.kek
