@@ -194,7 +194,7 @@ def _check_log(auditing: Auditing, keys: list[SigningKey], found: _Findings) -> 
     if newest is not None and newest.size > head.size:
         found.add_error(log_behind_checkpoint(head.size, newest.size))
     good, opening = 0, True
-    rulebook, lines = auditing.book.rulebook(), CreditedLines()
+    rulebook, lines = _readable_rulebook(auditing), CreditedLines()
     for grown in walk(log, head, beginning()):
         for subtree in grown.subtrees:
             end = subtree.number + 1 << subtree.level
@@ -217,10 +217,20 @@ def _check_log(auditing: Auditing, keys: list[SigningKey], found: _Findings) -> 
         found.add("cosignature_forged", f"journal.cosignatures {size}", "nothing like it was signed", _ASK_AGAIN)
 
 
-def _check_credit(rulebook: Rulebook, each: Recorded, recorded_us: int, lines: CreditedLines, found: _Findings) -> None:
+def _readable_rulebook(auditing: Auditing) -> Rulebook | None:
+    """None where it is not: the replay tells why, and the log is looked at all the same."""
+    try:
+        return auditing.book.rulebook()
+    except LedgerError:
+        return None
+
+
+def _check_credit(
+    rulebook: Rulebook | None, each: Recorded, recorded_us: int, lines: CreditedLines, found: _Findings
+) -> None:
     """What an auditor would refuse of a credit though it is valued rightly: its day, and a line that counts twice."""
     place = f"{each.stream}@{each.version} position {each.position}"
-    late = untimely(rulebook, each, recorded_us)
+    late = None if rulebook is None else untimely(rulebook, each, recorded_us)
     if late is not None:
         found.add("day_impossible", place, late, _KEEP)
     event = each.event
