@@ -72,6 +72,8 @@ STATE_CODES = frozenset(
         *("account_unknown", "account_frozen", "account_closed", "no_consent"),
         # The first failure is the answer, and these come after the account's: a newer head may fail before them.
         *("no_applicable_methodology", "no_factor_for_region"),
+        # Another account has the reference: or the same one, when its person was erased and begins anew.
+        "conflicting_duplicate",
     }
 )
 """Refusals that rest on an account's head; only given on a head that was just read."""

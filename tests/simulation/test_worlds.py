@@ -20,6 +20,12 @@ CHUNK = 25
 ACTS = 24
 
 
+@pytest.mark.parametrize("seed", [789])
+def test_worlds_in_which_they_once_disagreed_stay_settled(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """789: a kept head of somebody who was erased, and had begun anew, made a conflict of her own behaviors."""
+    small_world(seed, monkeypatch).run(ACTS)
+
+
 @pytest.mark.parametrize("first", range(0, WORLDS, CHUNK))
 def test_ledger_and_model_agree_on_every_act_of_random_worlds(first: int, monkeypatch: pytest.MonkeyPatch) -> None:
     for seed in range(first, first + CHUNK):
