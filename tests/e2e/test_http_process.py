@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import signal
 import ssl
 import subprocess
@@ -14,10 +13,17 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
@@ -186,14 +192,26 @@ def test_a_token_of_the_configured_issuer_is_believed_and_names_who_read(cli: Co
     assert (last["by"], last["known_by"], last["command"]) == ("olga", "login", "GET /v1/accounts/{id}")
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="there is no openssl here to make a certificate")
+def certificate(cert: Path, key: Path) -> None:
+    """A certificate of this machine's own, for a day."""
+    private = ec.generate_private_key(ec.SECP256R1())
+    name, now = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")]), datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, private.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
+        .sign(private, SHA256())
+    )
+    cert.write_bytes(made.public_bytes(Encoding.PEM))
+    key.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+
+
 def test_with_a_certificate_it_speaks_tls_and_without_its_key_it_does_not_start(
     cli: CommandLine, tmp_path: Path
 ) -> None:
     cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
-    made += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(cert)]
-    subprocess.run(made, check=True, capture_output=True)
+    certificate(cert, key)
     cli("dev-credentials", "create")
     assert cli.refused("serve", "--tls-cert", str(cert), code=4) == "tls_incomplete"
     assert cli.refused("serve", "--tls-cert", str(cert), "--tls-key", str(cert), code=4) == "tls_unusable"
