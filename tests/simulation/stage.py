@@ -179,11 +179,20 @@ def plainly(name: str, ledger: Callable[[Writer], Any], on_model: Callable[[Mode
 
     def model(book: Model, answer: Any, turn: Turn) -> Any:
         earlier = turn()
-        if isinstance(answer, Refusal) and earlier is not None and _answered(on_model, earlier, answer) == answer:
-            return answer
+        if isinstance(answer, Refusal) and earlier is not None:
+            if _answered(on_model, earlier, answer) == answer:
+                return answer
+            if answer.code == "account_erased" and _erased(book) > _erased(earlier):
+                # Whoever had found the account before others erased it hears what became of it, and not that its
+                # reference leads nowhere now.
+                return answer
         return _answered(on_model, book, answer)
 
     return Act(name, ledger, model)
+
+
+def _erased(book: Model) -> set[str]:
+    return {name for name, account in book.accounts.items() if account.status == "erased"}
 
 
 def _answered(on_model: Callable[[Model], Any], book: Model, answer: Any) -> Any:
