@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks import auditing, report, scale, scale_report, umadb_rival
+from benchmarks import auditing, report, scale, scale_report, serving, umadb_rival
 from benchmarks.document import SECTIONS, document
 from benchmarks.machine import describe, processors
 from benchmarks.processes import ROOT, temporary_home
@@ -49,6 +49,9 @@ def main(argv: Sequence[str]) -> int:
     if options.only in (None, "auditing"):
         generated["auditing"] = auditing.render(measure_auditing(sizes, options.folder, with_large=not options.quick))
         print(generated["auditing"])
+    if options.only in (None, "serving"):
+        generated["serving"] = serving.render(measure_serving(sizes, options.folder))
+        print(generated["serving"])
     output = options.output or (None if options.quick else _REPORT)
     if output is not None:
         former = output.read_text("utf-8") if output.exists() else ""
@@ -79,6 +82,13 @@ def measure_auditing(sizes: Sizes, folder: Path | None, *, with_large: bool) -> 
         command = f"python -m benchmarks --only auditing --rounds {sizes.rounds} --rows {sizes.rows}"
         facts = describe(home.conninfo, home.folder, command)
         return auditing.measure(home, facts, sizes.rounds, sizes.rows, with_large=with_large)
+
+
+def measure_serving(sizes: Sizes, folder: Path | None) -> serving.Served:
+    """The service under load, in a temporary home below ``folder``."""
+    with temporary_home(folder) as home:
+        command = f"python -m benchmarks --only serving --rounds {sizes.rounds} --rows {sizes.rows}"
+        return serving.measure(home, describe(home.conninfo, home.folder, command), sizes.rounds, sizes.rows)
 
 
 def measure_scale(sizes: scale.Sizes, folder: Path | None) -> Scale:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 
 NOTES: Final = "<!-- notes -->"
-SECTIONS: Final = ("crediting", "scale", "auditing")
+SECTIONS: Final = ("crediting", "scale", "auditing", "serving")
 """In the order of the document."""
 
 _TITLE = """# Benchmarks

@@ -34,7 +34,7 @@ def test_a_run_with_the_same_figures_changes_nothing() -> None:
 def test_sections_stand_in_the_same_order_whichever_was_measured_first() -> None:
     made = document({"crediting": "of crediting"}, document({"scale": "of scale"}, ""))
     assert made.index("of crediting") < made.index("of scale") < made.index(NOTES)
-    assert SECTIONS == ("crediting", "scale", "auditing")
+    assert SECTIONS == ("crediting", "scale", "auditing", "serving")
 
 
 def test_a_first_report_ends_with_a_marker_for_notes_to_follow() -> None:
