@@ -18,6 +18,7 @@ import io
 import os
 import secrets
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -159,24 +160,24 @@ class EvidenceFolder:
 
     def _store(self, digest: str, blocks: Iterable[bytes]) -> None:
         key, name = new_key(_KEY_VERSION), bytes.fromhex(digest)
-        with self._incoming() as (path, file):
+        with self._incoming() as (path, file), self._incoming() as (key_path, key_file):
             seal_file(key, name, blocks, file)
-            file.flush()
-            os.fsync(file.fileno())
+            key_file.write(_wrapped(self._kek(), digest, key))
+            _sync(file, key_file)
             self._check_read_back(SealedFile(path.open("rb"), key, name, str(path)), digest)
             with self._locked(_COMMIT, fcntl.LOCK_EX):
                 # Somebody may have stored the same bytes meanwhile; his key must not be replaced apart from his file.
                 if self._present(digest) != PRESENT:
-                    self._write_key(digest, _wrapped(self._kek(), digest, key))
+                    self._sealed(digest).parent.mkdir(mode=0o700, exist_ok=True)
+                    # Whichever of the two a crash leaves is named by no event yet, and is replaced when it is needed.
+                    key_path.replace(self._key(digest))
                     path.replace(self._sealed(digest))
                     sync_folder(self._sealed(digest).parent)
 
     def _write_key(self, digest: str, wrapped: bytes) -> None:
         with self._incoming() as (path, file):
             file.write(wrapped)
-            file.flush()
-            os.fsync(file.fileno())
-            self._key(digest).parent.mkdir(mode=0o700, exist_ok=True)
+            _sync(file)
             path.replace(self._key(digest))
             sync_folder(self._key(digest).parent)
 
@@ -319,6 +320,18 @@ def _readable(path: Path) -> Iterator[None]:
             field=str(path),
             remedy="check the disk and the permissions of the evidence store",
         ) from error
+
+
+def _sync(*files: BinaryIO) -> None:
+    """Make the contents of files durable at the same time: one commit of the file system does for all of them."""
+    for file in files:
+        file.flush()
+    first, *others = (file.fileno() for file in files)
+    with ThreadPoolExecutor(max(1, len(others))) as beside:
+        waiting = [beside.submit(os.fsync, each) for each in others]
+        os.fsync(first)
+        for each in waiting:
+            each.result()
 
 
 @contextmanager
