@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import codecs
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from operator import itemgetter
 from typing import Final, NoReturn
 
@@ -105,33 +105,35 @@ def _read_line(line: int, raw: bytes) -> ParsedRow:
         return refused_whole(line, raw, f"the line is not valid JSON: {error}", _REMEDY)
     except RecursionError:
         return refused_whole(line, raw, "the line nests too deeply", _REMEDY)
-    return read_object(line, raw, members)
+    return read_object(line, lambda: raw, members)
 
 
-def read_object(line: int, raw: bytes, members: object) -> ParsedRow:
-    """The row that ``decode_exactly`` made of an object; ``raw``: its text, for whoever has to repair it."""
+def read_object(line: int, raw: Callable[[], bytes], members: object) -> ParsedRow:
+    """The row that ``decode_exactly`` made of an object; ``raw``: gives its text, for whoever has to repair it."""
     if not isinstance(members, Members):
-        return refused_whole(line, raw, "the row is not a JSON object", _REMEDY)
+        return refused_whole(line, raw(), "the row is not a JSON object", _REMEDY)
     values = dict(members)
     if len(values) != len(members):
-        return _refused_repetition(line, raw, [key for key, _ in members])
+        return _refused_repetition(line, raw(), [key for key, _ in members])
     try:
         columns = _pick(values)
     except KeyError as error:
         key = str(error.args[0])
-        return refused_whole(line, raw, f"the key {key} is missing", _REMEDY, field=key)
+        return refused_whole(line, raw(), f"the key {key} is missing", _REMEDY, field=key)
     if list(map(type, columns)) != _SEVEN_TEXTS:
         if values["region"] is None:
             columns = (*columns[:-1], "")
         for key, value in zip(COLUMNS, columns, strict=True):
             if type(value) is not str:
-                return _refused_type(line, raw, key, value)
+                return _refused_type(line, raw(), key, value)
     row = parse_behavior(line, *columns)
     if isinstance(row, Behavior):
         return row
     # A lone surrogate (a JSON escape can write one) has no UTF-8; such a row is given back as its own text.
     sendable = not any("\ud800" <= character <= "\udfff" for character in "".join(columns))
-    return RefusedRow(row, columns) if sendable else refused_whole(line, raw, row.message, row.remedy, field=row.field)
+    return (
+        RefusedRow(row, columns) if sendable else refused_whole(line, raw(), row.message, row.remedy, field=row.field)
+    )
 
 
 def _refused_repetition(line: int, raw: bytes, keys: list[str]) -> RefusedRow:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from typing import Final
 
 from application.ports.behavior_source import ParsedRow
@@ -37,7 +38,7 @@ def rows_of_body(body: str, first: int = 1) -> list[ParsedRow]:
         raise _malformed(f"{error.msg} at character {error.pos + 1}") from None
     except ValueError as error:
         raise _malformed(str(error)) from None
-    return [read_object(number, _text(item), item) for number, item in enumerate(_items(found), first)]
+    return [read_object(number, partial(_text, item), item) for number, item in enumerate(_items(found), first)]
 
 
 class RequestBehaviors:
