@@ -282,8 +282,8 @@ def test_a_receipt_binds_request_items_and_a_place_that_a_checkpoint_proves(
         (event,) = ledger.auditing.log.logged(said.intake - 1, said.intake)
         book = ledger.book.journal.book_id().bytes
     assert origin_of(book) == metro.origin
-    position, stream, *rest = event
-    assert receipt["leaf"] == leaf_of(book, position, stream.bytes, *rest).hex()
+    where_in_log = (event.position, event.stream.bytes, event.version, event.topic, event.recorded_us)
+    assert receipt["leaf"] == leaf_of(book, *where_in_log, event.state).hex()
 
 
 def test_the_keys_of_the_service_are_certified_by_the_key_of_the_log(
