@@ -16,9 +16,10 @@ from typing import NamedTuple
 from application import evidence
 from application.act_checks import acts_found
 from application.book_mapping import PREFIX_BITS, map_states, part_of, prefix_of, stored_root
-from application.checkpoints import Auditing, Signed, checked
+from application.checkpoints import Auditing, Signed, checked, origin_of
 from application.cosignatures import cosigned_note
 from application.log_checks import CreditedLines
+from application.partner_requests import KeptSignature, kept_signatures
 from application.ports.archive import Archive
 from application.ports.audit_log import AuditLog, Kept, Logged, StreamState, Wrong
 from application.ports.evidence import EvidenceStore
@@ -144,9 +145,19 @@ def check(
                 found.add("archive_differs", difference.segment, text, "run `archive rebuild`")
     if store is not None:
         with found.within(begin("evidence")):
-            verified = evidence.verify(auditing.book, store)
-            found.add_some(verified.total, verified.findings)
+            _check_evidence(auditing, store, found)
     return Checked(auditing.log.head().size, found.count, found.kept, replayed, acts)
+
+
+def _check_evidence(auditing: Auditing, store: EvidenceStore, found: _Findings) -> None:
+    """Whether the store holds what the log says, and partners signed what is kept as sent by them."""
+    verified = evidence.verify(auditing.book, store)
+    found.add_some(verified.total, verified.findings)
+    origin = origin_of(auditing.book.journal.book_id().bytes)
+    for each in kept_signatures(auditing.book, store, auditing.verifier, origin):
+        if isinstance(each, KeptSignature) and each.fault:
+            place = f"intake {each.intake}"
+            found.add("request_signature_wrong", place, each.fault, "keep the database as evidence; ask the partner")
 
 
 def _check_keys(auditing: Auditing, area: str, found: _Findings) -> list[SigningKey]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -82,6 +82,14 @@ def _many_rows() -> Iterator[None]:
         sys.setswitchinterval(usual)
 
 
+class KeysEnded(Exception):
+    """Keys that signed requests do not count for their partner any more; nothing was recorded."""
+
+    def __init__(self, keys: frozenset[str]) -> None:
+        super().__init__()
+        self.keys = keys
+
+
 class _StaleKnowledge(Exception):
     """What was decided rests on something that must be read from the journal again."""
 
@@ -121,14 +129,19 @@ class Crediting:
         """Credit a batch; on return all of it is durable."""
         return self._credit_now(intake, self._keyed(intake.partner, rows))
 
-    def credit_whole(self, opened: IntakeOpened, rows: Sequence[Behavior | Refusal]) -> WholeIntake:
+    def credit_whole(
+        self, opened: IntakeOpened, rows: Sequence[Behavior | Refusal], signed_by: Collection[str] = ()
+    ) -> WholeIntake:
         """Record a new intake with one append, and so with one commit: its opening, its credits and its closing.
+
+        ``signed_by``: ids of keys whose signatures must count for the partner at that position. Raises ``KeysEnded``,
+        and has recorded nothing, where they do not.
 
         Credits name the position of the opening, so the log must not have moved when it is appended; whoever loses that
         race decides again while he holds the journal.
         """
         keyed = self._keyed(opened.partner, rows)
-        decided, last = self._record(partial(self._decide_whole, opened, keyed), keyed, optimistic_tries=1)
+        decided, last = self._record(partial(self._decide_whole, opened, keyed, signed_by), keyed, optimistic_tries=1)
         assert decided.append is not None
         first = decided.size + 1
         places = iter(decided.append.refs)
@@ -261,12 +274,15 @@ class Crediting:
         refs = frozenset(ref for ref, _ in batch.refs)
         return _Decided(keyed, outcomes, append if batch.events else None, head.size, len(batch.openings), refs)
 
-    def _decide_whole(self, opened: IntakeOpened, keyed: Sequence[Row | Refusal], *, look_first: bool) -> _Decided:
-        """Decide an intake and the events around it, for a log as long as it is now."""
+    def _decide_whole(
+        self, opened: IntakeOpened, keyed: Sequence[Row | Refusal], signed_by: Collection[str], *, look_first: bool
+    ) -> _Decided:
+        """Decide an intake and the events around it, for a log as long as it is now. Raises ``KeysEnded``."""
         size = self._journal.head().size
         received_us = instant_of(opened.received_at)
         intake = Intake(opened.partner, size + 1, opened.digest, received_us, opens_accounts=False)
         decided = self._decide(intake, keyed, look_first=look_first)
+        self._refuse_ended(opened.partner, signed_by)
         stream = intake_stream(opened.partner, opened.digest)
         before = self._journal.version(stream)
         credits = decided.append or Append((), self._rules_position)
@@ -280,6 +296,14 @@ class Crediting:
             at_size=size,
         )
         return replace(decided, append=append, size=size)
+
+    def _refuse_ended(self, partner: str, keys: Collection[str]) -> None:
+        """By the rules that were decided by: where they moved since, the append is refused and this is asked again."""
+        assert self._rules is not None
+        partners, position = self._rules.rulebook.partners, self._rules.position + 1
+        ended = frozenset(key for key in keys if partners.key_at(partner, key, position) is None)
+        if ended:
+            raise KeysEnded(ended)
 
     @property
     def _rules_position(self) -> int:

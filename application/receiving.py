@@ -18,16 +18,17 @@ from itertools import accumulate, pairwise
 from typing import NamedTuple, TypeAlias
 
 from application.book import Book
-from application.crediting import Crediting
+from application.crediting import Crediting, KeysEnded
 from application.ports.behavior_source import ParsedRow, RefusedRow
 from application.ports.evidence import EvidenceStore
 from domain.behavior import Behavior, Refusal
 from domain.crediting import Credited, Duplicate, Outcome
 from domain.digest import sm3_hex
-from domain.errors import Unavailable
+from domain.errors import LedgerError, Unavailable
 from domain.events.intake import IntakeOpened
 from domain.evidence import KEPT
 from domain.instants import instant_text
+from domain.partner_protocol import key_revoked
 from domain.requests import MEDIA, ReceivedRequest, document
 
 GROUP_ROWS = 1_000
@@ -73,6 +74,11 @@ class _Waiting:
     rows: Sequence[Behavior | Refusal]
     answer: Future[Answer] = field(default_factory=Future)
 
+    @property
+    def key(self) -> str:
+        """The id of the key that signed it, "" where none did."""
+        return "" if self.request.signed is None else self.request.signed.key
+
 
 class Receiver:
     """Records requests of one process, in a thread of its own. ``with`` it: the end answers what was accepted."""
@@ -107,8 +113,9 @@ class Receiver:
     def submit(self, partner: str, request: ReceivedRequest, rows: Sequence[ParsedRow]) -> Future[Answer]:
         """Accept a request with its rows, numbered from 1.
 
-        Raises Unavailable ``too_busy``, ``stopping``: nothing was accepted. The future raises what recording raised:
-        then nobody knows whether it was recorded, and sending it again settles it.
+        Raises Unavailable ``too_busy``, ``stopping``: nothing was accepted. The future raises Rejected
+        ``partner_key_revoked``: nothing was recorded; and what recording raised: then nobody knows whether it was
+        recorded, and sending it again settles it.
         """
         waiting = _Waiting(partner, request, [row.refusal if isinstance(row, RefusedRow) else row for row in rows])
         with self._changed:
@@ -132,7 +139,10 @@ class Receiver:
                     each.answer.set_exception(error)
             else:
                 for each, answer in zip(group, answers, strict=True):
-                    each.answer.set_result(answer)
+                    if isinstance(answer, LedgerError):
+                        each.answer.set_exception(answer)
+                    else:
+                        each.answer.set_result(answer)
 
     def _next(self) -> list[_Waiting] | None:
         """The oldest request and what can be recorded with it; None when the end has come."""
@@ -156,7 +166,20 @@ class Receiver:
         # Whoever went away before his turn sent nothing; from here on nobody can go away any more.
         return [each for each in group if each.answer.set_running_or_notify_cancel()]
 
-    def _record(self, group: Sequence[_Waiting]) -> list[Answer]:
+    def _record(self, group: Sequence[_Waiting]) -> list[Answer | LedgerError]:
+        """Requests whose key was revoked since it was looked at are refused, and the others recorded without them."""
+        refused: dict[int, LedgerError] = {}
+        answers: list[Answer] = []
+        while left := [each for each in group if id(each) not in refused]:
+            try:
+                answers = self._credit(left)
+                break
+            except KeysEnded as ended:
+                refused.update((id(each), key_revoked()) for each in left if each.key in ended.keys)
+        told = iter(answers)
+        return [refused.get(id(each)) or next(told) for each in group]
+
+    def _credit(self, group: Sequence[_Waiting]) -> list[Answer]:
         content = document([each.request for each in group])
         opened = IntakeOpened(
             partner=group[0].partner,
@@ -174,7 +197,7 @@ class Receiver:
         ]
         # Before the intake that names it, so that a credit never lacks its evidence.
         with self._evidence.keeping(opened.digest, [content]):
-            done = self._crediting.credit_whole(opened, rows)
+            done = self._crediting.credit_whole(opened, rows, {each.key for each in group} - {""})
         items = list(_items(rows, done.outcomes, done.positions))
         return [
             Answer(items[first - 1 : end - 1], done.intake, first, opened.digest, done.last)

@@ -20,13 +20,18 @@ MAX_BODY_BYTES = 8 * 1024 * 1024
 MAX_ITEMS = 10_000
 
 
-class Signed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A partner's signature. ``key``: its id; ``timestamp``: RFC 3339; ``signature``: r and s, 64 bytes in hex."""
+class Signed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """A partner's signature. ``key``: its id; ``timestamp``: RFC 3339; ``signature``: r and s, 64 bytes in hex.
+
+    ``sealed``: the body as it was sent, where that was sealed; ``content_key``: what opens it, in hex.
+    """
 
     key: str
     timestamp: str
     nonce: str
     signature: str
+    sealed: str = ""
+    content_key: str = ""
 
 
 class ReceivedRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

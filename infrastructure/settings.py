@@ -38,7 +38,7 @@ class ServiceSettings(BaseSettings):
     ledger, or for the log to reach its ``min_position``. ``DRAIN_SECONDS``: how long a stop waits for what is under
     way. ``WAITING_ROWS``: behaviors that may wait to be recorded. ``MAX_UNSIGNED_SECONDS``: not ready where the oldest
     event without a checkpoint is older; 0 = told only. ``MAX_VIEWS_BEHIND``: not ready where the views are more events
-    behind; 0 = told only.
+    behind; 0 = told only. ``UNSIGNED_PARTNERS``: names, with spaces between them, of partners that need not sign.
     """
 
     model_config = SettingsConfigDict(env_prefix="CARBON_LEDGER_HTTP_")
@@ -56,6 +56,7 @@ class ServiceSettings(BaseSettings):
     patience_seconds: int = Field(default=5, ge=0, le=60)
     drain_seconds: int = Field(default=30, ge=1, le=600)
     waiting_rows: int = Field(default=20_000, ge=1, le=1_000_000)
+    unsigned_partners: str = ""
     max_unsigned_seconds: int = Field(default=0, ge=0)
     max_views_behind: int = Field(default=0, ge=0)
 

@@ -1,8 +1,9 @@
 """The key store of a home: ``keys/store.json``, everything in it sealed under a key-encryption key (KEK).
 
-Keeps: root key (outside the store) seals the KEK of the epoch, that seals the pepper and the SM2 signing keys; every
-seal is bound to what it is of. The pepper is never rotated, only wrapped again. A new epoch is complete before the
-old KEK is destroyed. Nothing here is ever shown but ids, public keys and where the root key comes from.
+Keeps: root key (outside the store) seals the KEK of the epoch, that seals the pepper, the SM2 keys that sign the log
+and those of the service; every seal is bound to what it is of. The pepper is never rotated, only wrapped again. A new
+epoch is complete before the old KEK is destroyed. Nothing here is ever shown but ids, public keys and where the root
+key comes from.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -35,8 +37,29 @@ class _SigningKey(msgspec.Struct, forbid_unknown_fields=True):
     sealed: str
 
 
-class _Content(msgspec.Struct, forbid_unknown_fields=True):
-    """The file. ``epochs``: KEKs sealed under the root key; two of them only while a rewrap is under way."""
+class _ServiceKey(msgspec.Struct, forbid_unknown_fields=True):
+    """A key for one purpose of the service. ``certificate``: what the log's key ``log_key`` signed of it, in hex."""
+
+    purpose: str
+    public_key: str
+    sealed: str
+    log_key: str
+    certificate: str
+
+
+class ServiceKey(NamedTuple):
+    """A key of the service, opened."""
+
+    key: Sm2Key
+    log_key: str
+    certificate: bytes
+
+
+class _Content(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """The file. ``epochs``: KEKs sealed under the root key; two of them only while a rewrap is under way.
+
+    ``service``: by id, oldest first.
+    """
 
     format: int
     root: str
@@ -46,6 +69,7 @@ class _Content(msgspec.Struct, forbid_unknown_fields=True):
     epochs: dict[str, str]
     pepper: str
     signing: dict[str, _SigningKey]
+    service: dict[str, _ServiceKey] = {}
 
 
 class KeyStore:
@@ -127,13 +151,46 @@ class KeyStore:
                 field=f"{_store(self._folder)} signing.{key_id}",
                 remedy="put back the key files of this book from their newest backup",
             )
-        private = self._open(self._kek, found.sealed, _aad("signing", key_id), f"signing.{key_id}")
+        return self._key("signing", key_id, found)
+
+    def service_keys(self, purpose: str) -> list[ServiceKey]:
+        """The keys of the service for a purpose, newest first. Raises Unavailable ``key_damaged``, ``key_wrong``."""
+        return [
+            ServiceKey(self._key("service", key_id, each), each.log_key, bytes.fromhex(each.certificate))
+            for key_id, each in reversed(self._content.service.items())
+            if each.purpose == purpose
+        ]
+
+    def certified(self, purposes: Sequence[str], log_key: str, certify: Callable[[str, bytes], bytes]) -> None:
+        """Have a key for each purpose, and all of them certified by this key of the log; others may do so meanwhile.
+
+        ``certify``: makes the certificate of a purpose and a public key.
+        """
+        self._content = self._read()
+        if self._lacking(purposes, log_key):
+            with self._changing() as content:
+                for purpose in purposes:
+                    if all(each.purpose != purpose for each in content.service.values()):
+                        key = new_sm2_key()
+                        sealed = seal(self._kek, key.exposed(), _aad("service", key.key_id)).hex()
+                        content.service[key.key_id] = _ServiceKey(purpose, key.public_key.hex(), sealed, "", "")
+                for each in content.service.values():
+                    if each.log_key != log_key:
+                        public_key = bytes.fromhex(each.public_key)
+                        each.log_key, each.certificate = log_key, certify(each.purpose, public_key).hex()
+
+    def _lacking(self, purposes: Sequence[str], log_key: str) -> bool:
+        found = self._content.service.values()
+        return {*purposes} != {each.purpose for each in found} or any(each.log_key != log_key for each in found)
+
+    def _key(self, kind: str, key_id: str, found: _SigningKey | _ServiceKey) -> Sm2Key:
+        private = self._open(self._kek, found.sealed, _aad(kind, key_id), f"{kind}.{key_id}")
         try:
             key = Sm2Key(private, bytes.fromhex(found.public_key))
         except (Rejected, ValueError):
             key = None
         if key is None or key.key_id != key_id:
-            raise _damaged(_store(self._folder), f"signing.{key_id}")
+            raise _damaged(_store(self._folder), f"{kind}.{key_id}")
         return key
 
     def faults(self, used: Sequence[str]) -> Iterator[LedgerError]:
@@ -143,6 +200,7 @@ class KeyStore:
         """
         opened: list[Callable[[], object]] = [partial(self._open_kek, int(epoch)) for epoch in self._content.epochs]
         opened += [partial(self.signer, key_id) for key_id in dict.fromkeys([*used[-1:], *self._content.signing])]
+        opened += [partial(self._key, "service", key_id, key) for key_id, key in self._content.service.items()]
         for each in opened:
             try:
                 each()
@@ -179,6 +237,9 @@ class KeyStore:
                 # One that does not open is of no use to anybody and stays as it is; the caller was told by ``faults``.
                 with suppress(Unavailable):
                     key.sealed = self._again(key.sealed, new, _aad("signing", key_id), f"signing.{key_id}")
+            for key_id, kept in content.service.items():
+                with suppress(Unavailable):
+                    kept.sealed = self._again(kept.sealed, new, _aad("service", key_id), f"service.{key_id}")
             content.epoch = new.version
             content.epochs = {following: content.epochs[following]}
         self._kek = new

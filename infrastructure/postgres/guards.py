@@ -40,6 +40,7 @@ _UNIQUE = {
     "journal.account_keys.account_keys_pkey": "account_id",
     "journal.checkpoints.checkpoints_pkey": "size, map_position",
     "journal.cosignatures.cosignatures_pkey": "size, map_position, name, key_hash",
+    "journal.request_nonces.request_nonces_pkey": "key, nonce",
     "views.progress.progress_pkey": "only_row",
     "views.account_balance.account_balance_pkey": "account_id, behavior",
     "views.account_statement.account_statement_pkey": "account_id, position",

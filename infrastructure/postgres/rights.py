@@ -34,6 +34,7 @@ _SERVICE: Mapping[Table, tuple[str, ...]] = {
     # Erasing a person deletes these rows; a new epoch wraps every key anew.
     ("journal", "account_refs"): ("SELECT", "INSERT", "DELETE"),
     ("journal", "account_keys"): ("SELECT", "INSERT", "DELETE", "UPDATE (wrapped)"),
+    ("journal", "request_nonces"): ("SELECT", "INSERT", "DELETE"),
     # All but the id of the book.
     ("journal", "log_head"): (
         "SELECT",
@@ -41,9 +42,8 @@ _SERVICE: Mapping[Table, tuple[str, ...]] = {
         *(f"UPDATE ({column})" for column in ("frontier", "root", "key_epoch")),
     ),
 }
-_READER: Mapping[Table, tuple[str, ...]] = {
-    table: ("SELECT",) for table in _SERVICE if table[1] not in ("account_refs", "account_keys", "behavior_refs")
-}
+_NOT_READ = ("account_refs", "account_keys", "behavior_refs", "request_nonces")
+_READER: Mapping[Table, tuple[str, ...]] = {table: ("SELECT",) for table in _SERVICE if table[1] not in _NOT_READ}
 _FUNCTIONS = ("shadow_begin()", "shadow_key()", "shadow_swap(text)", "shadow_end()")
 _SCHEMAS: Mapping[Kind, tuple[str, ...]] = {
     "service": ("public", "journal", "views", "views_shadow"),

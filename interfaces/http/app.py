@@ -119,6 +119,8 @@ def openapi_of(app: FastAPI) -> dict[str, Any]:
                     operation["security"] = [{}, *operation["security"]]
         shape = schemas.ProblemShape.model_json_schema(ref_template=_REF)
         sent = written.SentBehavior.model_json_schema(ref_template=_REF)
+        for each in (written.SealedBody, written.SealedAnswer):
+            document["components"]["schemas"][each.__name__] = each.model_json_schema(ref_template=_REF)
         document["components"]["schemas"] |= {
             **shape.pop("$defs"),
             schemas.ProblemShape.__name__: shape,

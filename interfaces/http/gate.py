@@ -19,6 +19,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from domain.errors import Rejected, Unavailable
+from domain.partner_protocol import KINDS, PLAIN
 from interfaces.http import logs, problems
 from interfaces.http.metrics import Metrics
 
@@ -97,7 +98,8 @@ class Gate:
                 "body_slow", "the body did not arrive in time", remedy=f"send it within {self._body_seconds} s"
             ) from None
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-        if body and scope["method"] in _WITH_BODY and kind != "application/json":
+        kinds = KINDS if scope["path"] in self._larger else (PLAIN,)
+        if body and scope["method"] in _WITH_BODY and kind not in kinds:
             raise Rejected(
                 "media_type_unsupported",
                 "the body is not said to be JSON",

@@ -29,23 +29,23 @@ def allowed(*roles: str) -> Any:
     """A dependency: the caller, who has one of these roles. Raises Rejected ``unauthenticated``, ``forbidden``."""
 
     async def caller(request: Request, service: Serving, credentials: Credentials) -> Caller:
-        found = _caller(request, service, credentials)
+        found = caller_of(request, service, credentials)
         if found is None:
             raise unauthenticated()
         if not found.roles & set(roles):
             raise Rejected("forbidden", "none of your roles may do this", remedy=f"one of: {', '.join(roles)}")
         return found
 
-    return _marked(caller, frozenset(roles))
+    return marked(caller, frozenset(roles))
 
 
 def anybody() -> Any:
     """A dependency of public routes: the caller where he says who he is, None where he does not."""
 
     async def caller(request: Request, service: Serving, credentials: Credentials) -> Caller | None:
-        return _caller(request, service, credentials)
+        return caller_of(request, service, credentials)
 
-    return _marked(caller, frozenset((PUBLIC,)))
+    return marked(caller, frozenset((PUBLIC,)))
 
 
 def roles_of(dependency: object) -> frozenset[str] | None:
@@ -64,7 +64,8 @@ def unauthenticated() -> Rejected:
     )
 
 
-def _caller(request: Request, service: Service, credentials: HTTPAuthorizationCredentials | None) -> Caller | None:
+def caller_of(request: Request, service: Service, credentials: HTTPAuthorizationCredentials | None) -> Caller | None:
+    """Who asks, by the token; None where there is none. Raises Rejected ``token_invalid``, ``token_expired``."""
     if credentials is None:
         if "authorization" in request.headers:
             raise Rejected(
@@ -77,9 +78,8 @@ def _caller(request: Request, service: Service, credentials: HTTPAuthorizationCr
     return found
 
 
-def _marked(
-    dependency: Callable[..., Awaitable[Caller | None]], roles: frozenset[str]
-) -> Callable[..., Awaitable[Caller | None]]:
+def marked(dependency: Callable[..., Awaitable[Any]], roles: frozenset[str]) -> Callable[..., Awaitable[Any]]:
+    """A dependency that lets these roles pass, and nobody else."""
     dependency.allowed_roles = roles  # type: ignore[attr-defined]  # read by the tests' table, and by `roles_of`
     return dependency
 

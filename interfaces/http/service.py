@@ -19,7 +19,7 @@ from application.receiving import Answer, Receiver
 from domain.errors import Unavailable
 from domain.requests import ReceivedRequest
 from interfaces.bootstrap import Ledger
-from interfaces.bootstrap.service import ServiceSettings, beside
+from interfaces.bootstrap.service import Protocol, ServiceSettings, beside
 from interfaces.http.identity import Identity
 from interfaces.http.metrics import Metrics
 from interfaces.http.pool import LedgerPool
@@ -41,18 +41,27 @@ class Service:
         self.readiness = Readiness(self.ledger, settings, self.metrics)
         self._pool: LedgerPool | None = None
         self._receiver: Receiver | None = None
+        self._protocol: Protocol | None = None
 
     @contextmanager
     def running(self) -> Iterator[None]:
         """From the start of the service to its end."""
         with self._open() as ledger:
             own = beside(ledger)
+            self._protocol = None if own.key_store is None else Protocol(own)
             self._pool = LedgerPool(lambda: beside(ledger), self.settings.ledgers)
             try:
                 with Receiver(own.book, own.evidence, waiting_rows=self.settings.waiting_rows) as self._receiver:
                     yield
             finally:
-                self._pool = self._receiver = None
+                self._pool = self._receiver = self._protocol = None
+
+    @property
+    def protocol(self) -> Protocol:
+        """What serves partners that sign. Raises Unavailable ``service_starting``."""
+        if self._protocol is None:
+            raise _starting()
+        return self._protocol
 
     def ledger(self, patience_s: float | None = None) -> AbstractContextManager[Ledger]:
         """A ledger of this request alone. Raises Unavailable ``service_busy``, ``service_starting``."""

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from interfaces.http.schemas import Digest, Mass, Shape
+from interfaces.http.schemas import Digest, Mass, Shape, Time
 
 
 class CreditedBehavior(Shape):
@@ -41,11 +41,24 @@ class RefusedBehavior(Shape):
 ReceivedItem = Annotated[CreditedBehavior | DuplicateBehavior | RefusedBehavior, Field(discriminator="status")]
 
 
+class Receipt(Shape):
+    """What the ledger signs of a request that was signed (docs/spec/partner-api.md, The receipt)."""
+
+    request: Digest
+    received_at: Time
+    partner: str
+    leaf: Digest
+    outcomes: Digest
+    key: str
+    signature: str
+
+
 class Received(Shape):
     """What became of each item, in the order in which they were sent.
 
     ``intake``: the position that names the intake; ``line``: of the first item in it; ``digest``: SM3 of what the
-    intake received; ``position``: give it as ``min_position``, and an answer shows all of this.
+    intake received; ``position``: give it as ``min_position``, and an answer shows all of this. ``receipt``: for who
+    signed the request, else null.
     """
 
     intake: int
@@ -53,6 +66,42 @@ class Received(Shape):
     digest: Digest
     position: int
     items: list[ReceivedItem]
+    receipt: Receipt | None
+
+
+class SealedBody(Shape):
+    """What a sealed request holds (docs/spec/partner-api.md, Sealed bodies): texts, in base64 but for the id ``to``."""
+
+    to: str
+    key: str
+    nonce: str
+    sealed: str
+
+
+class SealedAnswer(Shape):
+    """What the answer to a sealed request holds."""
+
+    nonce: str
+    sealed: str
+
+
+class ServiceKey(Shape):
+    """A key of the service. ``purpose``: ``receipt`` or ``seal``; ``certificate``: by the log's key ``log_key``."""
+
+    purpose: str
+    key: str
+    public_key: str
+    public_pem: str
+    log_key: str
+    certificate: str
+
+
+class PartnerProtocol(Shape):
+    """What a partner that signs has to know; it checks the certificates with the log's public key."""
+
+    origin: str
+    now: Time
+    keys: list[ServiceKey]
 
 
 class SentBehavior(BaseModel):

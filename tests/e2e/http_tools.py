@@ -97,7 +97,7 @@ def serving(settings: Settings, identity: Identity | None = None, **limits: Any)
     """A service on a book. ``limits``: settings of the service."""
     dev = dev_credentials(settings)
     made = dev.create(ROLES)
-    chosen = ServiceSettings(**{"patience_seconds": 2, **limits})
+    chosen = ServiceSettings(**{"patience_seconds": 2, "unsigned_partners": "dev-partner", **limits})
     service = Service(chosen, identity or Identity(None, dev), lambda: open_ledger(settings))
     config = uvicorn.Config(create_app(service), port=0, log_config=None, access_log=False, lifespan="on", ws="none")
     server, log = uvicorn.Server(config), io.StringIO()
@@ -118,7 +118,7 @@ def serving(settings: Settings, identity: Identity | None = None, **limits: Any)
 
 def register(cli: CommandLine, partner: str, *terms: str) -> None:
     """A partner, as two people make one."""
-    key = str(cli.folder / "partner.key")
+    key = str(cli.folder / f"{partner}.key")
     cli("actor", "key", "new", key)
     proposed = cli("partner", "register", partner, "--partner-key", key, "--by", "alice", *terms)
     cli("partner", "approve", proposed["proposal"], "--by", "bob")

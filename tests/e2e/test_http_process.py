@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
@@ -27,9 +28,15 @@ from cryptography.x509.oid import NameOID
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
+from infrastructure.gm import actor_key
+from interfaces.bootstrap.service import dev_credentials
+from interfaces.http.identity import ROLES
 from tests.e2e.cli_tools import METRO, CommandLine
+from tests.e2e.http_tools import register
 from tests.e2e.test_cli_background import until
 from tests.e2e.test_cli_process import PROGRAM, book_environment
+from tests.e2e.test_http_behaviors import item
+from tests.e2e.test_http_partner_requests import Partner, Sent
 
 SOON_S = 60
 ADDRESS = re.compile(r"carbon-ledger serves on (https?://[0-9.]+:[0-9]+)(.*)")
@@ -237,3 +244,31 @@ def test_a_port_that_is_taken_and_settings_that_are_not_settings_are_told(
     monkeypatch.delenv("CARBON_LEDGER_HTTP_LEDGERS")
     monkeypatch.setenv("CARBON_LEDGER_HTTP_ISSUER", "https://login.bank.example")
     assert cli.refused("serve", "--port", "0", code=4) == "settings_malformed"
+
+
+def test_a_signed_request_counts_once_whichever_process_it_reaches_and_after_a_restart(cli: CommandLine) -> None:
+    cli("account", "open", "ann")
+    cli.consent("ann")
+    register(cli, "metro", "--all-behaviors")
+    dev_credentials(cli.settings).create(ROLES)
+    key, codes = actor_key.read(cli.folder / "metro.key"), list[int]()
+    with started(cli, "--workers", "2") as served:
+        told = served.get("/v1/partner-protocol")
+        sent = Partner(told["origin"], key).sign(item())
+        with ThreadPoolExecutor(6) as pool:
+            codes += pool.map(lambda _: posted(served.address, sent), range(6))
+        served.ended()
+    with started(cli) as served:
+        codes.append(posted(served.address, sent))
+        # Several processes began at once and share the keys of the service.
+        assert served.get("/v1/partner-protocol")["keys"] == told["keys"]
+    assert (sorted(codes), cli("totals")["credits"]) == ([200, *[409] * 6], 1)
+
+
+def posted(address: str, sent: Sent) -> int:
+    request = urllib.request.Request(address + sent.path, sent.body, sent.headers, method="POST")
+    try:
+        with urllib.request.urlopen(request, timeout=SOON_S) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code

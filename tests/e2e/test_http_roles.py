@@ -37,6 +37,7 @@ TABLE = {
     "POST /v1/accounts/{account_id}/credits/lookup": {"bank_backend", "compliance"},
     "GET /v1/accounts/{account_id}/proof": READERS,
     "POST /v1/behaviors": {"bank_backend", "partner"},
+    "GET /v1/partner-protocol": {"public"},
     "POST /v1/accounts": {"bank_backend"},
     "POST /v1/accounts/{account_id}/consents": {"bank_backend"},
     "POST /v1/accounts/{account_id}/consents/withdrawal": {"bank_backend"},

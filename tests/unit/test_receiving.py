@@ -20,7 +20,8 @@ from application.replaying import replay
 from domain.behavior import Refusal
 from domain.errors import LedgerError, Rejected, Unavailable
 from domain.events.intake import IntakeClosed, IntakeOpened
-from domain.requests import ReceivedRequest, document, request_of
+from domain.partners import Partners
+from domain.requests import ReceivedRequest, Signed, document, request_of
 from infrastructure.behavior_files.request_rows import rows_of_body
 from tests.fixtures.people import open_accounts
 from tests.unit.memory_town import MemoryTown
@@ -46,11 +47,17 @@ class Service:
     def __init__(self, town: MemoryTown, receiver: Receiver) -> None:
         self.town, self.receiver, self.sent = town, receiver, 0
 
-    def send(self, *items: dict[str, Any], partner: str = "metro") -> Future[Answer]:
+    def send(self, *items: dict[str, Any], partner: str = "metro", key: str = "") -> Future[Answer]:
         self.sent += 1
         body = json.dumps({"items": items} if len(items) > 1 else items[0])
         request = ReceivedRequest(
-            id=f"r{self.sent}", received_at="2026-06-01T00:00:00Z", by=partner, method="POST", path="/v1/b", body=body
+            id=f"r{self.sent}",
+            received_at="2026-06-01T00:00:00Z",
+            by=partner,
+            method="POST",
+            path="/v1/b",
+            body=body,
+            signed=Signed(key=key, timestamp="", nonce="", signature="") if key else None,
         )
         return self.receiver.submit(partner, request, rows_of_body(body))
 
@@ -271,3 +278,23 @@ def test_crediting_a_whole_intake_leaves_no_open_one_behind(town: MemoryTown) ->
     again = Crediting(town.book).credit_whole(opened, rows_of_body(json.dumps(item("b1"))))  # type: ignore[arg-type]
     assert [bool(position) for position in again.positions] == [True]
     assert replay(town.book).mismatches == 0
+
+
+def test_a_key_that_is_revoked_while_its_request_waits_ends_it_and_nobody_elses(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: set[str] = {"a" * 32}
+    monkeypatch.setattr(Partners, "key_at", lambda self, name, key, position: None if key in ended else object())
+    size = service.town.journal.head().size
+    with service.held():
+        service.send(item("b0"))
+        told = [service.send(item(f"b{n}"), key=key) for n, key in enumerate(("a" * 32, "b" * 32, ""), 1)]
+    with pytest.raises(Rejected, match="partner_key_revoked"):
+        told[0].result()
+    assert [len(each.result().items) for each in told[1:]] == [1, 1]
+    assert service.town.journal.head().size > size
+    with pytest.raises(Rejected, match="partner_key_revoked"):
+        service.send(item("b9"), key="a" * 32).result()
+    credited = {answer.items[0] for answer in (each.result() for each in told[1:])}
+    assert len(credited) == 2
+    assert replay(service.town.book).mismatches == 0

@@ -11,20 +11,24 @@ import uuid
 from typing import Annotated, Any, Final
 
 import anyio.to_thread
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Request, Response
 
-from application.receiving import CreditedItem, DuplicateItem, Item
+from application.partner_requests import acknowledge
+from application.ports.behavior_source import ParsedRow
+from application.receiving import Answer, CreditedItem, DuplicateItem, Item
 from domain.behavior import Refusal
 from domain.errors import Rejected
 from domain.instants import instant_text
+from domain.partner_protocol import SEALED
 from domain.partners import PARTNER_NAME
 from domain.requests import MAX_ITEMS, ReceivedRequest
-from interfaces.bootstrap.service import rows_of_body, system_seconds
+from interfaces.bootstrap.service import rows_of_body, signature_text, system_seconds
 from interfaces.http import written
 from interfaces.http.asking import no_parameters
-from interfaces.http.identity import BANK_BACKEND, PARTNER, Caller
-from interfaces.http.security import Serving, allowed
+from interfaces.http.identity import BANK_BACKEND, Caller
+from interfaces.http.security import Anybody, Serving
 from interfaces.http.service import Service
+from interfaces.http.signatures import Sender, SignedRequest, require_signature, sender
 
 PATH: Final = "/v1/behaviors"
 _READ_HERE_CHARACTERS: Final = 16_384
@@ -32,7 +36,17 @@ _READ_HERE_CHARACTERS: Final = 16_384
 
 router = APIRouter(tags=["behaviors"])
 
-Senders = Annotated[Caller, Depends(allowed(BANK_BACKEND, PARTNER))]
+Senders = Annotated[Sender, Depends(sender)]
+
+_HEADERS: Final = [
+    {"name": name, "in": "header", "required": False, "schema": {"type": "string"}, "description": told}
+    for name, told in (
+        ("Carbon-Key", "Of who signs: the id of the key."),
+        ("Carbon-Timestamp", "The time of sending, UTC, as 2026-03-01T00:15:02Z."),
+        ("Carbon-Nonce", "16 to 64 characters of A-Z a-z 0-9 - _, never used twice."),
+        ("Carbon-Signature", "Base64 of the DER signature (docs/spec/partner-api.md)."),
+    )
+]
 
 _BODY: Final[dict[str, Any]] = {
     "required": True,
@@ -56,14 +70,25 @@ _BODY: Final[dict[str, Any]] = {
                     },
                 ]
             }
-        }
+        },
+        SEALED: {"schema": {"$ref": "#/components/schemas/SealedBody"}},
     },
 }
 
 
-@router.post(PATH, dependencies=[Depends(no_parameters)], openapi_extra={"requestBody": _BODY})
-async def send_behaviors(request: Request, service: Serving, caller: Senders) -> written.Received:
-    """Credit a behavior, or a batch of them. Each has an answer of its own, in the order in which they were sent."""
+@router.post(
+    PATH,
+    response_model=written.Received,
+    responses={200: {"content": {SEALED: {"schema": {"$ref": "#/components/schemas/SealedAnswer"}}}}},
+    dependencies=[Depends(no_parameters)],
+    openapi_extra={"requestBody": _BODY, "parameters": _HEADERS},
+)
+async def send_behaviors(service: Serving, sender: Senders, request: Request) -> Any:
+    """Credit a behavior, or a batch of them. Each has an answer of its own, in the order in which they were sent.
+
+    Partners sign (docs/spec/partner-api.md), are answered with a receipt, and may seal what they send.
+    """
+    caller, signed = sender.caller, sender.signed
     if not PARTNER_NAME.fullmatch(caller.name):
         raise Rejected(
             "partner_malformed",
@@ -71,36 +96,79 @@ async def send_behaviors(request: Request, service: Serving, caller: Senders) ->
             field="authorization",
             remedy="let the issuer give a `sub` of up to 64 letters, digits, dots and hyphens",
         )
-    if BANK_BACKEND not in caller.roles:
+    if signed is None and BANK_BACKEND not in caller.roles:
         await anyio.to_thread.run_sync(_require_registration, service, caller.name)
-    try:
-        body = (await request.body()).decode("utf-8")
-    except UnicodeDecodeError:
-        raise Rejected("body_malformed", "the body is not UTF-8", field="body", remedy="send UTF-8") from None
-    if len(body) > _READ_HERE_CHARACTERS:
-        rows = await anyio.to_thread.run_sync(rows_of_body, body)
-    else:
-        rows = rows_of_body(body)
+        require_signature(service, caller.name)
+    body, rows = await _read(sender.body)
+    if BANK_BACKEND not in caller.roles:
+        await anyio.to_thread.run_sync(_refuse_too_many, service, caller.name, len(rows))
     received = ReceivedRequest(
         id=uuid.uuid4().hex,
         received_at=instant_text(system_seconds() * 1_000_000),
         by=caller.name,
         method=request.method,
-        path=request.url.path,
+        path=request.url.path if signed is None else signed.target,
         body=body,
+        signed=None if signed is None else signed.kept,
     )
     answer = await asyncio.wrap_future(service.receive(caller.name, received, rows))
     told = [_told(item, caller) for item in answer.items]
     for each in told:
         became = each.code if isinstance(each, written.RefusedBehavior) else each.status
         service.metrics.behaviors.labels(became).inc()
-    return written.Received(
+    whole = written.Received(
         intake=answer.intake,
         line=answer.line,
         digest=answer.digest,
         position=answer.position,
         items=told,
+        receipt=None,
     )
+    if signed is None:
+        return whole
+    return await anyio.to_thread.run_sync(_acknowledged, service, signed, received.received_at, answer, whole)
+
+
+async def _read(sent: bytes) -> tuple[str, list[ParsedRow]]:
+    """The body as text, and its rows. Raises Rejected ``body_malformed`` and as ``rows_of_body``."""
+    try:
+        body = sent.decode("utf-8")
+    except UnicodeDecodeError:
+        raise Rejected("body_malformed", "the body is not UTF-8", field="body", remedy="send UTF-8") from None
+    if len(body) > _READ_HERE_CHARACTERS:
+        return body, await anyio.to_thread.run_sync(rows_of_body, body)
+    return body, rows_of_body(body)
+
+
+def _acknowledged(
+    service: Service, signed: SignedRequest, received_at: str, answer: Answer, whole: written.Received
+) -> Any:
+    """The answer with its receipt; sealed where the request was."""
+    protocol = service.protocol
+    with service.ledger() as ledger:
+        signer, log = protocol.receipt[0].key, ledger.auditing.log
+        receipt = acknowledge(protocol.book_id, signer, log, signed.believed, received_at, answer)
+    said = receipt.said
+    whole.receipt = written.Receipt(
+        request=said.request,
+        received_at=said.received_at,
+        partner=said.partner,
+        leaf=said.leaf,
+        outcomes=said.outcomes,
+        key=receipt.key,
+        signature=signature_text(receipt.signature),
+    )
+    if signed.opened is None:
+        return whole
+    content = whole.model_dump_json().encode()
+    sealed = protocol.seal_answer(signed.opened.content_key, content, signed.believed.headers)
+    return Response(sealed, media_type=SEALED)
+
+
+@router.get("/v1/partner-protocol", response_model=written.PartnerProtocol, dependencies=[Depends(no_parameters)])
+async def show_partner_protocol(service: Serving, caller: Anybody) -> Any:
+    """What a partner that signs has to know: the name of the ledger's log, and the keys of the service."""
+    return service.protocol.described()
 
 
 def _require_registration(service: Service, partner: str) -> None:
@@ -113,6 +181,20 @@ def _require_registration(service: Service, partner: str) -> None:
                 field="authorization",
                 remedy="let the ledger's operator register it: `carbon-ledger partner register`",
             )
+
+
+def _refuse_too_many(service: Service, partner: str, rows: int) -> None:
+    """Raises Rejected ``rows_over_request_quota``."""
+    with service.ledger() as ledger:
+        standing = ledger.book.rulebook().partners.standing(partner)
+    most = None if standing is None else standing.terms.rows_per_request
+    if most is not None and rows > most:
+        raise Rejected(
+            "rows_over_request_quota",
+            f"{rows} items in one request are more than your terms allow",
+            field="items",
+            remedy=f"send at most {most} in one request",
+        )
 
 
 def _told(item: Item, caller: Caller) -> written.CreditedBehavior | written.DuplicateBehavior | written.RefusedBehavior:

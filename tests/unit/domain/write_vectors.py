@@ -17,7 +17,7 @@ from tests.unit.domain import (
     events_vectors,
     valuation_vectors,
 )
-from tests.unit.gm import transport_vectors
+from tests.unit.gm import partner_vectors, transport_vectors
 
 
 def blocks() -> list[tuple[str, str, list[str]]]:
@@ -38,6 +38,8 @@ def blocks() -> list[tuple[str, str, list[str]]]:
         ("events-export.md", "json", [events_vectors.vectors() + "\n"]),
         ("valuation.md", "valuation", [valuation_vectors.example()]),
         ("valuation.md", "json", [valuation_vectors.vectors() + "\n"]),
+        ("partner-api.md", "request", [partner_vectors.example()]),
+        ("partner-api.md", "json", [partner_vectors.vector_text() + "\n"]),
         ("transport.md", "transport", [transport_vectors.example()]),
         ("transport.md", "json", [transport_vectors.vector_text() + "\n"]),
     ]
