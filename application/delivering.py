@@ -50,6 +50,7 @@ from domain.webhooks import (
     messages_of,
     pause_us,
     signed_text,
+    sm2_header,
     sm2_text,
 )
 
@@ -307,7 +308,7 @@ def headers_of(message: Message, at_s: int, secret: bytes, signer: Signer | None
         "webhook-signature": hmac_signature(secret, text),
     }
     if signer is not None:
-        headers["webhook-signature-sm2"] = f"v1,{signer.key_id},{signer.sign(sm2_text(text)).hex()}"
+        headers["webhook-signature-sm2"] = sm2_header(signer.key_id, signer.sign(sm2_text(text)))
     return headers
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import ipaddress
 import re
 from typing import Final, NamedTuple
-from urllib.parse import urlsplit
 
 from domain.errors import Rejected
 
@@ -19,6 +18,10 @@ MOST_URL_CHARACTERS: Final = 1_024
 _LABEL: Final = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _NAME: Final = re.compile(rf"{_LABEL}(\.{_LABEL})*")
 _PATH: Final = re.compile(r"/[!-\[\]-~]*")
+_URL: Final = re.compile(
+    r"(?i:(https?)://)(?:\[([0-9A-Fa-f:.]{2,45})\]|([A-Za-z0-9.-]{1,253}))(?::([0-9]{1,5}))?((?:[/?][^#]*)?)"
+)
+_LAST_PORT: Final = 65_535
 _PORTS: Final = {"https": 443, "http": 80}
 _LOCAL_NAME: Final = "localhost"
 # Networks that carry another address inside theirs: what is behind it is somebody else's word.
@@ -62,19 +65,17 @@ def place_of(url: str) -> Place:
         raise _malformed(
             "it is no URL of at most 1024 ASCII characters without spaces", "write it as a browser sends it"
         )
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port
-    except ValueError:
-        raise _malformed("its host or port cannot be read", "give https://host:port/path") from None
-    if parts.scheme not in _PORTS or "@" in parts.netloc or parts.fragment or "#" in url:
-        raise _malformed("it is not https, or has a user or a fragment", "give https://host:port/path")
-    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    found = _URL.fullmatch(url)
+    if found is None:
+        raise _malformed("it is not https, or has a user, a fragment or an odd port", "give https://host:port/path")
+    scheme, bracketed, name, port, rest = found.groups()
+    path = rest if rest.startswith("/") else f"/{rest}"
     if not _PATH.fullmatch(path):
         raise _malformed("its path holds characters that a path does not have", "write them as %XX")
-    if port == 0:
-        raise _malformed("there is no port 0", "give a port of 1 to 65535")
-    return Place(parts.scheme, _host(host), port or _PORTS[parts.scheme], path)
+    number = int(port or _PORTS[scheme.lower()])
+    if not 0 < number <= _LAST_PORT:
+        raise _malformed("there is no such port", "give a port of 1 to 65535")
+    return Place(scheme.lower(), _host((bracketed or name).lower(), is_bracketed=bool(bracketed)), number, path)
 
 
 def refuses_address(address: str, *, is_private: bool, is_plain: bool = False) -> bool:
@@ -99,14 +100,16 @@ def refuses_address(address: str, *, is_private: bool, is_plain: bool = False) -
     )
 
 
-def _host(host: str) -> str:
+def _host(host: str, *, is_bracketed: bool) -> str:
     """A host in its one spelling: a name in lower case, or an address as it is written."""
     try:
-        return str(ipaddress.ip_address(host))
+        found = ipaddress.ip_address(host)
+        if is_bracketed == (found.version == 6):
+            return str(found)
     except ValueError:
         pass
     # What looks like a number is one to some resolvers: 127.1, 2130706433, 0x7f.1.
-    if not _NAME.fullmatch(host) or len(host) > 253 or re.fullmatch(r"[0-9]+|0x[0-9a-f]*", host.rpartition(".")[2]):
+    if not _NAME.fullmatch(host) or re.fullmatch(r"[0-9]+|0x[0-9a-f]*", host.rpartition(".")[2]):
         raise _malformed(f"{host!r} is no host name", "give a name in ASCII (xn-- for others), or an address")
     return host
 

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
+from domain.audit.note import signature_der
 from domain.errors import Rejected
 from domain.events.account import BehaviorCredited, BehaviorReversed, FactorRevised
 from domain.events.base import Recorded
@@ -213,6 +214,11 @@ def hmac_signature(secret: bytes, text: bytes) -> str:
 def sm2_text(text: bytes) -> bytes:
     """What the ledger's key signs: the same, with its purpose in front."""
     return signed_bytes(PURPOSE, text)
+
+
+def sm2_header(key: str, signature: bytes) -> str:
+    """The header ``webhook-signature-sm2``: which key, and its 64 bytes as openssl reads them."""
+    return f"v1,{key},{base64.b64encode(signature_der(signature)).decode()}"
 
 
 def pause_us(failures: int, first_us: int, longest_us: int, draw: int) -> int:

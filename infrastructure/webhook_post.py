@@ -35,6 +35,7 @@ class WebPost:
         self._answer_s = answer_s
         self._lock = threading.Lock()
         self._under_way: dict[int, tuple[float, socket.socket]] = {}
+        self._cut = set[int]()
         self._tls = ssl.create_default_context()
 
     def line(self, url: str, *, is_private: bool) -> WebLine:
@@ -45,8 +46,9 @@ class WebPost:
         """End what takes longer than it may."""
         now = time.monotonic()
         with self._lock:
-            late = [each for until, each in self._under_way.values() if everything or until < now]
-        for each in late:
+            late = {key: each for key, (until, each) in self._under_way.items() if everything or until < now}
+            self._cut |= late.keys()
+        for each in late.values():
             with suppress(OSError):
                 # Not its own way: a TLS socket would go on in clear text for a moment.
                 socket.socket.shutdown(each, socket.SHUT_RDWR)
@@ -56,10 +58,13 @@ class WebPost:
         with self._lock:
             self._under_way[key] = (time.monotonic() + self._answer_s, sock)
 
-    def ended(self, key: int) -> None:
-        """It is over."""
+    def ended(self, key: int) -> bool:
+        """It is over; whether that is because it was cut off."""
         with self._lock:
             self._under_way.pop(key, None)
+            was_cut = key in self._cut
+            self._cut.discard(key)
+        return was_cut
 
     def connected(self, place: Place, *, is_private: bool) -> socket.socket:
         """A socket to a judged address of a place. Raises Rejected ``address_refused``, OSError."""
@@ -149,7 +154,10 @@ class WebLine:
             is_read = response.isclosed()
             answer = Answer(response.status, _error_of(response.status), _patience(response.getheader("retry-after")))
         finally:
-            self._post.ended(id(connection))
+            was_cut = self._post.ended(id(connection))
+        if was_cut:
+            # What was cut off within its headers looks like a whole answer.
+            raise TimeoutError
         if not is_read:
             # Whatever else it has to say, nobody listens.
             self.close()

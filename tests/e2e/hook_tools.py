@@ -18,7 +18,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from interfaces.bootstrap import Settings
+from infrastructure.settings import WebhookSettings
+from interfaces.bootstrap import Settings, open_ledger
+from interfaces.bootstrap.webhooks import deliverer
 from tests.simulation.test_crashes_of_commands import PROGRAM
 
 SOON_S = 20.0
@@ -102,7 +104,10 @@ def receiving(reaction: Reaction = take) -> Iterator[Receiver]:
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
+            length = int(self.headers["content-length"])
+            body = self.rfile.read(length)
+            if len(body) < length:
+                return  # whoever sent it was killed; its signature would not be right either
             named = {name.lower(): value for name, value in self.headers.items()}
             status, headers = receiver.note(Came(time.monotonic(), self.path, named, body))
             self.send_response(status)
@@ -181,3 +186,28 @@ def environment(settings: Settings, patience: Mapping[str, str]) -> dict[str, st
     if settings.dsn is not None:
         kept["CARBON_LEDGER_DSN"] = settings.dsn.get_secret_value()
     return {**kept, **patience}
+
+
+@contextmanager
+def delivering_here(settings: Settings, **patience: float) -> Iterator[None]:
+    """A deliverer in a thread of this process, with a ledger of its own."""
+    quick = {"first_pause_seconds": 0.05, "longest_pause_seconds": 0.2, "tries": 4, "answer_seconds": 5.0}
+    asked, failed = threading.Event(), list[BaseException]()
+
+    def work() -> None:
+        try:
+            with open_ledger(settings) as ledger:
+                chosen = WebhookSettings.model_validate({**quick, **patience})
+                deliverer(ledger, chosen, lambda text: None).run(asked.is_set)
+        except BaseException as error:  # noqa: BLE001  # whatever it is, the test is told
+            failed.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        asked.set()
+        thread.join(SOON_S)
+    assert not thread.is_alive()
+    assert failed == []
