@@ -37,6 +37,8 @@ class WebPost:
         self._under_way: dict[int, tuple[float, socket.socket]] = {}
         self._cut = set[int]()
         self._tls = ssl.create_default_context()
+        # The common name says what people call it, not where it is (RFC 9525).
+        self._tls.hostname_checks_common_name = False
 
     def line(self, url: str, *, is_private: bool) -> WebLine:
         """A connection to a place, made when it is needed. Raises Rejected ``target_malformed``."""

@@ -8,19 +8,21 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 
 from application.ports.webhooks import Answer
 from infrastructure.webhook_post import WebPost
+from tests.e2e.test_http_process import certificate
 
 HEADERS = {"content-type": "application/cloudevents+json", "webhook-id": "1"}
 OK = b"HTTP/1.1 204 No Content\r\n\r\n"
 
 
 @contextmanager
-def listening(answer: Callable[[socket.socket], None]) -> Iterator[tuple[int, list[bytes]]]:
-    """A server that reads what comes of each connection once, and answers as a test wants."""
+def listening(answer: Callable[[socket.socket], None], *, reads: bool = True) -> Iterator[tuple[int, list[bytes]]]:
+    """A server that reads what comes of each connection once, and answers as a test wants; or leaves reading to it."""
     came = list[bytes]()
 
     def serve() -> None:
@@ -31,6 +33,9 @@ def listening(answer: Callable[[socket.socket], None]) -> Iterator[tuple[int, li
 
     def one(conn: socket.socket) -> None:
         with conn, suppress(OSError):
+            if not reads:
+                answer(conn)
+                return
             while content := conn.recv(65_536):
                 came.append(content)
                 answer(conn)
@@ -169,10 +174,27 @@ def test_nobody_there_and_no_tls_there_have_names() -> None:
         assert posted(f"https://127.0.0.1:{plain}/") == ("tls_failed", 0)
 
 
-def test_a_certificate_that_no_authority_vouches_for_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    context = ssl.create_default_context()
-    assert context.check_hostname
-    assert context.verify_mode == ssl.CERT_REQUIRED
+def test_a_certificate_is_checked_against_the_authorities_and_the_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    certificate(cert, key)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(cert, key)
+
+    def secured(conn: socket.socket) -> None:
+        with context.wrap_socket(conn, server_side=True) as tls:
+            came.append(tls.recv(65_536))
+            tls.sendall(OK)
+
+    came = list[bytes]()
+    with listening(secured, reads=False) as (port, _):
+        assert posted(f"https://127.0.0.1:{port}/") == ("tls_failed", 0)
+        monkeypatch.setenv("SSL_CERT_FILE", str(cert))
+        assert posted(f"https://127.0.0.1:{port}/") == ("", 204)
+        # The certificate is for an address; its common name counts for nothing.
+        assert posted(f"https://localhost:{port}/") == ("tls_failed", 0)
+    assert [each[:15] for each in came] == [b"POST / HTTP/1.1"]
 
 
 def test_a_connection_that_the_receiver_closed_is_made_anew() -> None:
