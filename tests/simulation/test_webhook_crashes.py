@@ -7,7 +7,7 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from domain.webhooks import BANK
 from interfaces.bootstrap import Settings, initialize, open_ledger
 from interfaces.bootstrap.webhooks import hooks_of
 from tests.contract.embedded_postgres_tools import kill_tree, server_of, temporary_home
-from tests.e2e.hook_tools import QUICK, Receiver, deliverer_command, environment, receiving
+from tests.e2e.hook_tools import QUICK, Came, Receiver, deliverer_command, environment, receiving, take
 from tests.simulation.crashing import write_behaviors
 from tests.simulation.test_crashes_of_commands import PROGRAM
 
@@ -29,7 +29,13 @@ pytestmark = pytest.mark.xdist_group("crashes")
 
 LONG = os.environ.get("CARBON_LEDGER_LONG") == "1"
 ROUNDS = 30 if LONG else 2
-ROWS, PEOPLE = 200, 12
+ROWS, PEOPLE = 300, 12
+
+
+def takes_its_time(came: Came) -> tuple[int, Mapping[str, str]]:
+    """So that a kill finds messages on their way, some taken and some not."""
+    time.sleep(0.01)
+    return take(came)
 
 
 @contextmanager
@@ -52,7 +58,7 @@ def one_round(settings: Settings, file: Path, receiver: Receiver, chance: random
     importing = [PROGRAM, "--home", str(settings.home), "behaviors", "import", str(file), "--open-accounts"]
     with process(settings, list(deliverer_command(settings.home))), process(settings, importing):
         receiver.wait(lambda r: len(r.came) > before, 60)
-        time.sleep(chance.uniform(0, 0.4))
+        time.sleep(chance.uniform(0, 0.2))
         if server_too:
             server = server_of(settings.home)
             assert server is not None
@@ -61,7 +67,7 @@ def one_round(settings: Settings, file: Path, receiver: Receiver, chance: random
 
 def test_no_message_is_missing_after_kills_of_the_deliverer_and_of_the_database(tmp_path: Path) -> None:
     chance = random.Random(5)
-    with temporary_home("hooks") as home, receiving() as receiver:
+    with temporary_home("hooks") as home, receiving(takes_its_time) as receiver:
         settings = Settings(home=home, dsn=None)
         initialize(settings)
         with open_ledger(settings) as ledger:
