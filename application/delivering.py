@@ -60,6 +60,7 @@ _PAGE: Final = 1_000
 _CONNECTIONS: Final = 4
 _ROUND_S: Final = 5.0
 _LOOKS_EVERY_S: Final = 0.5
+_GATHERS_S: Final = 0.02
 _MOST_DEAD: Final = 10_000
 _US: Final = 1_000_000
 _NOT_ALLOWED_S: Final = 30
@@ -125,6 +126,8 @@ class Deliverer:
                         if each not in working and len(working) < MOST_SUBSCRIPTIONS:
                             working[each] = pool.submit(self._work, leases, each)
                     wakes.wait(_LOOKS_EVERY_S)
+                    # Appends that follow each other are looked at together.
+                    run.stopping.wait(_GATHERS_S)
             finally:
                 run.stopping.set()
                 self._end(working.values())

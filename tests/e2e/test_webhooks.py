@@ -267,7 +267,11 @@ def test_a_partner_is_told_of_its_own_credits_and_of_no_account(cli: CommandLine
             cli("behaviors", "reverse", "ann", f"{partner}-1", "--partner", partner, "--reason", "x", "--by", "alice")
         with delivering_here(cli.settings):
             receiver.wait_for(2)
-            soon(cli, made, waiting=0)
+            soon(cli, made, waiting=0, delivered=2)
+            cli("partner", "suspend", "dev-partner", "--reason", "odd readings", "--by", "carl")
+            cli("webhooks", "replay", made["id"], "--from-position", "1")
+            assert soon(cli, made, reason="partner_suspended")["delivered"] == 2
+        assert len(receiver.came) == 2
         told = [came.event for came in receiver.came]
         assert [event["type"].split(".")[-2] for event in told] == ["credited", "reversed"]
         assert told[0]["data"]["position"] == positions(cli)[0]
