@@ -11,6 +11,7 @@ from typing import Any
 
 from application.access import Access
 from application.erasing import Erasure
+from application.ports.webhooks import Dead, Subscription
 from application.queries import AccountView, BookTotals, Known
 from application.statements import Statement
 from domain.applicability import NEVER
@@ -209,4 +210,39 @@ def access_json(each: Access) -> dict[str, Any]:
         "account_id": None if each.account is None else str(each.account),
         "object": each.object,
         "accounts": each.accounts,
+    }
+
+
+def webhook_json(each: Subscription) -> dict[str, Any]:
+    """A subscription and how it stands; its secret is told elsewhere, and once."""
+    threshold, failing_us = each.wish.threshold_mg, each.failing_since_us
+    return {
+        "id": str(each.id),
+        "partner": each.owner or None,
+        "url": each.url,
+        "kinds": list(each.wish.kinds),
+        "behaviors": list(each.wish.behaviors),
+        "threshold_mg": None if threshold is None else str(threshold),
+        "by": each.by,
+        "since": instant_text(each.since_us),
+        "state": each.state,
+        "reason": each.reason,
+        "position": each.position,
+        "delivered": each.delivered,
+        "failed": each.failed,
+        "waiting": each.waiting,
+        "dead": each.dead,
+        "failing_since": None if failing_us == 0 else instant_text(failing_us),
+    }
+
+
+def dead_letter_json(each: Dead) -> dict[str, Any]:
+    """A message that was given up."""
+    return {
+        "position": each.position,
+        "kind": each.kind,
+        "tries": each.tries,
+        "first_failed_at": instant_text(each.first_us),
+        "given_up_at": instant_text(each.dead_us),
+        "error": each.error,
     }

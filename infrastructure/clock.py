@@ -1,7 +1,8 @@
 """Clocks other than the database's own.
 
 Keeps: a simulated book tells its times (and its genesis event says so); nobody's wall clock enters it. Without a
-driver its time is that of its last commit. The machine's own clock is asked by a witness alone, which has no book.
+driver its time is that of its last commit. The machine's own clock is asked by a witness, which has no book, and by
+what waits for others: it enters no fact.
 """
 
 from __future__ import annotations
@@ -13,6 +14,11 @@ from collections.abc import Callable
 def system_seconds() -> int:
     """Seconds since 1970-01-01T00:00:00Z by this machine's clock."""
     return time.time_ns() // 1_000_000_000
+
+
+def system_microseconds() -> int:
+    """Microseconds since then."""
+    return time.time_ns() // 1_000
 
 
 class SimulatedClock:

@@ -42,6 +42,9 @@ class MemoryKeys:
     def check(self) -> str:
         return uuid5(_NAMES, "check").hex
 
+    def secret(self, purpose: str, name: str) -> bytes:
+        return uuid5(_NAMES, f"secret\0{purpose}\0{name}").bytes * 2
+
 
 class _Row(NamedTuple):
     stream: UUID

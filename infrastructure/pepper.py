@@ -51,6 +51,10 @@ class Pepper:
         """A public check value of the pepper."""
         return self._domain("check").finalize()[:KEY_BYTES].hex()
 
+    def secret(self, purpose: str, name: str) -> bytes:
+        """A secret of 32 bytes for one purpose and name, which follows from the pepper and is kept nowhere."""
+        return self._domain(f"secret\0{purpose}\0{name}").finalize()
+
     def _domain(self, name: str) -> HMAC:
         # Domain separation: a name of a partner can never collide with one of an account.
         state = self._mac.copy()

@@ -1,4 +1,4 @@
-"""Settings from the environment, read once (DESIGN 7): of a ledger, and of the service over one."""
+"""Settings from the environment, read once (DESIGN 7): of a ledger, of the service over one, of webhooks."""
 
 from __future__ import annotations
 
@@ -66,3 +66,21 @@ class ServiceSettings(BaseSettings):
         if any(named) and not all(named):
             raise ValueError("JWKS_FILE, ISSUER and AUDIENCE belong together: set all three or none")
         return self
+
+
+class WebhookSettings(BaseSettings):
+    """Of ``carbon-ledger webhooks run``; each as ``CARBON_LEDGER_WEBHOOKS_...``.
+
+    ``TRIES``: after so many a message is given up, where others get through or the receiver refuses it.
+    ``FIRST_PAUSE_SECONDS``, ``LONGEST_PAUSE_SECONDS``: between tries; each is twice the one before, less up to a half
+    by chance. ``DISABLE_AFTER_SECONDS``: a subscription through which nothing gets for so long is disabled.
+    ``ANSWER_SECONDS``: how long a receiver may take for one message.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="CARBON_LEDGER_WEBHOOKS_")
+
+    tries: int = Field(default=30, ge=1, le=1_000)
+    first_pause_seconds: float = Field(default=5.0, ge=0.01, le=3_600)
+    longest_pause_seconds: float = Field(default=3_600.0, ge=0.01, le=86_400)
+    disable_after_seconds: int = Field(default=259_200, ge=1)
+    answer_seconds: float = Field(default=10.0, ge=0.1, le=60)

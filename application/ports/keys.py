@@ -14,3 +14,6 @@ class Keys(Protocol):
 
     def check(self) -> str:
         """A public check value of the secret behind the keys."""
+
+    def secret(self, purpose: str, name: str) -> bytes:
+        """32 bytes for one purpose and name, the same each time; they tell nothing about each other or the pepper."""

@@ -48,12 +48,18 @@ _UNIQUE = {
     "views.tree_nodes.tree_nodes_pkey": "level, number",
     "views.map_streams.map_streams_pkey": "prefix, key",
     "views.map_parts.map_parts_pkey": "prefix",
+    "webhooks.targets.targets_pkey": "origin, owner",
+    "webhooks.subscriptions.subscriptions_pkey": "id",
+    "webhooks.messages.messages_pkey": "subscription, position, kind",
 }
 _CONSTRAINTS = {
     "journal.log_head.log_head_only_row_check": "CHECK (only_row)",
     "views.progress.progress_only_row_check": "CHECK (only_row)",
     "journal.cosignatures.cosignatures_size_map_position_fkey": (
         "FOREIGN KEY (size, map_position) REFERENCES journal.checkpoints(size, map_position)"
+    ),
+    "webhooks.messages.messages_subscription_fkey": (
+        "FOREIGN KEY (subscription) REFERENCES webhooks.subscriptions(id) ON DELETE CASCADE"
     ),
 }
 # MD5 is what PostgreSQL has for a text without an extension; who could find a second body for one of these could drop
@@ -82,7 +88,7 @@ _FOUND = """
 WITH tables AS (
     SELECT c.oid, c.relname, c.relrowsecurity, format('%s.%s', n.nspname, c.relname) AS name
     FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-    WHERE n.nspname IN ('journal', 'views') AND c.relkind IN ('r', 'p')
+    WHERE n.nspname IN ('journal', 'views', 'webhooks') AND c.relkind IN ('r', 'p')
 )
 SELECT format('%s.%s', t.name, g.tgname), CASE WHEN g.tgenabled IN ('O', 'A')
     THEN substr(pg_get_triggerdef(g.oid), length(format('CREATE TRIGGER %I ', g.tgname)) + 1) ELSE 'switched off' END
@@ -102,7 +108,7 @@ UNION ALL
 SELECT format('%s.row_security', t.name), 'row security' FROM tables AS t WHERE t.relrowsecurity
 UNION ALL
 SELECT format('%s.%s(%s)', n.nspname, p.proname, oidvectortypes(p.proargtypes)), md5(p.prosrc)
-FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace WHERE n.nspname IN ('journal', 'views')
+FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace WHERE n.nspname IN ('journal', 'views', 'webhooks')
 """
 
 

@@ -35,6 +35,17 @@ _SERVICE: Mapping[Table, tuple[str, ...]] = {
     ("journal", "account_refs"): ("SELECT", "INSERT", "DELETE"),
     ("journal", "account_keys"): ("SELECT", "INSERT", "DELETE", "UPDATE (wrapped)"),
     ("journal", "request_nonces"): ("SELECT", "INSERT", "DELETE"),
+    # Where messages may go is the owner's to say.
+    ("webhooks", "targets"): ("SELECT",),
+    ("webhooks", "subscriptions"): (
+        *("SELECT", "INSERT", "DELETE"),
+        *(f"UPDATE ({column})" for column in ("position", "state", "reason", "delivered", "failed")),
+        *(f"UPDATE ({column})" for column in ("rounds_failed", "next_us", "failing_since_us", "succeeded_us")),
+    ),
+    ("webhooks", "messages"): (
+        *("SELECT", "INSERT", "DELETE"),
+        *(f"UPDATE ({column})" for column in ("tries", "next_us", "first_us", "dead_us", "error")),
+    ),
     # All but the id of the book.
     ("journal", "log_head"): (
         "SELECT",
@@ -43,10 +54,12 @@ _SERVICE: Mapping[Table, tuple[str, ...]] = {
     ),
 }
 _NOT_READ = ("account_refs", "account_keys", "behavior_refs", "request_nonces")
-_READER: Mapping[Table, tuple[str, ...]] = {table: ("SELECT",) for table in _SERVICE if table[1] not in _NOT_READ}
+_READER: Mapping[Table, tuple[str, ...]] = {
+    table: ("SELECT",) for table in _SERVICE if table[0] != "webhooks" and table[1] not in _NOT_READ
+}
 _FUNCTIONS = ("shadow_begin()", "shadow_key()", "shadow_swap(text)", "shadow_end()")
 _SCHEMAS: Mapping[Kind, tuple[str, ...]] = {
-    "service": ("public", "journal", "views", "views_shadow"),
+    "service": ("public", "journal", "views", "views_shadow", "webhooks"),
     "reader": ("public", "journal", "views"),
 }
 _DATABASE: Mapping[Kind, tuple[str, ...]] = {"service": ("CONNECT", "TEMPORARY"), "reader": ("CONNECT",)}
@@ -59,7 +72,8 @@ SELECT c.relowner::regrole::text, c.relowner FROM pg_class AS c WHERE c.oid = 'p
 _ROLE = "SELECT oid, rolsuper, pg_has_role(oid, %s, 'MEMBER') FROM pg_roles WHERE rolname = %s"
 _TABLES = """
 SELECT schemaname, tablename FROM pg_tables
-WHERE schemaname IN ('journal', 'views') OR (schemaname, tablename) = ('public', 'ledger_migrations') ORDER BY 1, 2
+WHERE schemaname IN ('journal', 'views', 'webhooks') OR (schemaname, tablename) = ('public', 'ledger_migrations')
+ORDER BY 1, 2
 """
 _EFFECTIVE = """
 WITH roles AS (
@@ -67,7 +81,8 @@ WITH roles AS (
 ), tables AS (
     SELECT c.oid, format('%%s.%%s', n.nspname, c.relname) AS name
     FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-    WHERE c.relkind = 'r' AND (n.nspname IN ('journal', 'views') OR c.oid = to_regclass('public.ledger_migrations'))
+    WHERE c.relkind = 'r'
+        AND (n.nspname IN ('journal', 'views', 'webhooks') OR c.oid = to_regclass('public.ledger_migrations'))
 )
 SELECT r.rolname, p.name || ' ' || t.name FROM roles AS r CROSS JOIN tables AS t
 CROSS JOIN unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER']) AS p(name)
@@ -80,7 +95,8 @@ WHERE has_column_privilege(r.oid, t.oid, a.attnum, p.name) AND NOT has_table_pri
 UNION ALL
 SELECT r.rolname, format('%%s schema %%s', p.name, n.nspname) FROM roles AS r CROSS JOIN pg_namespace AS n
 CROSS JOIN unnest(ARRAY['USAGE', 'CREATE']) AS p(name)
-WHERE n.nspname IN ('public', 'journal', 'views', 'views_shadow') AND has_schema_privilege(r.oid, n.oid, p.name)
+WHERE n.nspname IN ('public', 'journal', 'views', 'views_shadow', 'webhooks')
+    AND has_schema_privilege(r.oid, n.oid, p.name)
 UNION ALL
 SELECT r.rolname, p.name || ' database' FROM roles AS r
 CROSS JOIN unnest(ARRAY['CONNECT', 'TEMPORARY', 'CREATE']) AS p(name)
@@ -188,9 +204,9 @@ def _grants(conn: Connection[Any], role: str, kind: Kind) -> list[bytes]:
     name = sql.Identifier(role).as_string(conn)
     functions = ", ".join(f"views.{each}" for each in _FUNCTIONS)
     statements = [
-        f"REVOKE ALL ON ALL TABLES IN SCHEMA journal, views, views_shadow FROM {name}",
+        f"REVOKE ALL ON ALL TABLES IN SCHEMA journal, views, views_shadow, webhooks FROM {name}",
         f"REVOKE ALL ON public.ledger_migrations FROM {name}",
-        f"REVOKE ALL ON SCHEMA journal, views, views_shadow FROM {name}",
+        f"REVOKE ALL ON SCHEMA journal, views, views_shadow, webhooks FROM {name}",
         f"REVOKE ALL ON FUNCTION {functions} FROM {name}",
     ]
     # Where everybody has these, and the owner of the schema may not give them, there is nothing to do.

@@ -44,6 +44,7 @@ from interfaces.cli import (
     serving,
     transport,
     verifying,
+    webhooks,
     witness,
 )
 from interfaces.cli.command import AsJson, Home
@@ -99,6 +100,7 @@ app.add_typer(keys.app, name="keys", rich_help_panel="Audit")
 app.add_typer(database.app, name="database", rich_help_panel="Book")
 app.add_typer(transport.app, name="transport-key", rich_help_panel="Audit")
 app.add_typer(witness.app, name="witness", rich_help_panel="Audit")
+app.add_typer(webhooks.app, name="webhooks", rich_help_panel="Service")
 app.add_typer(behaviors.app, name="behaviors", rich_help_panel="Accounts and behaviors")
 app.add_typer(accounts.app, name="account", rich_help_panel="Accounts and behaviors")
 app.add_typer(consents.app, name="consent", rich_help_panel="Accounts and behaviors")

@@ -68,7 +68,7 @@ def _instant(text: str) -> str:
     return text
 
 
-def _partner(text: str) -> str:
+def partner_text(text: str) -> str:
     if not PARTNER_NAME.fullmatch(text):
         raise typer.BadParameter("a partner is named by 1 to 64 ASCII letters, digits, hyphens and dots")
     return text
@@ -186,24 +186,24 @@ Partner = Annotated[
         "--partner",
         metavar="P",
         help="Who sends (or sent) it: ASCII letters, digits, dots and hyphens.",
-        parser=_partner,
+        parser=partner_text,
     ),
 ]
 OnlyPartner = Annotated[
     str | None,
     typer.Option(
-        "--partner", metavar="P", help="Only what involves this partner.", parser=_partner, show_default=False
+        "--partner", metavar="P", help="Only what involves this partner.", parser=partner_text, show_default=False
     ),
 ]
 PartnerName = Annotated[
-    str, typer.Argument(metavar="PARTNER", help="Whose list it is.", parser=_partner, show_default=False)
+    str, typer.Argument(metavar="PARTNER", help="Whose list it is.", parser=partner_text, show_default=False)
 ]
 RegisteredPartner = Annotated[
     str,
     typer.Argument(
         metavar="PARTNER",
         help="The partner's name, as `behaviors import --partner` gives it.",
-        parser=_partner,
+        parser=partner_text,
         show_default=False,
     ),
 ]

@@ -24,7 +24,7 @@ from interfaces.http.asking import no_parameters
 from interfaces.http.docs_page import POLICY, page
 from interfaces.http.gate import Gate
 from interfaces.http.identity import ROLES
-from interfaces.http.routes import accounts, acts, behaviors, book, log, operations, rulebook
+from interfaces.http.routes import accounts, acts, behaviors, book, log, operations, rulebook, webhooks
 from interfaces.http.security import PUBLIC, Anybody, roles_of
 from interfaces.http.service import Service
 
@@ -40,6 +40,7 @@ _ROUTERS: Final = (
     book.router,
     rulebook.router,
     log.router,
+    webhooks.router,
     operations.router,
 )
 _REF: Final = "#/components/schemas/{model}"

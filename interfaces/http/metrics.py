@@ -15,6 +15,14 @@ from prometheus_client.multiprocess import MultiProcessCollector
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _METHODS: Final = {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"}
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_OF_WEBHOOKS: Final = {
+    "delivered": "Messages that got through, of the subscriptions that there are.",
+    "failed": "Tries that did not.",
+    "waiting": "Messages that wait to be sent.",
+    "dead": "Messages that were given up.",
+    "disabled": "Subscriptions that nothing is sent to any more.",
+    "behind_events": "Events of the log that the last active subscription has not read.",
+}
 SHARED: Final = "PROMETHEUS_MULTIPROC_DIR"
 """The folder that several processes count in, where there are several."""
 
@@ -48,6 +56,9 @@ class Metrics:
         self.unsigned_seconds = self._gauge(
             "carbon_ledger_unsigned_seconds", "Age of the oldest such event, at most; 0 without any."
         )
+        self.webhooks = {
+            name: self._gauge(f"carbon_ledger_webhooks_{name}", text) for name, text in _OF_WEBHOOKS.items()
+        }
         self.ready = self._gauge("carbon_ledger_ready", "1 where the last look found the service ready.")
 
     def _gauge(self, name: str, text: str) -> Gauge:

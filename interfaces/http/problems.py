@@ -38,6 +38,7 @@ _NOT_FOUND = (
     "registration_unknown",
     "release_unknown",
     "revision_unknown",
+    "webhook_unknown",
 )
 _CONFLICT = (
     "account_closed",
@@ -58,6 +59,7 @@ _CONFLICT = (
     "same_actor",
     "use_revision",
     "version_exists",
+    "too_many_webhooks",
     "withdrawal_already_proposed",
     "withdrawal_not_proposed",
     "wrong_state",
@@ -82,6 +84,7 @@ STATUS: Final[Mapping[str, int]] = {
     "signer_differs": 403,
     "request_replayed": 409,
     "rows_over_request_quota": 413,
+    "target_not_allowed": 403,
     "method_not_allowed": 405,
     "body_slow": 408,
     "too_busy": 429,

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 from domain.errors import LedgerError
 from interfaces.bootstrap import Ledger
 from interfaces.bootstrap.service import ServiceSettings, refuse_other_schema
+from interfaces.bootstrap.webhooks import hooks_of
 from interfaces.http import logs
 from interfaces.http.metrics import Metrics
 
@@ -58,6 +59,7 @@ class Readiness:
             "views": self._views,
             "checkpoints": self._checkpoints,
             "keys": self._keys,
+            "webhooks": self._webhooks,
         }
         try:
             with self._ledger(_PATIENCE_S) as ledger:
@@ -92,6 +94,13 @@ class Readiness:
         self._metrics.unsigned_seconds.set(seconds)
         most = self._settings.max_unsigned_seconds
         return not most or seconds <= most, f"{unsigned} events are not signed yet, the oldest for {seconds} s"
+
+    def _webhooks(self, ledger: Ledger) -> tuple[bool, str]:
+        # A receiver that is down is no reason to answer nobody.
+        counts = hooks_of(ledger).store.counts(ledger.book.journal.head().size)
+        for gauge, count in zip(self._metrics.webhooks.values(), counts, strict=True):
+            gauge.set(count)
+        return True, f"{counts.behind} events behind, {counts.dead} messages given up, {counts.disabled} disabled"
 
     def _keys(self, ledger: Ledger) -> tuple[bool, str]:
         if ledger.key_store is None:

@@ -127,3 +127,53 @@ class Reversal(ActedOn):
     """``reversed_mg``: what the credit was worth."""
 
     reversed_mg: Mass
+
+
+class Webhook(Shape):
+    """A subscription. ``partner``: whose; null: the bank's. ``position``: the log up to here is sent or waits."""
+
+    id: str
+    partner: str | None
+    url: str
+    kinds: list[str]
+    behaviors: list[str]
+    threshold_mg: Mass | None
+    by: str
+    since: Time
+    state: Literal["active", "disabled"]
+    reason: str
+    position: int
+    delivered: int
+    failed: int
+    waiting: int
+    dead: int
+    failing_since: Time | None
+
+
+class NewWebhook(Webhook):
+    """``secret``: of the header ``webhook-signature``; it is told here and nowhere else."""
+
+    secret: str
+
+
+class Webhooks(Shape):
+    """Subscriptions, oldest first."""
+
+    webhooks: list[Webhook]
+
+
+class DeadLetter(Shape):
+    """A message that was given up."""
+
+    position: int
+    kind: str
+    tries: int
+    first_failed_at: Time
+    given_up_at: Time
+    error: str
+
+
+class DeadLetters(Shape):
+    """Those of a subscription, the oldest five hundred."""
+
+    dead_letters: list[DeadLetter]

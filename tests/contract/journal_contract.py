@@ -159,7 +159,7 @@ def new_journal(server: Server) -> str:
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
-        conn.execute("DROP SCHEMA IF EXISTS journal, views, views_shadow CASCADE")
+        conn.execute("DROP SCHEMA IF EXISTS journal, views, views_shadow, webhooks CASCADE")
         conn.execute("DROP TABLE IF EXISTS public.ledger_migrations")
         migrate(conn)
     return conninfo

@@ -16,6 +16,7 @@ import pytest
 from domain.digest import sm3_hex
 from domain.streams import stream_id
 from infrastructure.gm.private_files import write_private
+from infrastructure.postgres.migrating import known_migrations
 from interfaces.bootstrap import open_ledger
 from tests.e2e.cli_tools import HEADER, METRO, CommandLine
 
@@ -198,10 +199,11 @@ def test_a_snapshot_of_nothing_a_commit_of_nothing_and_a_lost_migration_are_name
 
 
 def test_a_migration_that_ran_and_is_told_by_no_row_does_not_run_again(signed: CommandLine) -> None:
+    last = known_migrations()[-1]
     with planted(
         signed,
-        "DELETE FROM public.ledger_migrations WHERE name LIKE '0005%'",
-        "INSERT INTO public.ledger_migrations VALUES ('0005_separate_roles.sql')",
+        f"DELETE FROM public.ledger_migrations WHERE name = '{last}'",
+        f"INSERT INTO public.ledger_migrations VALUES ('{last}')",
     ):
         assert signed.refused("check", code=3) == "migration_missing"
 

@@ -43,9 +43,9 @@ DESIGN_KEYS = {
 }
 """What scripts may depend on, whatever else an answer says."""
 
-OWN_TESTS = {"init", "demo", "keys init", "checkpoint run", "witness run", "database grant", "serve"}
+OWN_TESTS = {"init", "demo", "keys init", "checkpoint run", "witness run", "database grant", "serve", "webhooks run"}
 """These make books, run until they are ended, or need roles: test_cli_process, test_demo, test_cli_keys,
-test_cli_background, test_cli_database, test_http_process.
+test_cli_background, test_cli_database, test_http_process, test_webhooks.
 """
 
 
@@ -104,11 +104,25 @@ def tell_a_story_with_every_command(cli: CommandLine) -> None:
         cli("database", act)
     for act in ("create", "remove"):
         cli("dev-credentials", act)
+    tell_of_webhooks(cli)
     for act in ("build", "status", "verify", "rebuild"):
         cli("archive", act)
     tell_of_people(cli)
     hand_out_what_an_auditor_checks(cli)
     have_it_witnessed(cli)
+
+
+def tell_of_webhooks(cli: CommandLine) -> None:
+    cli("webhooks", "allow", "https://hooks.example")
+    made = [cli("webhooks", "subscribe", "https://hooks.example/x", "--kind", "credited") for _ in range(2)]
+    for act in ("targets", "list"):
+        cli("webhooks", act)
+    for act in ("show", "dead-letters"):
+        cli("webhooks", act, made[0]["id"])
+    cli("webhooks", "replay", made[0]["id"], "--dead-letters")
+    cli("webhooks", "unsubscribe", made[1]["id"])
+    cli("webhooks", "disallow", "https://hooks.example")
+    cli("webhooks", "allow", "https://hooks.example")
 
 
 def tell_of_people(cli: CommandLine) -> None:
@@ -233,6 +247,8 @@ def test_the_lists_in_answers_hold_exactly_the_documented_keys(cli: CommandLine)
         "keys": ("partner", "show", "metro-co"),
         "proposals": ("partner", "show", "metro-co"),
         "accesses": ("access", "list"),
+        "targets": ("webhooks", "targets"),
+        "webhooks": ("webhooks", "list"),
         "signing": ("keys", "show"),
         "roles": ("database", "show"),
         "decisions": ("applicability", "list"),

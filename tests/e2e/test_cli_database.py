@@ -161,6 +161,13 @@ STATEMENTS = [
     ("COPY journal.ledger_events TO PROGRAM 'cat'", RIGHT, RIGHT, RIGHT),
     ("UPDATE views.account_balance SET credited_mg = credited_mg", DONE, RIGHT, DONE),
     ("SELECT FROM views.account_balance", DONE, DONE, DONE),
+    ("INSERT INTO webhooks.targets VALUES ('https://x:443', '', false, 'x', 0)", RIGHT, RIGHT, DONE),
+    ("UPDATE webhooks.targets SET is_private = true", RIGHT, RIGHT, DONE),
+    ("DELETE FROM webhooks.targets", RIGHT, RIGHT, DONE),
+    ("SELECT FROM webhooks.targets", DONE, RIGHT, DONE),
+    ("SELECT FROM webhooks.messages", DONE, RIGHT, DONE),
+    ("UPDATE webhooks.subscriptions SET url = url", RIGHT, RIGHT, DONE),
+    ("UPDATE webhooks.messages SET body = body", RIGHT, RIGHT, DONE),
     ("SELECT views.shadow_begin()", DONE, RIGHT, DONE),
     ("SELECT views.shadow_swap('progress')", GUARD, RIGHT, GUARD),
 ]  # fmt: skip
@@ -184,6 +191,21 @@ def outcome(conn: psycopg.Connection[Any], statement: str) -> str:
     finally:
         conn.rollback()
     return DONE
+
+
+def test_the_service_subscribes_and_lets_nobody_be_told_elsewhere(bank: Bank) -> None:
+    with bank.as_role(SERVICE) as cli:
+        assert cli.refused("webhooks", "allow", "https://hooks.example", code=4) == "right_missing"
+    with bank.as_role(OWNER) as cli:
+        cli("webhooks", "allow", "https://hooks.example")
+    with bank.as_role(SERVICE) as cli:
+        made = cli("webhooks", "subscribe", "https://hooks.example/x", "--kind", "credited")
+        assert cli("webhooks", "replay", made["id"], "--from-position", "1")["position"] == 0
+        cli("webhooks", "replay", made["id"], "--dead-letters")
+        assert cli.refused("webhooks", "disallow", "https://hooks.example", code=4) == "right_missing"
+        cli("webhooks", "unsubscribe", made["id"])
+    with bank.as_role(OWNER) as cli:
+        cli("webhooks", "disallow", "https://hooks.example")
 
 
 def test_no_table_of_the_journal_and_no_guard_is_forgotten(bank: Bank) -> None:

@@ -17,6 +17,7 @@ from tests.e2e.http_tools import register, serving
 READERS = {"bank_backend", "compliance", "auditor"}
 INSIDERS = READERS | {"methodology_owner", "approver", "operator"}
 EVERYBODY = set(ROLES)
+KEEPERS = {"bank_backend", "partner", "operator"}
 
 TABLE = {
     "GET /healthz": {PUBLIC},
@@ -42,6 +43,12 @@ TABLE = {
     "POST /v1/accounts/{account_id}/consents": {"bank_backend"},
     "POST /v1/accounts/{account_id}/consents/withdrawal": {"bank_backend"},
     "POST /v1/accounts/{account_id}/credits/{version}/reversal": {"bank_backend"},
+    "GET /v1/webhooks": KEEPERS,
+    "POST /v1/webhooks": {"bank_backend", "partner"},
+    "GET /v1/webhooks/{webhook_id}": KEEPERS,
+    "DELETE /v1/webhooks/{webhook_id}": KEEPERS,
+    "POST /v1/webhooks/{webhook_id}/replay": KEEPERS,
+    "GET /v1/webhooks/{webhook_id}/dead-letters": KEEPERS,
     "GET /v1/totals": INSIDERS,
     "GET /v1/access-log": {"compliance"},
     "GET /v1/methodologies": EVERYBODY,
@@ -85,9 +92,13 @@ def test_each_role_gets_past_the_gate_of_its_own_routes_and_of_no_other(cli: Com
     register(cli, "dev-partner", "--all-behaviors")
     values = {
         "account_id": account, "version": 1, "position": 1, "size": size, "old": size, "new": size,
-        "code": "TRAVEL-METRO", "decision_id": "D1", "revision_id": "R1",
+        "code": "TRAVEL-METRO", "webhook_id": uuid4(), "decision_id": "D1", "revision_id": "R1",
     }  # fmt: skip
+    for owner in ((), ("--partner", "dev-partner")):
+        cli("webhooks", "allow", "https://hooks.example", *owner)
     bodies = {
+        "POST /v1/webhooks": {"url": "https://hooks.example/", "kinds": ["credited"]},
+        "POST /v1/webhooks/{webhook_id}/replay": {"dead_letters": True},
         "POST /v1/accounts/lookup": {"account_ref": "ann"},
         "POST /v1/accounts/{account_id}/credits/lookup": {"source_ref": "t1"},
         "POST /v1/behaviors": {"source_ref": "no behavior, and so refused by itself"},
