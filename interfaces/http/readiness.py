@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Final, NamedTuple
 
-from domain.errors import LedgerError
+from domain.errors import LedgerError, Unavailable
 from interfaces.bootstrap import Ledger
 from interfaces.bootstrap.service import ServiceSettings, refuse_other_schema
 from interfaces.bootstrap.webhooks import hooks_of
@@ -97,7 +97,12 @@ class Readiness:
 
     def _webhooks(self, ledger: Ledger) -> tuple[bool, str]:
         # A receiver that is down is no reason to answer nobody.
-        counts = hooks_of(ledger).store.counts(ledger.book.journal.head().size)
+        try:
+            counts = hooks_of(ledger).store.counts(ledger.book.journal.head().size)
+        except Unavailable as error:
+            if error.code != "right_missing":
+                raise
+            return True, "not told to this role"
         for gauge, count in zip(self._metrics.webhooks.values(), counts, strict=True):
             gauge.set(count)
         return True, f"{counts.behind} events behind, {counts.dead} messages given up, {counts.disabled} disabled"

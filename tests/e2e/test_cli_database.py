@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from infrastructure.postgres.guards import GUARDS
 from interfaces.bootstrap import Settings
 from tests.e2e.cli_tools import METRO, CommandLine
+from tests.e2e.http_tools import serving
 from tests.e2e.test_cli_commands import documented_keys
 from tests.fixtures.ledgers import Server
 from tests.fixtures.roles import NOBODY, OWNER, READER, SERVICE, Database, new_database
@@ -206,6 +207,14 @@ def test_the_service_subscribes_and_lets_nobody_be_told_elsewhere(bank: Bank) ->
         cli("webhooks", "unsubscribe", made["id"])
     with bank.as_role(OWNER) as cli:
         cli("webhooks", "disallow", "https://hooks.example")
+
+
+def test_a_service_for_readers_is_ready_without_what_it_may_not_see_of_webhooks(bank: Bank) -> None:
+    changed = {"dsn": SecretStr(bank.database.dsn(READER)), "without_keys": True}
+    with serving(bank.cli.settings.model_copy(update=changed)) as served:
+        (told,) = [each for each in served("/readyz").body["checks"] if each["name"] == "webhooks"]
+        assert told == {"name": "webhooks", "ok": True, "told": "not told to this role"}
+        assert served("/v1/webhooks", "operator").code == "right_missing"
 
 
 def test_no_table_of_the_journal_and_no_guard_is_forgotten(bank: Bank) -> None:

@@ -209,7 +209,8 @@ def test_readiness_tells_what_is_there_and_announces_dev_credentials(cli: Comman
         ready = served("/readyz").body
         assert ready["ready"] is True
         assert "DEV CREDENTIALS" in ready["warning"]
-        assert [each["name"] for each in ready["checks"]] == ["database", "schema", "views", "checkpoints", "keys"]
+        names = [each["name"] for each in ready["checks"]]
+        assert names == ["database", "schema", "views", "checkpoints", "keys", "webhooks"]
     with serving(cli.settings, max_unsigned_seconds=1) as served:
         assert served("/readyz").body["ready"] is True
         cli("account", "open", "new-one")

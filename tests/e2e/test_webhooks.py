@@ -302,3 +302,28 @@ def test_the_log_is_the_queue_however_long_nobody_delivers(cli: CommandLine) -> 
             soon(cli, made, delivered=1_500, waiting=0)
     assert sorted(each.position for each in receiver.came) == positions(cli)
     assert all(told == sorted(told) for told in receiver.by_account().values())
+
+
+def test_a_receiver_that_says_it_is_gone_is_sent_nothing_more(cli: CommandLine) -> None:
+    with receiving(lambda came: (410, {})) as receiver:
+        made = subscribe(cli, receiver)
+        cli.credit(*rides(["ann"], 0, 3))
+        with delivering_here(cli.settings):
+            found = soon(cli, made, state="disabled")
+        assert (found["reason"], found["waiting"], found["dead"], len(receiver.came)) == ("gone", 3, 0, 1)
+
+
+def test_there_are_only_so_many_subscriptions_and_positions(cli: CommandLine) -> None:
+    register(cli, "metro", "--all-behaviors")
+    cli("webhooks", "allow", "https://hooks.example", "--partner", "metro")
+    wish = ("webhooks", "subscribe", "https://hooks.example/x", "--kind", "credited", "--partner", "metro")
+    made = [cli(*wish) for _ in range(4)][-1]
+    assert cli.refused(*wish) == "too_many_webhooks"
+    cli("webhooks", "unsubscribe", made["id"])
+    assert cli(*wish)["partner"] == "metro"
+    assert cli.refused("webhooks", "show", made["id"]) == "webhook_unknown"
+    kept = cli("webhooks", "list")["webhooks"][0]["id"]
+    assert cli.refused("webhooks", "replay", kept, "--from-position", "1000000") == "position_unknown"
+    assert cli.refused(*wish[:-1], "nobody") == "partner_unknown"
+    assert cli.refused("webhooks", "allow", "https://hooks.example/path") == "target_malformed"
+    assert cli.refused("webhooks", "disallow", "https://elsewhere.example") == "target_unknown"
