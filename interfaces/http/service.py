@@ -20,6 +20,7 @@ from domain.errors import Unavailable
 from domain.requests import ReceivedRequest
 from interfaces.bootstrap import Ledger
 from interfaces.bootstrap.service import ServiceSettings, beside
+from interfaces.http.applying import Applying
 from interfaces.http.identity import Identity
 from interfaces.http.metrics import Metrics
 from interfaces.http.pool import LedgerPool
@@ -41,6 +42,7 @@ class Service:
         self.readiness = Readiness(self.ledger, settings, self.metrics)
         self._pool: LedgerPool | None = None
         self._receiver: Receiver | None = None
+        self._applying: Applying | None = None
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -48,17 +50,26 @@ class Service:
         with self._open() as ledger:
             own = beside(ledger)
             self._pool = LedgerPool(lambda: beside(ledger), self.settings.ledgers)
+            applying = self._applying = Applying(lambda: beside(ledger))
             try:
                 with Receiver(own.book, own.evidence, waiting_rows=self.settings.waiting_rows) as self._receiver:
                     yield
             finally:
-                self._pool = self._receiver = None
+                applying.stop()
+                self._pool = self._receiver = self._applying = None
 
     def ledger(self, patience_s: float | None = None) -> AbstractContextManager[Ledger]:
         """A ledger of this request alone. Raises Unavailable ``service_busy``, ``service_starting``."""
         if self._pool is None:
             raise _starting()
         return self._pool.ledger(self.settings.patience_seconds if patience_s is None else patience_s)
+
+    @property
+    def applying(self) -> Applying:
+        """The jobs that apply revisions. Raises Unavailable ``service_starting``."""
+        if self._applying is None:
+            raise _starting()
+        return self._applying
 
     def receive(self, partner: str, request: ReceivedRequest, rows: Sequence[ParsedRow]) -> Future[Answer]:
         """Record a request with others. Raises Unavailable ``too_busy``, ``stopping``, ``service_starting``."""

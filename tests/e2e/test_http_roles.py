@@ -11,7 +11,7 @@ from interfaces.http.app import create_app, openapi_of, roles_allowed, routes_of
 from interfaces.http.identity import ROLES, Identity
 from interfaces.http.security import PUBLIC
 from interfaces.http.service import Service
-from tests.e2e.cli_tools import METRO, CommandLine
+from tests.e2e.cli_tools import METRO, CommandLine, methodology
 from tests.e2e.http_tools import register, serving
 
 READERS = {"bank_backend", "compliance", "auditor"}
@@ -50,8 +50,31 @@ TABLE = {
     "GET /v1/decisions/{decision_id}": INSIDERS,
     "GET /v1/revisions": INSIDERS,
     "GET /v1/revisions/{revision_id}": INSIDERS,
+    "POST /v1/methodologies": {"methodology_owner"},
+    "POST /v1/methodologies/{code}/{version}/review": {"approver"},
+    "POST /v1/methodologies/{code}/{version}/certification": {"approver"},
+    "POST /v1/methodologies/{code}/{version}/publication": {"approver"},
+    "POST /v1/methodologies/{code}/{version}/withdrawal": {"methodology_owner"},
+    "POST /v1/methodologies/{code}/{version}/withdrawal/approval": {"approver"},
+    "POST /v1/factor-releases": {"methodology_owner"},
+    "POST /v1/decisions": {"methodology_owner"},
+    "POST /v1/decisions/{decision_id}/approval": {"approver"},
+    "POST /v1/revisions": {"methodology_owner"},
+    "GET /v1/revisions/{revision_id}/impact": INSIDERS,
+    "POST /v1/revisions/{revision_id}/approval": {"approver"},
+    "POST /v1/revisions/{revision_id}/application": {"methodology_owner", "approver", "operator"},
+    "GET /v1/revisions/{revision_id}/application": INSIDERS,
 }
 """Every route of the service. A new one is not there before somebody has thought about who may use it."""
+
+RELEASE = {
+    "factor_set": "TEST-SET",
+    "release": 1,
+    "rows": [
+        {"statistic": "average", "region": "CN", "data_year": 2022, "value": "0.5366", "unit": "kg/kWh",
+         "source": "a test", "page": "2", "document_sm3": None, "grade": "B"},
+    ],
+}  # fmt: skip
 
 
 def application() -> FastAPI:
@@ -94,6 +117,10 @@ def test_each_role_gets_past_the_gate_of_its_own_routes_and_of_no_other(cli: Com
         "POST /v1/accounts/{account_id}/consents": {"scope": ["*"], "terms_version": "v1", "evidence": "0" * 64},
         "POST /v1/accounts/{account_id}/consents/withdrawal": {"reason": "asked for it"},
         "POST /v1/accounts/{account_id}/credits/{version}/reversal": {"reason": "a wrong train"},
+        "POST /v1/methodologies": methodology(),
+        "POST /v1/factor-releases": RELEASE,
+        "POST /v1/decisions": {"methodology": "TRAVEL-METRO@1", "from": "2999-01-01", "to": None},
+        "POST /v1/revisions": {"methodology": "TRAVEL-METRO@1", "from": None, "to": None},
     }
     wrong = []
     with serving(cli.settings) as served:
