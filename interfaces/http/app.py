@@ -25,7 +25,18 @@ from interfaces.http.asking import no_parameters
 from interfaces.http.docs_page import POLICY, page
 from interfaces.http.gate import Gate
 from interfaces.http.identity import ROLES
-from interfaces.http.routes import accounts, acts, behaviors, book, log, operations, revisions, rule_acts, rulebook
+from interfaces.http.routes import (
+    accounts,
+    acts,
+    behaviors,
+    book,
+    log,
+    operations,
+    partners,
+    revisions,
+    rule_acts,
+    rulebook,
+)
 from interfaces.http.security import PUBLIC, Anybody, roles_of
 from interfaces.http.service import Service
 from interfaces.http.signing import on_text_to_sign
@@ -43,6 +54,7 @@ _ROUTERS: Final = (
     rulebook.router,
     revisions.router,
     rule_acts.router,
+    partners.router,
     log.router,
     operations.router,
 )

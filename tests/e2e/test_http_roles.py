@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from uuid import uuid4
 
 from fastapi import FastAPI
@@ -11,6 +12,7 @@ from interfaces.http.app import create_app, openapi_of, roles_allowed, routes_of
 from interfaces.http.identity import ROLES, Identity
 from interfaces.http.security import PUBLIC
 from interfaces.http.service import Service
+from tests.e2e.act_tools import People
 from tests.e2e.cli_tools import METRO, CommandLine, methodology
 from tests.e2e.http_tools import register, serving
 
@@ -64,6 +66,18 @@ TABLE = {
     "POST /v1/revisions/{revision_id}/approval": {"approver"},
     "POST /v1/revisions/{revision_id}/application": {"methodology_owner", "approver", "operator"},
     "GET /v1/revisions/{revision_id}/application": INSIDERS,
+    "GET /v1/partners": INSIDERS,
+    "GET /v1/partners/{partner}": INSIDERS,
+    "POST /v1/partners": {"operator"},
+    "POST /v1/partners/{partner}/keys": {"operator"},
+    "POST /v1/partners/{partner}/terms": {"operator"},
+    "POST /v1/partners/{partner}/resumption": {"operator"},
+    "POST /v1/partner-proposals/{proposal}/approval": {"approver"},
+    "POST /v1/partners/{partner}/suspension": {"operator", "approver"},
+    "POST /v1/partners/{partner}/keys/{key}/revocation": {"operator", "approver"},
+    "POST /v1/accounts/{account_id}/freeze": {"bank_backend", "compliance"},
+    "POST /v1/accounts/{account_id}/unfreeze": {"bank_backend", "compliance"},
+    "POST /v1/accounts/{account_id}/closure": {"bank_backend"},
 }
 """Every route of the service. A new one is not there before somebody has thought about who may use it."""
 
@@ -100,6 +114,10 @@ def test_the_openapi_document_tells_the_roles_of_each_operation() -> None:
     assert told == TABLE
 
 
+def public_key(cli: CommandLine) -> str:
+    return Path(People(cli).public("somebody")).read_text("ascii")
+
+
 def test_each_role_gets_past_the_gate_of_its_own_routes_and_of_no_other(cli: CommandLine) -> None:
     cli.credit(METRO)
     account = cli("account", "show", "ann")["account_id"]
@@ -108,6 +126,7 @@ def test_each_role_gets_past_the_gate_of_its_own_routes_and_of_no_other(cli: Com
     values = {
         "account_id": account, "version": 1, "position": 1, "size": size, "old": size, "new": size,
         "code": "TRAVEL-METRO", "decision_id": "D1", "revision_id": "R1",
+        "partner": "dev-partner", "proposal": "P1", "key": "0" * 32,
     }  # fmt: skip
     bodies = {
         "POST /v1/accounts/lookup": {"account_ref": "ann"},
@@ -121,6 +140,18 @@ def test_each_role_gets_past_the_gate_of_its_own_routes_and_of_no_other(cli: Com
         "POST /v1/factor-releases": RELEASE,
         "POST /v1/decisions": {"methodology": "TRAVEL-METRO@1", "from": "2999-01-01", "to": None},
         "POST /v1/revisions": {"methodology": "TRAVEL-METRO@1", "from": None, "to": None},
+    }
+    new_key = {"public_key": public_key(cli), "to_sign": True}
+    bodies |= {
+        "POST /v1/partners": new_key | {"partner": "somebody", "behaviors": None},
+        "POST /v1/partners/{partner}/keys": new_key,
+        "POST /v1/partners/{partner}/terms": {"behaviors": None},
+        "POST /v1/partners/{partner}/resumption": {"reason": "it is repaired"},
+        "POST /v1/partners/{partner}/suspension": {"reason": "last night"},
+        "POST /v1/partners/{partner}/keys/{key}/revocation": {"reason": "lost"},
+        "POST /v1/accounts/{account_id}/freeze": {"reason": "asked for it"},
+        "POST /v1/accounts/{account_id}/unfreeze": {"reason": "asked for it"},
+        "POST /v1/accounts/{account_id}/closure": {"reason": "asked for it"},
     }
     wrong = []
     with serving(cli.settings) as served:
