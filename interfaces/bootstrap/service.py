@@ -10,6 +10,7 @@ from infrastructure.behavior_files.request_rows import rows_of_body
 from infrastructure.clock import system_seconds
 from infrastructure.dev_credentials import DevCredentials
 from infrastructure.eventsourcing_journal import EventsourcingJournal
+from infrastructure.export_folder import ExportFolder
 from infrastructure.postgres.connecting import connection
 from infrastructure.postgres.migrating import refuse_older
 from infrastructure.settings import ServiceSettings, Settings
@@ -18,6 +19,7 @@ from interfaces.bootstrap import Ledger
 
 __all__ = [
     "DevCredentials",
+    "ExportFolder",
     "ServiceSettings",
     "beside",
     "dev_credentials",

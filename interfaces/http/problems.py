@@ -28,6 +28,7 @@ _NOT_FOUND = (
     "consent_unknown",
     "credit_unknown",
     "decision_unknown",
+    "export_unknown",
     "intake_unknown",
     "methodology_unknown",
     "no_checkpoint",

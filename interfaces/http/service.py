@@ -19,8 +19,9 @@ from application.receiving import Answer, Receiver
 from domain.errors import Unavailable
 from domain.requests import ReceivedRequest
 from interfaces.bootstrap import Ledger
-from interfaces.bootstrap.service import ServiceSettings, beside
+from interfaces.bootstrap.service import ExportFolder, ServiceSettings, beside
 from interfaces.http.applying import Applying
+from interfaces.http.exports import Exports
 from interfaces.http.identity import Identity
 from interfaces.http.metrics import Metrics
 from interfaces.http.pool import LedgerPool
@@ -43,6 +44,7 @@ class Service:
         self._pool: LedgerPool | None = None
         self._receiver: Receiver | None = None
         self._applying: Applying | None = None
+        self._exports: Exports | None = None
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -51,12 +53,14 @@ class Service:
             own = beside(ledger)
             self._pool = LedgerPool(lambda: beside(ledger), self.settings.ledgers)
             applying = self._applying = Applying(lambda: beside(ledger))
+            exports = self._exports = Exports(ExportFolder(ledger.home / "exports"), lambda: beside(ledger))
             try:
                 with Receiver(own.book, own.evidence, waiting_rows=self.settings.waiting_rows) as self._receiver:
                     yield
             finally:
                 applying.stop()
-                self._pool = self._receiver = self._applying = None
+                exports.stop()
+                self._pool = self._receiver = self._applying = self._exports = None
 
     def ledger(self, patience_s: float | None = None) -> AbstractContextManager[Ledger]:
         """A ledger of this request alone. Raises Unavailable ``service_busy``, ``service_starting``."""
@@ -70,6 +74,13 @@ class Service:
         if self._applying is None:
             raise _starting()
         return self._applying
+
+    @property
+    def exports(self) -> Exports:
+        """The jobs that write events out. Raises Unavailable ``service_starting``."""
+        if self._exports is None:
+            raise _starting()
+        return self._exports
 
     def receive(self, partner: str, request: ReceivedRequest, rows: Sequence[ParsedRow]) -> Future[Answer]:
         """Record a request with others. Raises Unavailable ``too_busy``, ``stopping``, ``service_starting``."""

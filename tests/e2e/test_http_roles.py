@@ -66,6 +66,11 @@ TABLE = {
     "POST /v1/revisions/{revision_id}/approval": {"approver"},
     "POST /v1/revisions/{revision_id}/application": {"methodology_owner", "approver", "operator"},
     "GET /v1/revisions/{revision_id}/application": INSIDERS,
+    "POST /v1/exports": {"compliance", "auditor"},
+    "GET /v1/exports/{export_id}": {"compliance", "auditor"},
+    "GET /v1/exports/{export_id}/events": {"compliance", "auditor"},
+    "GET /v1/exports/{export_id}/manifest": {"compliance", "auditor"},
+    "DELETE /v1/exports/{export_id}": {"compliance", "auditor"},
     "GET /v1/partners": INSIDERS,
     "GET /v1/partners/{partner}": INSIDERS,
     "POST /v1/partners": {"operator"},
@@ -126,7 +131,7 @@ def test_each_role_gets_past_the_gate_of_its_own_routes_and_of_no_other(cli: Com
     values = {
         "account_id": account, "version": 1, "position": 1, "size": size, "old": size, "new": size,
         "code": "TRAVEL-METRO", "decision_id": "D1", "revision_id": "R1",
-        "partner": "dev-partner", "proposal": "P1", "key": "0" * 32,
+        "partner": "dev-partner", "proposal": "P1", "export_id": str(uuid4()), "key": "0" * 32,
     }  # fmt: skip
     bodies = {
         "POST /v1/accounts/lookup": {"account_ref": "ann"},
@@ -136,6 +141,7 @@ def test_each_role_gets_past_the_gate_of_its_own_routes_and_of_no_other(cli: Com
         "POST /v1/accounts/{account_id}/consents": {"scope": ["*"], "terms_version": "v1", "evidence": "0" * 64},
         "POST /v1/accounts/{account_id}/consents/withdrawal": {"reason": "asked for it"},
         "POST /v1/accounts/{account_id}/credits/{version}/reversal": {"reason": "a wrong train"},
+        "POST /v1/exports": {"topics": ["carbon.account.opened.v1"]},
         "POST /v1/methodologies": methodology(),
         "POST /v1/factor-releases": RELEASE,
         "POST /v1/decisions": {"methodology": "TRAVEL-METRO@1", "from": "2999-01-01", "to": None},
