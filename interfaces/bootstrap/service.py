@@ -15,12 +15,14 @@ from infrastructure.postgres.connecting import connection
 from infrastructure.postgres.migrating import refuse_older
 from infrastructure.settings import ServiceSettings, Settings
 from infrastructure.token_keys import read_token_keys
+from infrastructure.uploads import Uploads
 from interfaces.bootstrap import Ledger
 
 __all__ = [
     "DevCredentials",
     "ExportFolder",
     "ServiceSettings",
+    "Uploads",
     "beside",
     "dev_credentials",
     "read_token_keys",

@@ -31,6 +31,7 @@ from interfaces.http.routes import (
     behaviors,
     book,
     exports,
+    files,
     log,
     operations,
     partners,
@@ -51,6 +52,7 @@ _ROUTERS: Final = (
     accounts.router,
     acts.router,
     behaviors.router,
+    files.router,
     book.router,
     rulebook.router,
     revisions.router,
@@ -105,6 +107,7 @@ def create_app(service: Service) -> FastAPI:
         body_bytes=settings.body_bytes,
         body_seconds=settings.body_seconds,
         larger={behaviors.PATH: MAX_BODY_BYTES, **rule_acts.DOCUMENTS},
+        streamed={files.PATH: (files.MEDIA_TYPE, settings.file_bytes)},
     )
     return app
 

@@ -19,9 +19,10 @@ from application.receiving import Answer, Receiver
 from domain.errors import Unavailable
 from domain.requests import ReceivedRequest
 from interfaces.bootstrap import Ledger
-from interfaces.bootstrap.service import ExportFolder, ServiceSettings, beside
+from interfaces.bootstrap.service import ExportFolder, ServiceSettings, Uploads, beside
 from interfaces.http.applying import Applying
 from interfaces.http.exports import Exports
+from interfaces.http.files import Files
 from interfaces.http.identity import Identity
 from interfaces.http.metrics import Metrics
 from interfaces.http.pool import LedgerPool
@@ -45,6 +46,7 @@ class Service:
         self._receiver: Receiver | None = None
         self._applying: Applying | None = None
         self._exports: Exports | None = None
+        self._files: Files | None = None
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -54,13 +56,15 @@ class Service:
             self._pool = LedgerPool(lambda: beside(ledger), self.settings.ledgers)
             applying = self._applying = Applying(lambda: beside(ledger))
             exports = self._exports = Exports(ExportFolder(ledger.home / "exports"), lambda: beside(ledger))
+            files = self._files = Files(Uploads(ledger.home / "uploads"), lambda: beside(ledger))
             try:
                 with Receiver(own.book, own.evidence, waiting_rows=self.settings.waiting_rows) as self._receiver:
                     yield
             finally:
                 applying.stop()
                 exports.stop()
-                self._pool = self._receiver = self._applying = self._exports = None
+                files.stop()
+                self._pool = self._receiver = self._applying = self._exports = self._files = None
 
     def ledger(self, patience_s: float | None = None) -> AbstractContextManager[Ledger]:
         """A ledger of this request alone. Raises Unavailable ``service_busy``, ``service_starting``."""
@@ -81,6 +85,13 @@ class Service:
         if self._exports is None:
             raise _starting()
         return self._exports
+
+    @property
+    def files(self) -> Files:
+        """The files that are uploaded. Raises Unavailable ``service_starting``."""
+        if self._files is None:
+            raise _starting()
+        return self._files
 
     def receive(self, partner: str, request: ReceivedRequest, rows: Sequence[ParsedRow]) -> Future[Answer]:
         """Record a request with others. Raises Unavailable ``too_busy``, ``stopping``, ``service_starting``."""

@@ -39,6 +39,7 @@ TABLE = {
     "POST /v1/accounts/{account_id}/credits/lookup": {"bank_backend", "compliance"},
     "GET /v1/accounts/{account_id}/proof": READERS,
     "POST /v1/behaviors": {"bank_backend", "partner"},
+    "POST /v1/behavior-files": {"bank_backend", "partner"},
     "POST /v1/accounts": {"bank_backend"},
     "POST /v1/accounts/{account_id}/consents": {"bank_backend"},
     "POST /v1/accounts/{account_id}/consents/withdrawal": {"bank_backend"},
@@ -137,6 +138,7 @@ def test_each_role_gets_past_the_gate_of_its_own_routes_and_of_no_other(cli: Com
         "POST /v1/accounts/lookup": {"account_ref": "ann"},
         "POST /v1/accounts/{account_id}/credits/lookup": {"source_ref": "t1"},
         "POST /v1/behaviors": {"source_ref": "no behavior, and so refused by itself"},
+        "POST /v1/behavior-files": {"source_ref": "no behavior"},
         "POST /v1/accounts": {"account_ref": "somebody new"},
         "POST /v1/accounts/{account_id}/consents": {"scope": ["*"], "terms_version": "v1", "evidence": "0" * 64},
         "POST /v1/accounts/{account_id}/consents/withdrawal": {"reason": "asked for it"},
@@ -159,12 +161,14 @@ def test_each_role_gets_past_the_gate_of_its_own_routes_and_of_no_other(cli: Com
         "POST /v1/accounts/{account_id}/unfreeze": {"reason": "asked for it"},
         "POST /v1/accounts/{account_id}/closure": {"reason": "asked for it"},
     }
+    headers = {"POST /v1/behavior-files": {"content-type": "application/x-ndjson"}}
     wrong = []
     with serving(cli.settings) as served:
         for name, roles in TABLE.items():
             method, _, path = name.partition(" ")
             for role in (None, *ROLES):
-                status = served(path.format(**values), role, method=method, body=bodies.get(name)).status
+                body, said = bodies.get(name), headers.get(name)
+                status = served(path.format(**values), role, method=method, body=body, headers=said).status
                 may = PUBLIC in roles or role in roles
                 expected = may or (401 if role is None else 403)
                 passed = status not in (401, 403, 422, 500, 503) or status

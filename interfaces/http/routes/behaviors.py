@@ -64,15 +64,7 @@ _BODY: Final[dict[str, Any]] = {
 @router.post(PATH, dependencies=[Depends(no_parameters)], openapi_extra={"requestBody": _BODY})
 async def send_behaviors(request: Request, service: Serving, caller: Senders) -> written.Received:
     """Credit a behavior, or a batch of them. Each has an answer of its own, in the order in which they were sent."""
-    if not PARTNER_NAME.fullmatch(caller.name):
-        raise Rejected(
-            "partner_malformed",
-            "your name cannot be that of a partner",
-            field="authorization",
-            remedy="let the issuer give a `sub` of up to 64 letters, digits, dots and hyphens",
-        )
-    if BANK_BACKEND not in caller.roles:
-        await anyio.to_thread.run_sync(_require_registration, service, caller.name)
+    await refuse_strangers(service, caller)
     try:
         body = (await request.body()).decode("utf-8")
     except UnicodeDecodeError:
@@ -101,6 +93,22 @@ async def send_behaviors(request: Request, service: Serving, caller: Senders) ->
         position=answer.position,
         items=told,
     )
+
+
+async def refuse_strangers(service: Service, caller: Caller) -> None:
+    """Whoever is neither the bank nor registered may not send.
+
+    Raises Rejected ``partner_malformed``, ``partner_unregistered``.
+    """
+    if not PARTNER_NAME.fullmatch(caller.name):
+        raise Rejected(
+            "partner_malformed",
+            "your name cannot be that of a partner",
+            field="authorization",
+            remedy="let the issuer give a `sub` of up to 64 letters, digits, dots and hyphens",
+        )
+    if BANK_BACKEND not in caller.roles:
+        await anyio.to_thread.run_sync(_require_registration, service, caller.name)
 
 
 def _require_registration(service: Service, partner: str) -> None:
