@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from application.book import Book
+from infrastructure.answered_once import AnsweredOnce
+from infrastructure.answered_once import Kept as KeptAnswer
 from infrastructure.behavior_files.request_rows import rows_of_body
 from infrastructure.clock import system_seconds
 from infrastructure.dev_credentials import DevCredentials
@@ -19,8 +21,10 @@ from infrastructure.uploads import Uploads
 from interfaces.bootstrap import Ledger
 
 __all__ = [
+    "AnsweredOnce",
     "DevCredentials",
     "ExportFolder",
+    "KeptAnswer",
     "ServiceSettings",
     "Uploads",
     "beside",

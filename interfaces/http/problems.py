@@ -54,6 +54,8 @@ _CONFLICT = (
     "erasure_not_requested",
     "erasure_requested",
     "gap_left",
+    "idempotency_in_progress",
+    "idempotency_outcome_unknown",
     "partner_exists",
     "plan_stale",
     "proposal_stale",

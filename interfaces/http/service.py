@@ -19,7 +19,8 @@ from application.receiving import Answer, Receiver
 from domain.errors import Unavailable
 from domain.requests import ReceivedRequest
 from interfaces.bootstrap import Ledger
-from interfaces.bootstrap.service import ExportFolder, ServiceSettings, Uploads, beside
+from interfaces.bootstrap.service import AnsweredOnce, ExportFolder, ServiceSettings, Uploads, beside
+from interfaces.http.answered import Answered
 from interfaces.http.applying import Applying
 from interfaces.http.exports import Exports
 from interfaces.http.files import Files
@@ -47,6 +48,7 @@ class Service:
         self._applying: Applying | None = None
         self._exports: Exports | None = None
         self._files: Files | None = None
+        self._answered: Answered | None = None
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -57,6 +59,7 @@ class Service:
             applying = self._applying = Applying(lambda: beside(ledger))
             exports = self._exports = Exports(ExportFolder(ledger.home / "exports"), lambda: beside(ledger))
             files = self._files = Files(Uploads(ledger.home / "uploads"), lambda: beside(ledger))
+            self._answered = Answered(AnsweredOnce(ledger.home / "answered"))
             try:
                 with Receiver(own.book, own.evidence, waiting_rows=self.settings.waiting_rows) as self._receiver:
                     yield
@@ -64,7 +67,7 @@ class Service:
                 applying.stop()
                 exports.stop()
                 files.stop()
-                self._pool = self._receiver = self._applying = self._exports = self._files = None
+                self._pool = self._receiver = self._applying = self._exports = self._files = self._answered = None
 
     def ledger(self, patience_s: float | None = None) -> AbstractContextManager[Ledger]:
         """A ledger of this request alone. Raises Unavailable ``service_busy``, ``service_starting``."""
@@ -92,6 +95,13 @@ class Service:
         if self._files is None:
             raise _starting()
         return self._files
+
+    @property
+    def answered(self) -> Answered:
+        """The answers that are kept. Raises Unavailable ``service_starting``."""
+        if self._answered is None:
+            raise _starting()
+        return self._answered
 
     def receive(self, partner: str, request: ReceivedRequest, rows: Sequence[ParsedRow]) -> Future[Answer]:
         """Record a request with others. Raises Unavailable ``too_busy``, ``stopping``, ``service_starting``."""

@@ -7,7 +7,7 @@ one leads nowhere; what was done is durable when it is answered, with the positi
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends
 from pydantic import Field
@@ -16,6 +16,7 @@ from application import accounts
 from interfaces.http import written
 from interfaces.http.asking import Asked, Instant, no_parameters
 from interfaces.http.identity import BANK_BACKEND, COMPLIANCE, Caller
+from interfaces.http.once import OnceOnly
 from interfaces.http.routes.accounts import AccountId, Version
 from interfaces.http.security import Serving, allowed
 
@@ -64,21 +65,24 @@ def open_account(opening: Opening, service: Serving, caller: Bank) -> written.Ac
         return _told(accounts.open_account(ledger.book, opening.account_ref, opening.kind))
 
 
-@router.post("/{account_id}/consents", status_code=201)
-def grant_consent(account_id: AccountId, granting: Granting, service: Serving, caller: Bank) -> written.ActedOn:
-    """Record that the person allows behaviors to be credited."""
+@router.post("/{account_id}/consents", status_code=201, response_model=written.ActedOn)
+def grant_consent(account_id: AccountId, granting: Granting, service: Serving, caller: Bank, once: OnceOnly) -> Any:
+    """Record that the person allows behaviors to be credited. Twice would be two consents: give an Idempotency-Key."""
     with service.ledger() as ledger:
-        acted = accounts.grant_consent(
-            ledger.book,
-            account_id,
-            scope=tuple(granting.scope),
-            terms_version=granting.terms_version,
-            valid_from=granting.valid_from,
-            valid_to=granting.valid_to,
-            evidence=granting.evidence,
-            by=caller.name,
+        return once(
+            lambda: _told(
+                accounts.grant_consent(
+                    ledger.book,
+                    account_id,
+                    scope=tuple(granting.scope),
+                    terms_version=granting.terms_version,
+                    valid_from=granting.valid_from,
+                    valid_to=granting.valid_to,
+                    evidence=granting.evidence,
+                    by=caller.name,
+                )
+            ).model_dump()
         )
-    return _told(acted)
 
 
 @router.post("/{account_id}/consents/withdrawal")

@@ -27,6 +27,7 @@ from interfaces.http.identity import (
     OPERATOR,
     Caller,
 )
+from interfaces.http.once import OnceOnly
 from interfaces.http.rule_shapes import TextToSign
 from interfaces.http.security import Serving, allowed
 from interfaces.http.signing import NAME_ALONE, Signed, raw_signature
@@ -59,19 +60,23 @@ def show_partner(partner: Name, service: Serving, caller: Insiders) -> Any:
 
 
 @router.post("/partners", status_code=201, response_model=shapes.PartnerAsked | shapes.KeyText)
-def register_partner(asked: shapes.Registering, response: Response, service: Serving, caller: Operator) -> Any:
+def register_partner(
+    asked: shapes.Registering, response: Response, service: Serving, caller: Operator, once: OnceOnly
+) -> Any:
     """Propose a partner with its terms and its first key; it is one once somebody else approves."""
     key = public_key_of(asked.public_key)
     with service.ledger() as ledger:
         if asked.possession is None:
             return _text(ledger, response, asked.partner, key)
         proof = (raw_signature(asked.possession), verifier().verify)
-        return _asked(partners.propose(ledger.book, asked.partner, _terms(asked), key, caller.name, *proof))
+        return once(
+            lambda: _asked(partners.propose(ledger.book, asked.partner, _terms(asked), key, caller.name, *proof))
+        )
 
 
 @router.post("/partners/{partner}/keys", status_code=201, response_model=shapes.PartnerAsked | shapes.KeyText)
 def add_partner_key(
-    partner: Name, asked: shapes.KeyAsked, response: Response, service: Serving, caller: Operator
+    partner: Name, asked: shapes.KeyAsked, response: Response, service: Serving, caller: Operator, once: OnceOnly
 ) -> Any:
     """Propose a further key. Once approved it is good beside the others."""
     key = public_key_of(asked.public_key)
@@ -79,21 +84,23 @@ def add_partner_key(
         if asked.possession is None:
             return _text(ledger, response, partner, key)
         proof = (raw_signature(asked.possession), verifier().verify)
-        return _asked(partners.propose_key(ledger.book, partner, key, caller.name, *proof))
+        return once(lambda: _asked(partners.propose_key(ledger.book, partner, key, caller.name, *proof)))
 
 
 @router.post("/partners/{partner}/terms", status_code=201, response_model=shapes.PartnerAsked)
-def change_partner_terms(partner: Name, asked: shapes.TermsAsked, service: Serving, caller: Operator) -> Any:
+def change_partner_terms(
+    partner: Name, asked: shapes.TermsAsked, service: Serving, caller: Operator, once: OnceOnly
+) -> Any:
     """Propose other terms, in whole: what is not given again is gone, once somebody else approves."""
     with service.ledger() as ledger:
-        return _asked(partners.propose_terms(ledger.book, partner, _terms(asked), caller.name))
+        return once(lambda: _asked(partners.propose_terms(ledger.book, partner, _terms(asked), caller.name)))
 
 
 @router.post("/partners/{partner}/resumption", status_code=201, response_model=shapes.PartnerAsked)
-def resume_partner(partner: Name, asked: shapes.Reasoned, service: Serving, caller: Operator) -> Any:
+def resume_partner(partner: Name, asked: shapes.Reasoned, service: Serving, caller: Operator, once: OnceOnly) -> Any:
     """Propose the end of a suspension; rows are credited again once somebody else approves."""
     with service.ledger() as ledger:
-        return _asked(partners.propose_resumption(ledger.book, partner, caller.name, asked.reason))
+        return once(lambda: _asked(partners.propose_resumption(ledger.book, partner, caller.name, asked.reason)))
 
 
 @router.post("/partner-proposals/{proposal}/approval", response_model=shapes.PartnerActed | TextToSign)

@@ -24,6 +24,7 @@ from interfaces.http.identity import (
     OPERATOR,
     Caller,
 )
+from interfaces.http.once import OnceOnly
 from interfaces.http.security import Serving, allowed
 from interfaces.http.signing import NAME_ALONE, Signed
 from interfaces.kernels import parts_by
@@ -38,13 +39,16 @@ RevisionId = Annotated[str, Path(pattern=r"^R[1-9][0-9]{0,8}$")]
 
 
 @router.post("", status_code=201, response_model=shapes.Plan)
-def plan_revision(planning: shapes.Planning, response: Response, service: Serving, caller: Owner) -> Any:
+def plan_revision(
+    planning: shapes.Planning, response: Response, service: Serving, caller: Owner, once: OnceOnly
+) -> Any:
     """Work out what valuing days anew would do, and record the digest of that report. Changes no balance.
 
     A dry run (200) takes a version in any state and records nothing.
     """
     work_out = revising.dry_run if planning.dry_run else revising.plan
-    with service.ledger() as ledger:
+
+    def plan() -> dict[str, Any]:
         planned = work_out(
             ledger.book,
             planning.methodology,
@@ -55,9 +59,12 @@ def plan_revision(planning: shapes.Planning, response: Response, service: Servin
             releases=planning.releases,
             parts=parts_by("auto", ledger),
         )
-    if planning.dry_run:
-        response.status_code = 200
-    return plan_json(planned)
+        if planning.dry_run:
+            response.status_code = 200
+        return plan_json(planned)
+
+    with service.ledger() as ledger:
+        return once(plan)
 
 
 @router.get("/{revision_id}/impact", response_model=shapes.Impact)

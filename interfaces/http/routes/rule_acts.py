@@ -20,6 +20,7 @@ from application.methodologies import Standing
 from interfaces.http import rule_shapes as shapes
 from interfaces.http.asking import no_parameters
 from interfaces.http.identity import APPROVER, METHODOLOGY_OWNER, Caller
+from interfaces.http.once import OnceOnly
 from interfaces.http.security import Serving, allowed
 from interfaces.http.service import Service
 from interfaces.http.signing import NAME_ALONE, Signed
@@ -117,9 +118,10 @@ def load_release(service: Serving, caller: Owner, document: Document) -> Any:
 
 
 @router.post("/decisions", status_code=201, response_model=shapes.Proposed)
-def propose_decision(proposing: shapes.Proposing, service: Serving, caller: Owner) -> Any:
+def propose_decision(proposing: shapes.Proposing, service: Serving, caller: Owner, once: OnceOnly) -> Any:
     """Propose that a version values days to come."""
-    with service.ledger() as ledger:
+
+    def propose() -> dict[str, Any]:
         decision, position = methodologies.propose_decision(
             ledger.book,
             proposing.methodology,
@@ -130,7 +132,10 @@ def propose_decision(proposing: shapes.Proposing, service: Serving, caller: Owne
             releases=proposing.releases,
             leave_gap=proposing.leave_gap,
         )
-    return {"decision_id": decision, "position": position, "state": "proposed"}
+        return {"decision_id": decision, "position": position, "state": "proposed"}
+
+    with service.ledger() as ledger:
+        return once(propose)
 
 
 @router.post("/decisions/{decision_id}/approval", response_model=_DECIDED)
