@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +15,7 @@ import pytest
 
 from domain.streams import stream_id
 from interfaces.bootstrap import open_ledger
+from tests.architecture.project import ROOT
 from tests.e2e.act_tools import People
 from tests.e2e.cli_tools import METRO, CommandLine
 from tests.e2e.http_tools import SOON_S, Reply, Served, serving
@@ -60,6 +64,7 @@ def test_a_revision_planned_by_one_and_approved_by_another_ends_as_on_the_comman
     assert {key: planned.body[key] for key in ("accounts", "credits", "before_mg", "after_mg")} == {
         "accounts": 2, "credits": 2, "before_mg": str(BEFORE), "after_mg": str(AFTER),
     }  # fmt: skip
+    assert served("/v1/revisions/R1/report", "approver").body == planned.body
     early = post(served, "revisions/R1/application", "operator")
     assert (early.status, early.code) == (409, "wrong_state")
     approved = post(served, "revisions/R1/approval", "approver")
@@ -103,6 +108,32 @@ def test_a_job_goes_on_where_a_worker_that_held_it_is_gone(cli: CommandLine, ser
             assert served("/v1/revisions/R1/application", "auditor").body["state"] == "running"
             assert cli("revision", "status", "R1")["state"] == "approved"
         assert completed(served, "R1")["accounts_done"] == 2
+
+
+_KILLED = """
+import os, signal
+from application import revising
+from interfaces.bootstrap import Settings, open_ledger
+from domain.streams import stream_id
+
+revising._LINES_PER_APPEND = 1
+with open_ledger(Settings()) as ledger, ledger.book.journal.claim(stream_id("revision", "R1")) as ours:
+    assert ours
+    revising.apply(ledger.book, "R1", progress=lambda _: os.kill(os.getpid(), signal.SIGKILL))
+"""
+
+
+def test_a_job_goes_on_where_a_killed_worker_left_it(cli: CommandLine, served: Served) -> None:
+    post(served, "revisions", "methodology_owner", PLAN)
+    post(served, "revisions/R1/approval", "approver")
+    killed = subprocess.run([sys.executable, "-c", _KILLED], check=False, cwd=ROOT)
+    assert killed.returncode == -signal.SIGKILL
+    left = served("/v1/revisions/R1/application", "auditor").body
+    assert (left["state"], left["accounts_done"], left["accounts"]) == ("stopped", 1, None)
+    assert post(served, "revisions/R1/application", "methodology_owner").status in (200, 202)
+    assert completed(served, "R1")["accounts_done"] == 2
+    assert cli("revision", "status", "R1")["after_mg"] == str(AFTER)
+    assert cli("replay")["mismatches"] == 0
 
 
 def test_whoever_has_a_key_approves_with_his_signature_alone(cli: CommandLine, served: Served) -> None:

@@ -63,6 +63,7 @@ TABLE = {
     "POST /v1/decisions": {"methodology_owner"},
     "POST /v1/decisions/{decision_id}/approval": {"approver"},
     "POST /v1/revisions": {"methodology_owner"},
+    "GET /v1/revisions/{revision_id}/report": INSIDERS,
     "GET /v1/revisions/{revision_id}/impact": INSIDERS,
     "POST /v1/revisions/{revision_id}/approval": {"approver"},
     "POST /v1/revisions/{revision_id}/application": {"methodology_owner", "approver", "operator"},

@@ -67,6 +67,18 @@ def plan_revision(
         return once(plan)
 
 
+@router.get("/{revision_id}/report", response_model=shapes.Plan)
+def show_report(revision_id: RevisionId, service: Serving, caller: Insiders) -> Any:
+    """What the plan answered, worked out again and held against its recorded digest: what an approver signs.
+
+    It shows the book as it was when the revision was planned, whatever has happened since.
+    """
+    with service.ledger() as ledger:
+        planned = revising.worked_out_again(ledger.book, revision_id, parts=parts_by("auto", ledger))
+        run = find_run(ledger.book.rulebook(), revision_id)
+    return plan_json(planned) | {"state": run.state}
+
+
 @router.get("/{revision_id}/impact", response_model=shapes.Impact)
 def show_impact(revision_id: RevisionId, service: Serving, caller: Insiders) -> Any:
     """What it did; before it is completed, what it would do to the log as it is. Reads the whole of it."""
