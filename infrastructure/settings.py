@@ -53,6 +53,8 @@ class ServiceSettings(BaseSettings):
     requests_per_second: int = Field(default=100, ge=0)
     body_bytes: int = Field(default=65_536, ge=1_024, le=1 << 26)
     body_seconds: int = Field(default=10, ge=1, le=300)
+    file_bytes: int = Field(default=1 << 30, ge=1_024, le=1 << 40)
+    file_seconds: int = Field(default=600, ge=1, le=86_400)
     patience_seconds: int = Field(default=5, ge=0, le=60)
     drain_seconds: int = Field(default=30, ge=1, le=600)
     waiting_rows: int = Field(default=20_000, ge=1, le=1_000_000)

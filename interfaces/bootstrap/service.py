@@ -14,10 +14,13 @@ from application.ports.nonces import Nonces
 from domain.errors import Rejected
 from domain.instants import instant_text
 from domain.partner_protocol import RECEIPT, SEAL, Addressed, Headers, answer_aad, seal_aad
+from infrastructure.answered_once import AnsweredOnce
+from infrastructure.answered_once import Kept as KeptAnswer
 from infrastructure.behavior_files.request_rows import rows_of_body
 from infrastructure.clock import system_seconds
 from infrastructure.dev_credentials import DevCredentials
 from infrastructure.eventsourcing_journal import EventsourcingJournal
+from infrastructure.export_folder import ExportFolder
 from infrastructure.gm.partner_seal import Opened, open_body, seal_answer
 from infrastructure.gm.sm2_format import public_key_to_pem, signature_from_der, signature_to_der
 from infrastructure.postgres.connecting import connection
@@ -25,13 +28,18 @@ from infrastructure.postgres.migrating import refuse_older
 from infrastructure.postgres.nonces import PostgresNonces
 from infrastructure.settings import ServiceSettings, Settings
 from infrastructure.token_keys import read_token_keys
+from infrastructure.uploads import Uploads
 from interfaces.bootstrap import Ledger
 
 __all__ = [
+    "AnsweredOnce",
     "DevCredentials",
+    "ExportFolder",
+    "KeptAnswer",
     "Opened",
     "Protocol",
     "ServiceSettings",
+    "Uploads",
     "beside",
     "dev_credentials",
     "read_token_keys",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Concatenate, cast
 
 import typer
 
+from application.act_answers import to_sign_json
 from application.acts import Handed, Signing, TextToSign
 from application.ports.signer import Signer
 from domain.errors import Rejected
@@ -144,15 +145,7 @@ def signature_by(signer: Signer | None, file: Path | None, text: bytes) -> bytes
 def _text(asked: TextToSign, out: Path | None) -> Answer:
     assert out is not None
     act = asked.act
-    payload: dict[str, Any] = {
-        "act": act.name,
-        "object": act.object,
-        "actor": act.actor,
-        "shown": act.shown,
-        "content": act.content,
-        "rulebook": asked.seen,
-        "file": str(write_new(out, asked.text)),
-    }
+    payload = {**to_sign_json(asked), "file": str(write_new(out, asked.text))}
     pairs = [
         ("act", f"{act.name} of {act.object}"),
         ("actor", act.actor),

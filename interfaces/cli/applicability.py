@@ -7,10 +7,11 @@ from typing import Annotated
 import typer
 
 from application import methodologies
+from application.act_answers import changes_json
 from application.acts import Signing
 from application.answers import decisions_json
 from interfaces.cli.acting import signable
-from interfaces.cli.changes import changes_json, changes_table
+from interfaces.cli.changes import changes_table
 from interfaces.cli.command import Cli, command, group
 from interfaces.cli.options import By, End, LeaveGap, Region, Releases, Start, Version, releases_of, wire_day
 from interfaces.cli.output import Answer, facts, heading, table

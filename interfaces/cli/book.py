@@ -22,9 +22,10 @@ from domain.erasure import DEFAULT_RETENTION_DAYS, MAX_RETENTION_DAYS
 from domain.errors import Unavailable
 from domain.instants import instant_of
 from interfaces.cli.command import Cli, command, group
-from interfaces.cli.kernels import ReplayKernel, is_fast
+from interfaces.cli.kernels import ReplayKernel
 from interfaces.cli.options import AtPosition, Before, KnownAt, before_day
 from interfaces.cli.output import Answer, console_on, count_text, facts, heading, mass_text, masses_table, table
+from interfaces.kernels import is_fast
 
 if TYPE_CHECKING:
     from interfaces.bootstrap import Ledger

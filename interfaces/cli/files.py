@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from domain.digest import new_sm3
 from domain.errors import Rejected, Unavailable
+from interfaces.strict_json import strict_json
 
 _MAX_BYTES = 16_000_000
 _DIGEST = re.compile(r"[0-9A-Fa-f]{64}")
@@ -23,16 +23,7 @@ def read_json(path: Path) -> Any:
         raise Rejected("file_not_found", "there is no such file", field=str(path), remedy="check the name")
     if path.stat().st_size > _MAX_BYTES:
         raise Rejected("file_too_large", f"more than {_MAX_BYTES:,} bytes", field=str(path), remedy="check the name")
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-        return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise Rejected(
-            "json_malformed",
-            f"not a JSON document: {error}",
-            field=str(path),
-            remedy="compare with the example in docs/formats.md",
-        ) from error
+    return strict_json(path.read_bytes(), str(path))
 
 
 def evidence_digest(text: str) -> str:
@@ -81,15 +72,3 @@ def write_new(path: Path, content: bytes) -> Path:
             "file_not_written", error.strerror or str(error), field=str(path), remedy="name another folder"
         ) from error
     return path
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    keys = dict(pairs)
-    if len(keys) < len(pairs):
-        repeated = next(key for number, (key, _) in enumerate(pairs) if key in dict(pairs[:number]))
-        raise ValueError(f"the key {repeated!r} is given twice")
-    return keys
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a number")

@@ -11,30 +11,10 @@ from typing import Any
 from rich.console import RenderableType
 from rich.text import Text
 
+from application.act_answers import DIRECTIONS
 from application.revising import Planned
-from interfaces.cli.changes import changes_json, changes_table
+from interfaces.cli.changes import changes_table
 from interfaces.cli.output import count_text, facts, heading, mass_text, table
-
-_DIRECTIONS = ("rising_accounts", "falling_accounts", "unchanged_accounts", "turned_negative_accounts")
-
-
-def plan_json(planned: Planned, files: Sequence[str]) -> dict[str, Any]:
-    """A plan; a dry run has no ``revision_id``."""
-    report = planned.report
-    return {
-        "revision_id": planned.revision_id or None,
-        "plan_digest": planned.plan_digest,
-        **planned.impact,
-        "state": "planned" if planned.revision_id else "dry_run",
-        **{key: report[key] for key in _DIRECTIONS},
-        "not_valued": planned.not_valued,
-        "not_valued_by": planned.not_valued_by,
-        "left_out": planned.left_out,
-        "changes": changes_json(planned.changes),
-        "report": report,
-        "files": list(files),
-        "position": planned.position,
-    }
 
 
 def plan_text(payload: dict[str, Any], planned: Planned) -> list[RenderableType]:
@@ -73,7 +53,7 @@ def comparison_text(payload: dict[str, Any]) -> list[RenderableType]:
     for label, key in (("before", "before_mg"), ("after", "after_mg"), ("difference", "delta_mg")):
         one, two = int(first[key]), int(second[key])
         rows.append((label, mass_text(one), mass_text(two), mass_text(two - one)))
-    for key in ("credits", *_DIRECTIONS, "not_valued"):
+    for key in ("credits", *DIRECTIONS, "not_valued"):
         label = key.replace("_", " ")
         rows.append((label, *map(count_text, (first[key], second[key], second[key] - first[key]))))
     head = ("", f"{first['methodology']}>", f"{second['methodology']}>", "second - first>")

@@ -8,13 +8,14 @@ from typing import Any
 from rich.text import Text
 
 from application import methodologies
+from application.act_answers import changes_json
 from application.acts import Signing
 from application.answers import methodology_json
 from application.methodologies import Standing
 from domain import methodology as rules
 from domain.behavior import decimal_text
 from interfaces.cli.acting import signable
-from interfaces.cli.changes import changes_json, changes_table
+from interfaces.cli.changes import changes_table
 from interfaces.cli.command import Cli, command, group
 from interfaces.cli.files import read_json
 from interfaces.cli.options import By, InputFile, LeaveGap, Version

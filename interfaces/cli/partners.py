@@ -9,11 +9,9 @@ import typer
 
 from application import partners
 from application.acts import Signing
+from application.partner_answers import partner_json, partners_json
 from application.partners import PartnerAct
-from domain.applicability import NEVER
-from domain.errors import Rejected
-from domain.events import partners as events
-from domain.partners import Partner, PartnerKey, PartnerProposal, Partners, Terms, terms_of
+from domain.partners import Terms
 from interfaces.cli.acting import signable, signature_by, signer_of
 from interfaces.cli.command import Cli, command, group
 from interfaces.cli.files import write_new
@@ -84,15 +82,6 @@ KeyText = Annotated[
     ),
 ]
 KeyId = Annotated[str, typer.Option("--key", metavar="ID", help="Which of its keys; `partner show` tells their ids.")]
-_ABOUT: dict[type[Any], str] = {
-    events.PartnerProposed: "registration",
-    events.PartnerKeyProposed: "key",
-    events.PartnerTermsProposed: "terms",
-    events.PartnerResumptionProposed: "resumption",
-}
-
-_ASKS = ("behaviors", "rows_per_day", "rows_per_request", "key", "public_key", "reason")
-
 ProposalId = Annotated[
     str, typer.Argument(metavar="ID", help="The proposal, as it was named when it was made: P3.", show_default=False)
 ]
@@ -224,9 +213,7 @@ def list_(cli: Cli) -> Answer:
     """All registered partners with their terms, and those that wait to be."""
     with cli.ledger() as ledger:
         rulebook = ledger.book.rulebook()
-    known = rulebook.partners
-    waiting = [each for each in known.waiting() if each.event.partner not in known.all]
-    listed = [_partner(known, each) for each in known.all.values()] + [_not_yet(each) for each in waiting]
+    listed = partners_json(rulebook.partners)
     rows = [
         (
             each["partner"],
@@ -249,16 +236,8 @@ def show(cli: Cli, partner: RegisteredPartner) -> Answer:
     """One partner: its terms, every key it had, everything that was proposed about it."""
     with cli.ledger() as ledger:
         rulebook = ledger.book.rulebook()
-    known = rulebook.partners
-    proposals = [each for each in known.proposals.values() if each.event.partner == partner]
-    if not proposals:
-        raise Rejected(
-            "partner_unknown", f"nobody has proposed {partner}", field="partner", remedy="`partner list` shows all"
-        )
-    registered = known.all.get(partner)
-    told = _not_yet(proposals[0]) if registered is None else _partner(known, registered)
-    keys = [_key(each) for each in known.keys_of(partner)]
-    asked = [_proposal(known, each) for each in proposals]
+    told = partner_json(rulebook.partners, partner)
+    keys, asked = told["keys"], told["proposals"]
     pairs = [
         ("partner", partner),
         ("state", told["state"]),
@@ -273,9 +252,7 @@ def show(cli: Cli, partner: RegisteredPartner) -> Answer:
         shown.append(table(("key", "state", "from>"), [(k["key"], k["state"], k["approved"]) for k in keys]))
     rows = [(p["proposal"], p["about"], _asked(p["asks"]), p["state"], p["by"], p["approved_by"] or "") for p in asked]
     shown.append(table(("proposal", "about", "asks for", "state", "proposed by", "approved by"), rows))
-    payload = told | {"keys": keys, "proposals": asked, "position": rulebook.position}
-    del payload["waiting"]
-    return Answer(payload, shown)
+    return Answer(told | {"position": rulebook.position}, shown)
 
 
 class _Key:
@@ -326,58 +303,6 @@ def _proposed(cli: Cli, done: PartnerAct, by: str, *, key: bool = False) -> Answ
         payload |= {"key": event.key}
     hint = cli.following(f"partner approve {event.proposal} --by SOMEBODY-ELSE   (not {by})")
     return Answer(payload, [heading("proposed, and nothing has changed yet"), facts(list(payload.items())), hint])
-
-
-def _partner(known: Partners, partner: Partner) -> dict[str, Any]:
-    waiting = [each.event.proposal for each in known.waiting() if each.event.partner == partner.name]
-    keys = [each.key for each in known.keys_of(partner.name) if known.key_at(partner.name, each.key) is not None]
-    told = _told(partner.name, partner.state, partner.now.terms, keys, waiting)
-    return told | {"since": partner.now.since, "reason": partner.now.reason or None}
-
-
-def _not_yet(proposal: PartnerProposal) -> dict[str, Any]:
-    """A partner that waits to be registered."""
-    event: Any = proposal.event
-    return _told(event.partner, "proposed", terms_of(event), [], [event.proposal])
-
-
-def _told(name: str, state: str, terms: Terms, keys: list[str], waiting: list[str]) -> dict[str, Any]:
-    return {
-        "partner": name,
-        "state": state,
-        "behaviors": None if terms.behaviors is None else list(terms.behaviors),
-        "rows_per_day": terms.rows_per_day,
-        "rows_per_request": terms.rows_per_request,
-        "since": None,
-        "reason": None,
-        "keys": keys,
-        "waiting": waiting,
-    }
-
-
-def _key(key: PartnerKey) -> dict[str, Any]:
-    return {
-        "key": key.key,
-        "public_key": key.public_key.hex(),
-        "state": key.state,
-        "approved": key.approved,
-        "ended": None if key.ended == NEVER else key.ended,
-    }
-
-
-def _proposal(known: Partners, proposal: PartnerProposal) -> dict[str, Any]:
-    event: Any = proposal.event
-    state = "approved" if proposal.approved is not None else "waiting" if known.waits(proposal) else "void"
-    return {
-        "proposal": event.proposal,
-        "about": _ABOUT[type(event)],
-        "asks": {name: getattr(event, name) for name in _ASKS if hasattr(event, name)},
-        "state": state,
-        "by": event.by,
-        "proposed": proposal.position,
-        "approved_by": proposal.approver or None,
-        "approved": proposal.approved,
-    }
 
 
 def _asked(asks: dict[str, Any]) -> str:

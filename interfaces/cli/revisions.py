@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from application import revising, what_if
+from application.act_answers import changes_json, plan_json
 from application.acts import Signing
 from application.answers import revision_json
 from application.impact import digest_of
@@ -10,10 +11,10 @@ from application.what_if import Candidate
 from domain.revision import changes_by, find_run
 from domain.rulebook import RevisionRun, period_texts
 from interfaces.cli.acting import signable
-from interfaces.cli.changes import changes_json, changes_table
+from interfaces.cli.changes import changes_table
 from interfaces.cli.command import Cli, command, group
-from interfaces.cli.impacts import comparison_text, impact_facts, plan_json, plan_text
-from interfaces.cli.kernels import Kernel, accounts_by, parts_by
+from interfaces.cli.impacts import comparison_text, impact_facts, plan_text
+from interfaces.cli.kernels import Kernel
 from interfaces.cli.options import (
     By,
     DryRun,
@@ -32,6 +33,7 @@ from interfaces.cli.options import (
     wire_day,
 )
 from interfaces.cli.output import Answer, heading, table
+from interfaces.kernels import accounts_by, parts_by
 from interfaces.reports.folder import ReportFolder
 from interfaces.reports.writing import write_comparison, write_plan
 
@@ -60,7 +62,7 @@ def plan(
         parts = parts_by(kernel, ledger)
         planned = work_out(ledger.book, *asked, region=region, releases=releases, progress=tell, parts=parts)
     files = [] if folder is None else write_plan(folder, planned)
-    payload = plan_json(planned, files)
+    payload = {**plan_json(planned), "files": files}
     human = plan_text(payload, planned)
     if not dry_run:
         human.append(cli.following(f"revision approve {planned.revision_id} --by SOMEBODY-ELSE   (not {by})"))
@@ -105,7 +107,8 @@ def report_(cli: Cli, revision: RevisionId, report: ReportTo = None, kernel: Ker
     with cli.ledger() as ledger, cli.progress.counting("working out", "accounts") as tell:
         planned = revising.worked_out_again(ledger.book, revision, progress=tell, parts=parts_by(kernel, ledger))
         run = find_run(ledger.book.rulebook(), revision)
-    payload = {**plan_json(planned, [] if folder is None else write_plan(folder, planned)), "state": run.state}
+    files = [] if folder is None else write_plan(folder, planned)
+    payload = {**plan_json(planned), "files": files, "state": run.state}
     human = plan_text(payload, planned)
     if run.state == "planned":
         human.append(cli.following(f"revision approve {revision} --by SOMEBODY-ELSE   (not {run.by})"))

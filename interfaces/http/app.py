@@ -17,6 +17,7 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, JSONResponse
 
+from application.acts import TextToSign
 from domain.errors import LedgerError
 from domain.requests import MAX_BODY_BYTES
 from interfaces.http import problems, schemas, written
@@ -24,9 +25,24 @@ from interfaces.http.asking import no_parameters
 from interfaces.http.docs_page import POLICY, page
 from interfaces.http.gate import Gate
 from interfaces.http.identity import ROLES
-from interfaces.http.routes import accounts, acts, behaviors, book, log, operations, rulebook, webhooks
+from interfaces.http.routes import (
+    accounts,
+    acts,
+    behaviors,
+    book,
+    exports,
+    files,
+    log,
+    operations,
+    partners,
+    revisions,
+    rule_acts,
+    rulebook,
+    webhooks,
+)
 from interfaces.http.security import PUBLIC, Anybody, roles_of
 from interfaces.http.service import Service
+from interfaces.http.signing import on_text_to_sign
 
 API_VERSION: Final = "1.0.0"
 _DESCRIPTION: Final = (
@@ -37,8 +53,13 @@ _ROUTERS: Final = (
     accounts.router,
     acts.router,
     behaviors.router,
+    files.router,
     book.router,
     rulebook.router,
+    revisions.router,
+    rule_acts.router,
+    exports.router,
+    partners.router,
     log.router,
     webhooks.router,
     operations.router,
@@ -76,6 +97,7 @@ def create_app(service: Service) -> FastAPI:
     app.state.routers = [*_ROUTERS, _documents(lambda: openapi_of(app))]
     for router in app.state.routers:
         app.include_router(router)
+    app.add_exception_handler(TextToSign, on_text_to_sign)
     app.add_exception_handler(LedgerError, problems.on_ledger_error)
     app.add_exception_handler(RequestValidationError, problems.on_malformed)
     app.add_exception_handler(HTTPException, problems.on_http_error)
@@ -86,7 +108,9 @@ def create_app(service: Service) -> FastAPI:
         in_flight=settings.in_flight,
         body_bytes=settings.body_bytes,
         body_seconds=settings.body_seconds,
-        larger={behaviors.PATH: MAX_BODY_BYTES},
+        larger={behaviors.PATH: MAX_BODY_BYTES, **rule_acts.DOCUMENTS},
+        sealed=(behaviors.PATH,),
+        streamed={files.PATH: (files.MEDIA_TYPE, settings.file_bytes)},
     )
     return app
 

@@ -12,14 +12,14 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from domain.errors import Rejected, Unavailable
-from domain.partner_protocol import KINDS, PLAIN
+from domain.partner_protocol import KINDS
 from interfaces.http import logs, problems
 from interfaces.http.metrics import Metrics
 
@@ -28,6 +28,7 @@ _GIVEN_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _WITH_BODY: Final = {"POST", "PUT", "PATCH"}
 _LOGGED_IDS: Final = ("account_id", "version", "position", "size", "old", "new")
 _SHAPE_OF_ID: Final = re.compile(r"[0-9]{1,19}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_JSON: Final = "application/json"
 _PROBES: Final = {"/healthz", "/readyz", "/metrics"}
 _HEADERS: Final = {
     "x-content-type-options": "nosniff",
@@ -51,9 +52,13 @@ class Gate:
         body_bytes: int,
         body_seconds: float,
         larger: Mapping[str, int],
+        sealed: Collection[str],
+        streamed: Mapping[str, tuple[str, int]],
     ) -> None:
-        """``larger``: the paths that take larger bodies, and how large."""
-        self._app, self._metrics, self._larger = app, metrics, larger
+        """``larger``: the paths that take larger bodies, and how large; ``sealed``: sealed ones too. ``streamed``: those whose route reads the body
+        itself, with its media type, and how large it may say that it is."""
+        self._app, self._metrics = app, metrics
+        self._larger, self._sealed, self._streamed = larger, sealed, streamed
         self._most, self._body_bytes, self._body_seconds = in_flight, body_bytes, body_seconds
         self._under_way = 0
 
@@ -73,8 +78,8 @@ class Gate:
 
     async def _answer(self, passing: _Passing, scope: Scope, receive: Receive) -> None:
         try:
-            body = await self._admitted(scope, receive)
-            await self._app(scope, _replayed(body, receive), passing.send)
+            admitted = await self._admitted(scope, receive)
+            await self._app(scope, admitted, passing.send)
         except (Rejected, Unavailable) as error:
             await problems.problem_of(error, passing.request_id)(scope, receive, passing.send)
         except Exception as error:  # a defect: it is told without its message, and others go on
@@ -83,30 +88,34 @@ class Gate:
                 raise  # the answer has begun: all that is left is to cut it off
             await problems.defect(passing.request_id)(scope, receive, passing.send)
 
-    async def _admitted(self, scope: Scope, receive: Receive) -> bytes:
-        """The whole body of a request that may go on."""
+    async def _admitted(self, scope: Scope, receive: Receive) -> Receive:
+        """Where a request that may go on is read from: its whole body is here, but where it is streamed."""
         if self._under_way > self._most and scope["path"] not in _PROBES:
             raise Unavailable("service_busy", "too many requests are under way", remedy="try again a little later")
         headers = Headers(scope=scope)
-        told, most = headers.get("content-length", "0"), self._larger.get(scope["path"], self._body_bytes)
+        media, most = self._streamed.get(scope["path"], (_JSON, self._larger.get(scope["path"], self._body_bytes)))
+        told, is_streamed = headers.get("content-length", "0"), scope["path"] in self._streamed
         if not told.isascii() or not told.isdigit() or int(told) > most:
             raise _too_large(most)
+        body = b"" if is_streamed else await self._body(receive, most)
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        kinds = KINDS if scope["path"] in self._sealed else (media,)
+        if (body or is_streamed) and scope["method"] in _WITH_BODY and kind not in kinds:
+            raise Rejected(
+                "media_type_unsupported",
+                f"the body is not said to be {'JSON' if media == _JSON else media}",
+                field="content-type",
+                remedy=f"send it with `content-type: {media}`",
+            )
+        return receive if is_streamed else _replayed(body, receive)
+
+    async def _body(self, receive: Receive, most: int) -> bytes:
         try:
-            body = await asyncio.wait_for(_read(receive, most), self._body_seconds)
+            return await asyncio.wait_for(_read(receive, most), self._body_seconds)
         except TimeoutError:
             raise Rejected(
                 "body_slow", "the body did not arrive in time", remedy=f"send it within {self._body_seconds} s"
             ) from None
-        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-        kinds = KINDS if scope["path"] in self._larger else (PLAIN,)
-        if body and scope["method"] in _WITH_BODY and kind not in kinds:
-            raise Rejected(
-                "media_type_unsupported",
-                "the body is not said to be JSON",
-                field="content-type",
-                remedy="send JSON with `content-type: application/json`",
-            )
-        return body
 
     def _tell(self, passing: _Passing, scope: Scope) -> None:
         seconds = time.monotonic() - passing.began

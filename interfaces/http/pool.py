@@ -10,6 +10,7 @@ import queue
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from application.acts import TextToSign
 from domain.errors import Rejected, Unavailable
 from interfaces.bootstrap import Ledger
 
@@ -34,7 +35,7 @@ class LedgerPool:
         given_back = taken
         try:
             yield taken
-        except Rejected:
+        except (Rejected, TextToSign):
             raise
         except BaseException:
             # What failed half way through may have left a rulebook folded half way.

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from typing import Final
 
 from fastapi import Request
@@ -19,7 +20,11 @@ from application.receiving import Answer, Receiver
 from domain.errors import Unavailable
 from domain.requests import ReceivedRequest
 from interfaces.bootstrap import Ledger
-from interfaces.bootstrap.service import Protocol, ServiceSettings, beside
+from interfaces.bootstrap.service import AnsweredOnce, ExportFolder, Protocol, ServiceSettings, Uploads, beside
+from interfaces.http.answered import Answered
+from interfaces.http.applying import Applying
+from interfaces.http.exports import Exports
+from interfaces.http.files import Files
 from interfaces.http.identity import Identity
 from interfaces.http.metrics import Metrics
 from interfaces.http.pool import LedgerPool
@@ -27,6 +32,19 @@ from interfaces.http.rates import Rates
 from interfaces.http.readiness import Readiness
 
 _LOOKS_EVERY_S: Final = 0.05
+
+
+@dataclass(frozen=True)
+class _Running:
+    """What there is while the ledger is open."""
+
+    pool: LedgerPool
+    receiver: Receiver
+    protocol: Protocol | None
+    applying: Applying
+    exports: Exports
+    files: Files
+    answered: Answered
 
 
 class Service:
@@ -39,41 +57,73 @@ class Service:
         self.metrics = Metrics()
         self.rates = Rates(settings.requests_per_second, time.monotonic)
         self.readiness = Readiness(self.ledger, settings, self.metrics)
-        self._pool: LedgerPool | None = None
-        self._receiver: Receiver | None = None
-        self._protocol: Protocol | None = None
+        self._now: _Running | None = None
 
     @contextmanager
     def running(self) -> Iterator[None]:
         """From the start of the service to its end."""
         with self._open() as ledger:
             own = beside(ledger)
-            self._protocol = None if own.key_store is None else Protocol(own)
-            self._pool = LedgerPool(lambda: beside(ledger), self.settings.ledgers)
+            receiver = Receiver(own.book, own.evidence, waiting_rows=self.settings.waiting_rows)
+            now = _Running(
+                LedgerPool(lambda: beside(ledger), self.settings.ledgers),
+                receiver,
+                None if own.key_store is None else Protocol(own),
+                Applying(lambda: beside(ledger)),
+                Exports(ExportFolder(ledger.home / "exports"), lambda: beside(ledger)),
+                Files(Uploads(ledger.home / "uploads"), lambda: beside(ledger)),
+                Answered(AnsweredOnce(ledger.home / "answered")),
+            )
             try:
-                with Receiver(own.book, own.evidence, waiting_rows=self.settings.waiting_rows) as self._receiver:
+                with receiver:
+                    self._now = now
                     yield
             finally:
-                self._pool = self._receiver = self._protocol = None
-
-    @property
-    def protocol(self) -> Protocol:
-        """What serves partners that sign. Raises Unavailable ``service_starting``."""
-        if self._protocol is None:
-            raise _starting()
-        return self._protocol
+                for job in (now.applying, now.exports, now.files):
+                    job.stop()
+                self._now = None
 
     def ledger(self, patience_s: float | None = None) -> AbstractContextManager[Ledger]:
         """A ledger of this request alone. Raises Unavailable ``service_busy``, ``service_starting``."""
-        if self._pool is None:
-            raise _starting()
-        return self._pool.ledger(self.settings.patience_seconds if patience_s is None else patience_s)
+        return self._run.pool.ledger(self.settings.patience_seconds if patience_s is None else patience_s)
 
     def receive(self, partner: str, request: ReceivedRequest, rows: Sequence[ParsedRow]) -> Future[Answer]:
         """Record a request with others. Raises Unavailable ``too_busy``, ``stopping``, ``service_starting``."""
-        if self._receiver is None:
-            raise _starting()
-        return self._receiver.submit(partner, request, rows)
+        return self._run.receiver.submit(partner, request, rows)
+
+    @property
+    def protocol(self) -> Protocol:
+        """What serves partners that sign. Raises Unavailable ``service_starting``, ``keys_absent``."""
+        found = self._run.protocol
+        if found is None:
+            raise Unavailable("keys_absent", "the service runs without keys", remedy="start it with its key store")
+        return found
+
+    @property
+    def applying(self) -> Applying:
+        """The jobs that apply revisions. Raises Unavailable ``service_starting``."""
+        return self._run.applying
+
+    @property
+    def exports(self) -> Exports:
+        """The jobs that write events out. Raises Unavailable ``service_starting``."""
+        return self._run.exports
+
+    @property
+    def files(self) -> Files:
+        """The files that are uploaded. Raises Unavailable ``service_starting``."""
+        return self._run.files
+
+    @property
+    def answered(self) -> Answered:
+        """The answers that are kept. Raises Unavailable ``service_starting``."""
+        return self._run.answered
+
+    @property
+    def _run(self) -> _Running:
+        if self._now is None:
+            raise Unavailable("service_starting", "the ledger is not open", remedy="try again a little later")
+        return self._now
 
     def wait_for(self, min_position: int | None) -> None:
         """Until the log has a position. Raises Unavailable ``position_not_reached``."""
@@ -90,10 +140,6 @@ class Service:
                     "position_not_reached", f"the log has {size} events", remedy="ask for a position that it has"
                 )
             time.sleep(_LOOKS_EVERY_S)
-
-
-def _starting() -> Unavailable:
-    return Unavailable("service_starting", "the ledger is not open", remedy="try again a little later")
 
 
 async def service_of(request: Request) -> Service:

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from interfaces.cli import kernels
+from interfaces import kernels
 from tests.e2e.cli_tools import METRO, CommandLine
 from tests.fixtures.tampering import replace_in_facts
 

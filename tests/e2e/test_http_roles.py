@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from uuid import uuid4
 
 from fastapi import FastAPI
@@ -11,7 +12,8 @@ from interfaces.http.app import create_app, openapi_of, roles_allowed, routes_of
 from interfaces.http.identity import ROLES, Identity
 from interfaces.http.security import PUBLIC
 from interfaces.http.service import Service
-from tests.e2e.cli_tools import METRO, CommandLine
+from tests.e2e.act_tools import People
+from tests.e2e.cli_tools import METRO, CommandLine, methodology
 from tests.e2e.http_tools import register, serving
 
 READERS = {"bank_backend", "compliance", "auditor"}
@@ -39,6 +41,7 @@ TABLE = {
     "GET /v1/accounts/{account_id}/proof": READERS,
     "POST /v1/behaviors": {"bank_backend", "partner"},
     "GET /v1/partner-protocol": {"public"},
+    "POST /v1/behavior-files": {"bank_backend", "partner"},
     "POST /v1/accounts": {"bank_backend"},
     "POST /v1/accounts/{account_id}/consents": {"bank_backend"},
     "POST /v1/accounts/{account_id}/consents/withdrawal": {"bank_backend"},
@@ -58,8 +61,49 @@ TABLE = {
     "GET /v1/decisions/{decision_id}": INSIDERS,
     "GET /v1/revisions": INSIDERS,
     "GET /v1/revisions/{revision_id}": INSIDERS,
+    "POST /v1/methodologies": {"methodology_owner"},
+    "POST /v1/methodologies/{code}/{version}/review": {"approver"},
+    "POST /v1/methodologies/{code}/{version}/certification": {"approver"},
+    "POST /v1/methodologies/{code}/{version}/publication": {"approver"},
+    "POST /v1/methodologies/{code}/{version}/withdrawal": {"methodology_owner"},
+    "POST /v1/methodologies/{code}/{version}/withdrawal/approval": {"approver"},
+    "POST /v1/factor-releases": {"methodology_owner"},
+    "POST /v1/decisions": {"methodology_owner"},
+    "POST /v1/decisions/{decision_id}/approval": {"approver"},
+    "POST /v1/revisions": {"methodology_owner"},
+    "GET /v1/revisions/{revision_id}/report": INSIDERS,
+    "GET /v1/revisions/{revision_id}/impact": INSIDERS,
+    "POST /v1/revisions/{revision_id}/approval": {"approver"},
+    "POST /v1/revisions/{revision_id}/application": {"methodology_owner", "approver", "operator"},
+    "GET /v1/revisions/{revision_id}/application": INSIDERS,
+    "POST /v1/exports": {"compliance", "auditor"},
+    "GET /v1/exports/{export_id}": {"compliance", "auditor"},
+    "GET /v1/exports/{export_id}/events": {"compliance", "auditor"},
+    "GET /v1/exports/{export_id}/manifest": {"compliance", "auditor"},
+    "DELETE /v1/exports/{export_id}": {"compliance", "auditor"},
+    "GET /v1/partners": INSIDERS,
+    "GET /v1/partners/{partner}": INSIDERS,
+    "POST /v1/partners": {"operator"},
+    "POST /v1/partners/{partner}/keys": {"operator"},
+    "POST /v1/partners/{partner}/terms": {"operator"},
+    "POST /v1/partners/{partner}/resumption": {"operator"},
+    "POST /v1/partner-proposals/{proposal}/approval": {"approver"},
+    "POST /v1/partners/{partner}/suspension": {"operator", "approver"},
+    "POST /v1/partners/{partner}/keys/{key}/revocation": {"operator", "approver"},
+    "POST /v1/accounts/{account_id}/freeze": {"bank_backend", "compliance"},
+    "POST /v1/accounts/{account_id}/unfreeze": {"bank_backend", "compliance"},
+    "POST /v1/accounts/{account_id}/closure": {"bank_backend"},
 }
 """Every route of the service. A new one is not there before somebody has thought about who may use it."""
+
+RELEASE = {
+    "factor_set": "TEST-SET",
+    "release": 1,
+    "rows": [
+        {"statistic": "average", "region": "CN", "data_year": 2022, "value": "0.5366", "unit": "kg/kWh",
+         "source": "a test", "page": "2", "document_sm3": None, "grade": "B"},
+    ],
+}  # fmt: skip
 
 
 def application() -> FastAPI:
@@ -85,6 +129,10 @@ def test_the_openapi_document_tells_the_roles_of_each_operation() -> None:
     assert told == TABLE
 
 
+def public_key(cli: CommandLine) -> str:
+    return Path(People(cli).public("somebody")).read_text("ascii")
+
+
 def test_each_role_gets_past_the_gate_of_its_own_routes_and_of_no_other(cli: CommandLine) -> None:
     cli.credit(METRO)
     account = cli("account", "show", "ann")["account_id"]
@@ -93,6 +141,7 @@ def test_each_role_gets_past_the_gate_of_its_own_routes_and_of_no_other(cli: Com
     values = {
         "account_id": account, "version": 1, "position": 1, "size": size, "old": size, "new": size,
         "code": "TRAVEL-METRO", "webhook_id": uuid4(), "decision_id": "D1", "revision_id": "R1",
+        "partner": "dev-partner", "proposal": "P1", "export_id": str(uuid4()), "key": "0" * 32,
     }  # fmt: skip
     for owner in ((), ("--partner", "dev-partner")):
         cli("webhooks", "allow", "https://hooks.example", *owner)
@@ -102,17 +151,37 @@ def test_each_role_gets_past_the_gate_of_its_own_routes_and_of_no_other(cli: Com
         "POST /v1/accounts/lookup": {"account_ref": "ann"},
         "POST /v1/accounts/{account_id}/credits/lookup": {"source_ref": "t1"},
         "POST /v1/behaviors": {"source_ref": "no behavior, and so refused by itself"},
+        "POST /v1/behavior-files": {"source_ref": "no behavior"},
         "POST /v1/accounts": {"account_ref": "somebody new"},
         "POST /v1/accounts/{account_id}/consents": {"scope": ["*"], "terms_version": "v1", "evidence": "0" * 64},
         "POST /v1/accounts/{account_id}/consents/withdrawal": {"reason": "asked for it"},
         "POST /v1/accounts/{account_id}/credits/{version}/reversal": {"reason": "a wrong train"},
+        "POST /v1/exports": {"topics": ["carbon.account.opened.v1"]},
+        "POST /v1/methodologies": methodology(),
+        "POST /v1/factor-releases": RELEASE,
+        "POST /v1/decisions": {"methodology": "TRAVEL-METRO@1", "from": "2999-01-01", "to": None},
+        "POST /v1/revisions": {"methodology": "TRAVEL-METRO@1", "from": None, "to": None},
     }
+    new_key = {"public_key": public_key(cli), "to_sign": True}
+    bodies |= {
+        "POST /v1/partners": new_key | {"partner": "somebody", "behaviors": None},
+        "POST /v1/partners/{partner}/keys": new_key,
+        "POST /v1/partners/{partner}/terms": {"behaviors": None},
+        "POST /v1/partners/{partner}/resumption": {"reason": "it is repaired"},
+        "POST /v1/partners/{partner}/suspension": {"reason": "last night"},
+        "POST /v1/partners/{partner}/keys/{key}/revocation": {"reason": "lost"},
+        "POST /v1/accounts/{account_id}/freeze": {"reason": "asked for it"},
+        "POST /v1/accounts/{account_id}/unfreeze": {"reason": "asked for it"},
+        "POST /v1/accounts/{account_id}/closure": {"reason": "asked for it"},
+    }
+    headers = {"POST /v1/behavior-files": {"content-type": "application/x-ndjson"}}
     wrong = []
     with serving(cli.settings) as served:
         for name, roles in TABLE.items():
             method, _, path = name.partition(" ")
             for role in (None, *ROLES):
-                status = served(path.format(**values), role, method=method, body=bodies.get(name)).status
+                body, said = bodies.get(name), headers.get(name)
+                status = served(path.format(**values), role, method=method, body=body, headers=said).status
                 may = PUBLIC in roles or role in roles
                 expected = may or (401 if role is None else 403)
                 passed = status not in (401, 403, 422, 500, 503) or status

@@ -1,4 +1,5 @@
-"""What the bank does with accounts: open one, record a consent or its end, reverse a credit.
+"""What the bank does with accounts: open one, record a consent or its end, reverse a credit,
+freeze it, close it.
 
 Keeps: whoever acts is recorded by the name of its token; an account is named by its id, and a reference that looks like
 one leads nowhere; what was done is durable when it is answered, with the position to ask for afterwards.
@@ -6,7 +7,7 @@ one leads nowhere; what was done is durable when it is answered, with the positi
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends
 from pydantic import Field
@@ -14,13 +15,15 @@ from pydantic import Field
 from application import accounts
 from interfaces.http import written
 from interfaces.http.asking import Asked, Instant, no_parameters
-from interfaces.http.identity import BANK_BACKEND, Caller
+from interfaces.http.identity import BANK_BACKEND, COMPLIANCE, Caller
+from interfaces.http.once import OnceOnly
 from interfaces.http.routes.accounts import AccountId, Version
 from interfaces.http.security import Serving, allowed
 
 router = APIRouter(prefix="/v1/accounts", tags=["accounts"], dependencies=[Depends(no_parameters)])
 
 Bank = Annotated[Caller, Depends(allowed(BANK_BACKEND))]
+Freezers = Annotated[Caller, Depends(allowed(BANK_BACKEND, COMPLIANCE))]
 Reason = Annotated[str, Field(min_length=1, max_length=500, description="Sealed with what is personal of the account.")]
 _BEHAVIOR: Final = r"^(\*|[a-z0-9][a-z0-9._-]{0,63})$"
 
@@ -49,8 +52,8 @@ class Withdrawing(Asked):
     reason: Reason
 
 
-class Reversing(Asked):
-    """Why a credit is reversed."""
+class Reasoned(Asked):
+    """Why a credit is reversed, an account frozen, unfrozen or closed."""
 
     reason: Reason
 
@@ -62,21 +65,24 @@ def open_account(opening: Opening, service: Serving, caller: Bank) -> written.Ac
         return _told(accounts.open_account(ledger.book, opening.account_ref, opening.kind))
 
 
-@router.post("/{account_id}/consents", status_code=201)
-def grant_consent(account_id: AccountId, granting: Granting, service: Serving, caller: Bank) -> written.ActedOn:
-    """Record that the person allows behaviors to be credited."""
+@router.post("/{account_id}/consents", status_code=201, response_model=written.ActedOn)
+def grant_consent(account_id: AccountId, granting: Granting, service: Serving, caller: Bank, once: OnceOnly) -> Any:
+    """Record that the person allows behaviors to be credited. Twice would be two consents: give an Idempotency-Key."""
     with service.ledger() as ledger:
-        acted = accounts.grant_consent(
-            ledger.book,
-            account_id,
-            scope=tuple(granting.scope),
-            terms_version=granting.terms_version,
-            valid_from=granting.valid_from,
-            valid_to=granting.valid_to,
-            evidence=granting.evidence,
-            by=caller.name,
+        return once(
+            lambda: _told(
+                accounts.grant_consent(
+                    ledger.book,
+                    account_id,
+                    scope=tuple(granting.scope),
+                    terms_version=granting.terms_version,
+                    valid_from=granting.valid_from,
+                    valid_to=granting.valid_to,
+                    evidence=granting.evidence,
+                    by=caller.name,
+                )
+            ).model_dump()
         )
-    return _told(acted)
 
 
 @router.post("/{account_id}/consents/withdrawal")
@@ -88,12 +94,33 @@ def withdraw_consent(account_id: AccountId, wish: Withdrawing, service: Serving,
 
 @router.post("/{account_id}/credits/{version}/reversal", status_code=201)
 def reverse_credit(
-    account_id: AccountId, version: Version, reversing: Reversing, service: Serving, caller: Bank
+    account_id: AccountId, version: Version, reversing: Reasoned, service: Serving, caller: Bank
 ) -> written.Reversal:
     """Set a credit to nothing, once; its reference stays taken."""
     with service.ledger() as ledger:
         acted, worth = accounts.reverse_credit(ledger.book, account_id, version, caller.name, reversing.reason)
     return written.Reversal(account_id=str(acted.account_id), position=acted.position, reversed_mg=str(worth))
+
+
+@router.post("/{account_id}/freeze")
+def freeze_account(account_id: AccountId, why: Reasoned, service: Serving, caller: Freezers) -> written.ActedOn:
+    """Credit nothing to it until it is unfrozen; revisions still apply."""
+    with service.ledger() as ledger:
+        return _told(accounts.freeze(ledger.book, account_id, caller.name, why.reason))
+
+
+@router.post("/{account_id}/unfreeze")
+def unfreeze_account(account_id: AccountId, why: Reasoned, service: Serving, caller: Freezers) -> written.ActedOn:
+    """Let it be credited again."""
+    with service.ledger() as ledger:
+        return _told(accounts.unfreeze(ledger.book, account_id, caller.name, why.reason))
+
+
+@router.post("/{account_id}/closure")
+def close_account(account_id: AccountId, why: Reasoned, service: Serving, caller: Bank) -> written.ActedOn:
+    """Close it for good; what it holds stays, and revisions still apply."""
+    with service.ledger() as ledger:
+        return _told(accounts.close(ledger.book, account_id, caller.name, why.reason))
 
 
 def _told(acted: accounts.Acted) -> written.ActedOn:

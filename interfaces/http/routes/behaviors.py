@@ -89,16 +89,8 @@ async def send_behaviors(service: Serving, sender: Senders, request: Request) ->
     Partners sign (docs/spec/partner-api.md), are answered with a receipt, and may seal what they send.
     """
     caller, signed = sender.caller, sender.signed
-    if not PARTNER_NAME.fullmatch(caller.name):
-        raise Rejected(
-            "partner_malformed",
-            "your name cannot be that of a partner",
-            field="authorization",
-            remedy="let the issuer give a `sub` of up to 64 letters, digits, dots and hyphens",
-        )
-    if signed is None and BANK_BACKEND not in caller.roles:
-        await anyio.to_thread.run_sync(_require_registration, service, caller.name)
-        require_signature(service, caller.name)
+    if signed is None:
+        await refuse_strangers(service, caller)
     body, rows = await _read(sender.body)
     if BANK_BACKEND not in caller.roles:
         await anyio.to_thread.run_sync(_refuse_too_many, service, caller.name, len(rows))
@@ -169,6 +161,23 @@ def _acknowledged(
 async def show_partner_protocol(service: Serving, caller: Anybody) -> Any:
     """What a partner that signs has to know: the name of the ledger's log, and the keys of the service."""
     return service.protocol.described()
+
+
+async def refuse_strangers(service: Service, caller: Caller) -> None:
+    """Whoever is neither the bank nor registered may not send; a partner that signs may not come unsigned.
+
+    Raises Rejected ``partner_malformed``, ``partner_unregistered``, ``signature_missing``.
+    """
+    if not PARTNER_NAME.fullmatch(caller.name):
+        raise Rejected(
+            "partner_malformed",
+            "your name cannot be that of a partner",
+            field="authorization",
+            remedy="let the issuer give a `sub` of up to 64 letters, digits, dots and hyphens",
+        )
+    if BANK_BACKEND not in caller.roles:
+        await anyio.to_thread.run_sync(_require_registration, service, caller.name)
+        require_signature(service, caller.name)
 
 
 def _require_registration(service: Service, partner: str) -> None:
