@@ -55,8 +55,10 @@ class Gate:
         sealed: Collection[str],
         streamed: Mapping[str, tuple[str, int]],
     ) -> None:
-        """``larger``: the paths that take larger bodies, and how large; ``sealed``: sealed ones too. ``streamed``: those whose route reads the body
-        itself, with its media type, and how large it may say that it is."""
+        """``larger``: the paths that take larger bodies, and how large. ``sealed``: those that take sealed ones too.
+
+        ``streamed``: those whose route reads the body itself, with its media type, and how large it may say that it is.
+        """
         self._app, self._metrics = app, metrics
         self._larger, self._sealed, self._streamed = larger, sealed, streamed
         self._most, self._body_bytes, self._body_seconds = in_flight, body_bytes, body_seconds

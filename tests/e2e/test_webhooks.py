@@ -253,7 +253,6 @@ def test_what_a_revision_and_a_reversal_change_and_what_a_balance_crosses_is_tol
 def test_a_partner_is_told_of_its_own_credits_and_of_no_account(cli: CommandLine) -> None:
     for partner in ("dev-partner", "other"):
         register(cli, partner, "--all-behaviors")
-        (cli.folder / "partner.key").unlink()
     with receiving() as receiver, serving(cli.settings) as served:
         cli("webhooks", "allow", receiver.origin, "--private", "--partner", "dev-partner")
         wish = {"url": f"{receiver.origin}/p", "kinds": ["credited", "reversed"]}
