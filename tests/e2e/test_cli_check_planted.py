@@ -200,8 +200,8 @@ def test_a_snapshot_of_nothing_a_commit_of_nothing_and_a_lost_migration_are_name
 def test_a_migration_that_ran_and_is_told_by_no_row_does_not_run_again(signed: CommandLine) -> None:
     with planted(
         signed,
-        "DELETE FROM public.ledger_migrations WHERE name LIKE '0005%'",
-        "INSERT INTO public.ledger_migrations VALUES ('0005_separate_roles.sql')",
+        "DELETE FROM public.ledger_migrations WHERE name LIKE '0006%'",
+        "INSERT INTO public.ledger_migrations VALUES ('0006_remember_nonces.sql')",
     ):
         assert signed.refused("check", code=3) == "migration_missing"
 
