@@ -33,6 +33,7 @@ from domain.partner_protocol import (
     service_key_text,
 )
 from domain.requests import request_of
+from infrastructure.evidence_store import EvidenceFolder
 from infrastructure.gm import actor_key
 from infrastructure.gm.hardened_gmssl import GmsslVerifier
 from infrastructure.gm.partner_seal import open_answer, seal_body
@@ -329,6 +330,22 @@ def test_a_sealed_request_is_answered_sealed_and_opens_for_this_request_alone(
                        (sealed_with(sent.body, key="MAA="), "key_wrap_broken")):  # fmt: skip
         assert metro.sign(body, kind=SEALED).by(served).code == code
     assert people("check")["ok"]
+
+
+def test_check_finds_a_sealed_request_that_was_kept_with_another_body(
+    people: CommandLine, served: Served, metro: Partner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent, _ = metro.seal(item(), key_of_service(served, "seal"))
+    assert sent.by(served).status == 200
+    assert people("check")["findings"] == []
+    read = EvidenceFolder.read
+
+    def changed(store: EvidenceFolder, digest: str) -> Iterator[bytes]:
+        yield b"".join(read(store, digest)).replace(b"12.350", b"99.350")
+
+    monkeypatch.setattr(EvidenceFolder, "read", changed)
+    found = {each["code"] for each in people("check", code=3)["findings"]}
+    assert "request_signature_wrong" in found
 
 
 def sealed_with(body: bytes, **changed: str) -> bytes:
