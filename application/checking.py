@@ -154,7 +154,7 @@ def _check_evidence(auditing: Auditing, store: EvidenceStore, found: _Findings) 
     verified = evidence.verify(auditing.book, store)
     found.add_some(verified.total, verified.findings)
     origin = origin_of(auditing.book.journal.book_id().bytes)
-    for each in kept_signatures(auditing.book, store, auditing.verifier, origin):
+    for each in kept_signatures(auditing.book, store, auditing.verifier, origin, auditing.open_kept):
         if isinstance(each, KeptSignature) and each.fault:
             place = f"intake {each.intake}"
             found.add("request_signature_wrong", place, each.fault, "keep the database as evidence; ask the partner")

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from application import signing_keys
 from application.book import Book
@@ -25,6 +25,7 @@ from domain.audit.checkpoint import Checkpoint, body_of, parse_body
 from domain.audit.merkle import root_of
 from domain.audit.note import key_hash_of, note_of, parse_note, signed_message
 from domain.errors import Corrupt, LedgerError, Rejected
+from domain.requests import ReceivedRequest
 from domain.signing_keys import SigningKey, key_at
 
 UNCOMPRESSED = b"\x04"
@@ -38,11 +39,16 @@ class Signed(NamedTuple):
     is_new: bool
 
 
+OpenKept: TypeAlias = Callable[[str, ReceivedRequest], bytes | None]
+"""What a kept request sealed, by the name of the log; None where it does not open."""
+
+
 @dataclass(frozen=True)
 class Auditing:
     """What signing and proving share. ``signer``: the signing key of an id.
 
     ``key_faults``: what does not open of the key store, given the ids of the log's signing keys, oldest first.
+    ``open_kept``: opens what partners sent sealed.
     """
 
     book: Book
@@ -51,6 +57,7 @@ class Auditing:
     verifier: Verifier
     signer: Callable[[str], Signer]
     key_faults: Callable[[list[str]], Iterator[LedgerError]]
+    open_kept: OpenKept | None = None
 
     def keys(self) -> list[SigningKey]:
         """Every signing key of the log with its range of sizes."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from application.book import Book
-from application.checkpoints import origin_of
+from application.checkpoints import OpenKept, origin_of
 from application.ports.audit_log import AuditLog
 from application.ports.evidence import EvidenceStore
 from application.ports.nonces import Nonces
@@ -60,7 +60,7 @@ def believe(
 ) -> Believed:
     """Whose request it is. ``signature``: r, s; None where it was none.
 
-    Raises Rejected ``request_late``, ``request_early``, ``partner_key_unknown``, ``partner_key_revoked``,
+    Raises Rejected ``request_late``, ``request_early``, ``signature_key_unknown``, ``partner_key_revoked``,
     ``signature_wrong``.
     """
     refuse_stale(headers, now_s)
@@ -133,9 +133,12 @@ class KeptSignature(NamedTuple):
 
 
 def kept_signatures(
-    book: Book, store: EvidenceStore, verifier: Verifier, origin: str
+    book: Book, store: EvidenceStore, verifier: Verifier, origin: str, open_kept: OpenKept | None = None
 ) -> Iterator[KeptSignature | LedgerError]:
-    """Every kept signature, looked at again by the key that the rulebook had; what does not open is told instead."""
+    """Every kept signature, looked at again by the key that the rulebook had; what does not open is told instead.
+
+    ``open_kept``: opens what was sent sealed; without it that is not compared with the body in clear.
+    """
     head = book.journal.head()
     partners = book.rulebook(head.rulebook_position).partners
     for each in (event for _, events in book.journal.streams(INTAKE_TOPICS, head.size) for event in events):
@@ -149,6 +152,9 @@ def kept_signatures(
             continue
         for request in requests:
             fault = signature_fault(partners, verifier, origin, opened.partner, each.position, request)
+            sealed = request.signed is not None and request.signed.sealed
+            if not fault and sealed and open_kept is not None and open_kept(origin, request) != request.body.encode():
+                fault = "what was sealed is another body than the one that is kept"
             yield KeptSignature(each.position, opened.partner, request, fault)
 
 

@@ -103,11 +103,11 @@ def refuse_stale(headers: Headers, now_s: int) -> None:
 
 
 def signing_key(partners: Partners, key: str) -> PartnerKey:
-    """The key that a request names. Raises Rejected ``partner_key_unknown``, ``partner_key_revoked``."""
+    """The key that a request names. Raises Rejected ``signature_key_unknown``, ``partner_key_revoked``."""
     found = partners.keys.get(key)
     if found is None:
         raise Rejected(
-            "partner_key_unknown",
+            "signature_key_unknown",
             "no partner has this key",
             field=KEY,
             remedy="have it registered and approved: `carbon-ledger partner register`, `partner add-key`",

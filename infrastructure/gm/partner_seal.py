@@ -15,7 +15,9 @@ from typing import NamedTuple
 import msgspec
 
 from application.ports.key_unwrap import KeyUnwrap
-from domain.errors import Corrupt, Rejected
+from domain.errors import Corrupt, LedgerError, Rejected
+from domain.partner_protocol import SEALED, Addressed, Headers, seal_aad
+from domain.requests import ReceivedRequest
 from infrastructure.gm.sm2 import wrap_for
 from infrastructure.gm.sm2_format import key_id
 from infrastructure.gm.sm4 import KEY_BYTES, NONCE_BYTES, TAG_BYTES, SM4Key, new_key, open_with, seal_with
@@ -96,6 +98,21 @@ def open_answer(content_key: bytes, answer: bytes, aad: bytes) -> bytes:
     """As a partner does it. Raises Corrupt ``seal_broken``."""
     read = msgspec.json.decode(answer, type=_Sealed)
     return open_with(SM4Key(content_key, 0), base64.b64decode(read.nonce), base64.b64decode(read.sealed), aad)
+
+
+def kept_body(origin: str, request: ReceivedRequest) -> bytes | None:
+    """What was sealed in a kept request; None where it does not open by the content key that is kept with it."""
+    signed = request.signed
+    assert signed is not None
+    headers = Headers(signed.key, signed.timestamp, signed.nonce, "", 0)
+    where = Addressed(origin, request.method, request.path, SEALED)
+    try:
+        read = msgspec.json.decode(signed.sealed, type=_Body)
+        key = SM4Key(bytes.fromhex(signed.content_key), 0)
+        aad = seal_aad(where, headers, read.to)
+        return open_with(key, _bytes(read.nonce, "nonce"), _bytes(read.sealed, "sealed"), aad)
+    except (msgspec.MsgspecError, LedgerError, ValueError):
+        return None
 
 
 def _text(content: bytes) -> str:

@@ -30,6 +30,7 @@ from infrastructure.eventsourcing_journal import EventsourcingJournal, open_data
 from infrastructure.evidence_store import EvidenceFolder
 from infrastructure.gm import actor_key, self_test
 from infrastructure.gm.key_store import KeyStore
+from infrastructure.gm.partner_seal import kept_body
 from infrastructure.gm.root_key import RootSource, passphrase_in
 from infrastructure.gm.sm2 import PyxVerifier
 from infrastructure.gm.sm2_format import key_id, signature_from_der, signature_to_der
@@ -143,7 +144,8 @@ class Ledger:
         def key_faults(used: list[str]) -> Iterator[LedgerError]:
             return iter(()) if self.key_store is None else self.key_store.faults(used)
 
-        return Auditing(self.book, log, log, self.verifier, lambda key_id: self.keys.signer(key_id), key_faults)
+        known, signer = self.verifier, lambda key_id: self.keys.signer(key_id)
+        return Auditing(self.book, log, log, known, signer, key_faults, kept_body)
 
     @cached_property
     def archive(self) -> ParquetArchive:
@@ -198,8 +200,7 @@ def open_ledger(settings: Settings) -> Iterator[Ledger]:
             journal.unlock(keys.kek)
         book = Book(journal, None if keys is None else keys.pepper())
         genesis = book.rulebook().genesis
-        simulated = genesis is not None and genesis.clock == "simulated"
-        clock = _simulate(journal) if simulated else None
+        clock = _simulate(journal) if genesis is not None and genesis.clock == "simulated" else None
 
         def kek() -> SM4Key:
             if keys is None:

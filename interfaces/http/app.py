@@ -139,8 +139,8 @@ def openapi_of(app: FastAPI) -> dict[str, Any]:
             for method in sorted(route.methods or ()):
                 operation, roles = document["paths"][route.path][method.lower()], roles_allowed(route)
                 operation["x-roles"] = sorted(roles)
-                if PUBLIC in roles:
-                    # A token may be shown, and need not be.
+                if PUBLIC in roles or route.path == behaviors.PATH:
+                    # A token may be shown, and need not be: a partner signs instead.
                     operation["security"] = [{}, *operation["security"]]
         shape = schemas.ProblemShape.model_json_schema(ref_template=_REF)
         sent = written.SentBehavior.model_json_schema(ref_template=_REF)

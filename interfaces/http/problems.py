@@ -87,7 +87,7 @@ STATUS: Final[Mapping[str, int]] = {
     "signature_wrong": 401,
     "request_late": 401,
     "request_early": 401,
-    "partner_key_unknown": 401,
+    "signature_key_unknown": 401,
     "partner_key_revoked": 401,
     "signer_differs": 403,
     "request_replayed": 409,

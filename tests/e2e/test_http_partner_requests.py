@@ -33,6 +33,7 @@ from domain.partner_protocol import (
     service_key_text,
 )
 from domain.requests import request_of
+from infrastructure.evidence_store import EvidenceFolder
 from infrastructure.gm import actor_key
 from infrastructure.gm.hardened_gmssl import GmsslVerifier
 from infrastructure.gm.partner_seal import open_answer, seal_body
@@ -210,7 +211,7 @@ def test_a_request_under_another_key_is_refused(people: CommandLine, served: Ser
     rail = actor_key.read(people.folder / "rail.key")
     sent = metro.sign(item())
     assert sent.by(served, **{"carbon-key": rail.key_id}).code == "signature_wrong"
-    assert sent.by(served, **{"carbon-key": "0" * 32}).code == "partner_key_unknown"
+    assert sent.by(served, **{"carbon-key": "0" * 32}).code == "signature_key_unknown"
     reply = served(PATH, "partner", method="POST", body=sent.body, headers=sent.headers)
     assert (reply.status, reply.code) == (403, "signer_differs")
 
@@ -229,7 +230,7 @@ def test_headers_that_lack_or_are_misspelled_are_named(served: Served, metro: Pa
 def test_keys_overlap_and_a_revoked_one_ends_at_once(people: CommandLine, served: Served, metro: Partner) -> None:
     key, proposal = another_key(people)
     further = Partner(metro.origin, key)
-    assert further.sign(item()).by(served).code == "partner_key_unknown"
+    assert further.sign(item()).by(served).code == "signature_key_unknown"
     people("partner", "approve", proposal, "--by", "bob")
     told = [each.sign(item(source_ref=ref)).by(served).status for each, ref in ((metro, "a"), (further, "b"))]
     assert told == [200, 200]
@@ -329,6 +330,22 @@ def test_a_sealed_request_is_answered_sealed_and_opens_for_this_request_alone(
                        (sealed_with(sent.body, key="MAA="), "key_wrap_broken")):  # fmt: skip
         assert metro.sign(body, kind=SEALED).by(served).code == code
     assert people("check")["ok"]
+
+
+def test_check_finds_a_sealed_request_that_was_kept_with_another_body(
+    people: CommandLine, served: Served, metro: Partner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent, _ = metro.seal(item(), key_of_service(served, "seal"))
+    assert sent.by(served).status == 200
+    assert people("check")["findings"] == []
+    read = EvidenceFolder.read
+
+    def changed(store: EvidenceFolder, digest: str) -> Iterator[bytes]:
+        yield b"".join(read(store, digest)).replace(b"12.350", b"99.350")
+
+    monkeypatch.setattr(EvidenceFolder, "read", changed)
+    found = {each["code"] for each in people("check", code=3)["findings"]}
+    assert "request_signature_wrong" in found
 
 
 def sealed_with(body: bytes, **changed: str) -> bytes:
