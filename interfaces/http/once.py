@@ -48,7 +48,9 @@ class Once:
             return act()
         with self._service.answered.holding(self._request.state.caller.name, self._key) as kept:
             if kept is None:
-                raise _refused("in_progress", "a request with this key is under way", "wait for its answer, then retry")
+                raise _refused(
+                    "idempotency_in_progress", "a request with this key is under way", "wait for its answer, then retry"
+                )
             if kept.is_new:
                 kept.begin(self._told)
                 with _forgetting(kept.forget):
@@ -56,10 +58,12 @@ class Once:
                 kept.finish({"status": self._response.status_code, "body": answer})
                 return answer
             if not kept.is_of(self._told):
-                raise _refused("key_reused", "this key was used for another request", "use a new key for each act")
+                raise _refused(
+                    "idempotency_key_reused", "this key was used for another request", "use a new key for each act"
+                )
             if kept.answer is None:
                 raise _refused(
-                    "outcome_unknown",
+                    "idempotency_outcome_unknown",
                     "what became of the first request with this key is not known",
                     "look whether it was done; if it was not, send it with a new key",
                 )
@@ -84,8 +88,8 @@ def _forgetting(forget: Callable[[], None]) -> Iterator[None]:
         raise
 
 
-def _refused(why: str, message: str, remedy: str) -> Rejected:
-    return Rejected(f"idempotency_{why}", message, field="idempotency-key", remedy=remedy)
+def _refused(code: str, message: str, remedy: str) -> Rejected:
+    return Rejected(code, message, field="idempotency-key", remedy=remedy)
 
 
 async def _once(request: Request, response: Response, service: Serving, idempotency_key: Key = None) -> Once:

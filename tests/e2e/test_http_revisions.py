@@ -18,18 +18,21 @@ from interfaces.bootstrap import open_ledger
 from tests.architecture.project import ROOT
 from tests.e2e.act_tools import People
 from tests.e2e.cli_tools import METRO, CommandLine
+from tests.e2e.conftest import command_line
 from tests.e2e.http_tools import SOON_S, Reply, Served, serving
+from tests.fixtures.ledgers import Server, fresh_book
 
 BIKE = "b1,ann,cycling.shared_bike,2019-03-01T09:15:00+08:00,3.1,km,CN-440300"
 OTHER_BIKE = "b2,bob,cycling.shared_bike,2018-10-01T00:00:00+08:00,2,km,"
 OUTSIDE = "b3,bob,cycling.shared_bike,2019-04-01T00:00:00+08:00,2,km,"
+ROWS = (BIKE, OTHER_BIKE, OUTSIDE, METRO)
 PLAN = {"methodology": "CYCLING-SHARED@2", "from": "2018-10-01", "to": "2019-04-01"}
 BEFORE, AFTER = 105_028 + 67_760, 150_970 + 97_400  # 5.1 km at 33.88 and at 48.7 g/km
 
 
 @pytest.fixture
 def served(cli: CommandLine) -> Iterator[Served]:
-    cli.credit(BIKE, OTHER_BIKE, OUTSIDE, METRO)
+    cli.credit(*ROWS)
     with serving(cli.settings) as running:
         yield running
 
@@ -55,7 +58,7 @@ def completed(served: Served, revision: str) -> dict[str, Any]:
 
 
 def test_a_revision_planned_by_one_and_approved_by_another_ends_as_on_the_command_line(
-    cli: CommandLine, served: Served
+    cli: CommandLine, served: Served, server: Server, book_template: str, tmp_path: Path
 ) -> None:
     dry = post(served, "revisions", "methodology_owner", PLAN | {"dry_run": True})
     planned = post(served, "revisions", "methodology_owner", PLAN)
@@ -84,6 +87,16 @@ def test_a_revision_planned_by_one_and_approved_by_another_ends_as_on_the_comman
     }  # fmt: skip
     assert (cli("totals")["digest"], cli("replay")["mismatches"]) == (over_http["digest"], 0)
     assert planned.body["plan_digest"] == cli("revision", "report", "R1")["plan_digest"]
+    folder = tmp_path / "another"
+    folder.mkdir()
+    with fresh_book(server, book_template) as settings, command_line(settings, folder) as second:
+        second.credit(*ROWS)
+        second("revision", "plan", "CYCLING-SHARED@2", "--from", "2018-10-01", "--to", "2019-04-01", "--by", "alice")
+        second("revision", "approve", "R1", "--by", "bob")
+        second("revision", "apply", "R1")
+        totals = second("totals")
+    same = ("accounts", "credits", "credited_mg", "by_behavior", "position")
+    assert {key: totals[key] for key in same} == {key: over_http[key] for key in same}
 
 
 def test_who_planned_a_revision_does_not_approve_it_whatever_roles_he_has(cli: CommandLine, served: Served) -> None:
