@@ -1,0 +1,69 @@
+"""Around the SDK of partners: the rows that it sends, and a wire that loses answers."""
+
+from __future__ import annotations
+
+import csv
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from itertools import islice
+from pathlib import Path
+
+from carbon_ledger_sdk import Behavior
+from tests.fixtures.real_data import REAL_DATA
+
+NAMES = ("metro", "bus", "walking", "bike")
+
+
+def real_behaviors(count: int | None, names: Sequence[str] = NAMES) -> list[Behavior]:
+    """The first rows of each file of recorded behaviors; None: all of them."""
+    found: list[Behavior] = []
+    for name in names:
+        with (Path(REAL_DATA) / f"behaviors_{name}.csv").open(encoding="utf-8", newline="") as file:
+            found += (Behavior(*row[:7]) for row in islice(csv.reader(file), 1, None if count is None else count + 1))
+    return found
+
+
+class Wire:
+    """Between a client and a service. ``lost``: how many answers were thrown away; ``port``: where it listens."""
+
+    def __init__(self, service_port: int, lose: int) -> None:
+        self.lost, self._lose, self._service_port = 0, lose, service_port
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listening.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def close(self) -> None:
+        self._listening.close()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listening.accept()
+                threading.Thread(target=self._carry, args=(client,), daemon=True).start()
+
+    def _carry(self, client: socket.socket) -> None:
+        with client, socket.create_connection(("127.0.0.1", self._service_port)) as service, suppress(OSError):
+            threading.Thread(target=_pour, args=(client, service), daemon=True).start()
+            while data := service.recv(65_536):
+                if self.lost < self._lose:
+                    # The service has recorded the request and answered; nobody will hear it.
+                    self.lost += 1
+                    return
+                client.sendall(data)
+
+
+@contextmanager
+def losing_wire(service_port: int, lose: int) -> Iterator[Wire]:
+    wire = Wire(service_port, lose)
+    try:
+        yield wire
+    finally:
+        wire.close()
+
+
+def _pour(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError):
+        while data := source.recv(65_536):
+            target.sendall(data)
