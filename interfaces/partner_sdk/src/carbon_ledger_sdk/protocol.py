@@ -72,9 +72,9 @@ def batches(items: Iterable[Behavior], max_items: int, max_bytes: int) -> Iterat
         if kept and (len(kept) == max_items or size + len(part) + 1 > max_bytes):
             yield Batch(tuple(kept), b'{"items":[' + b",".join(parts) + b"]}")
             kept, parts, size = [], [], frame
+        size += len(part) + bool(kept)
         kept.append(item)
         parts.append(part)
-        size += len(part) + 1
     if kept:
         yield Batch(tuple(kept), b'{"items":[' + b",".join(parts) + b"]}")
 
