@@ -10,7 +10,11 @@ from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 
+from application import checkpoints
 from carbon_ledger_sdk import Behavior
+from infrastructure.eventsourcing_journal import EventsourcingJournal
+from interfaces.bootstrap import open_ledger
+from tests.e2e.cli_tools import CommandLine
 from tests.fixtures.real_data import REAL_DATA
 
 NAMES = ("metro", "bus", "walking", "bike")
@@ -67,3 +71,11 @@ def _pour(source: socket.socket, target: socket.socket) -> None:
     with suppress(OSError):
         while data := source.recv(65_536):
             target.sendall(data)
+
+
+def origin_of(cli: CommandLine) -> str:
+    """The name of a book's log."""
+    with open_ledger(cli.settings) as ledger:
+        journal = ledger.book.journal
+        assert isinstance(journal, EventsourcingJournal)
+        return checkpoints.origin_of(journal.book_id().bytes)
