@@ -30,7 +30,7 @@ def real_behaviors(count: int | None, names: Sequence[str] = NAMES) -> list[Beha
 
 
 class Wire:
-    """Between a client and a service. ``lost``: how many answers were thrown away; ``port``: where it listens."""
+    """Between a client and a service. ``lost``: how many answers to a POST were thrown away; ``port``: its own."""
 
     def __init__(self, service_port: int, lose: int) -> None:
         self.lost, self._lose, self._service_port = 0, lose, service_port
@@ -48,14 +48,17 @@ class Wire:
                 threading.Thread(target=self._carry, args=(client,), daemon=True).start()
 
     def _carry(self, client: socket.socket) -> None:
+        sent = bytearray()
         with client, socket.create_connection(("127.0.0.1", self._service_port)) as service, suppress(OSError):
-            threading.Thread(target=_pour, args=(client, service), daemon=True).start()
+            threading.Thread(target=_pour, args=(client, service, sent), daemon=True).start()
             while data := service.recv(65_536):
-                if self.lost < self._lose:
+                if b"POST" in sent and self.lost < self._lose:
                     # The service has recorded the request and answered; nobody will hear it.
                     self.lost += 1
-                    return
+                    break
                 client.sendall(data)
+            # The other thread still reads from it: without this the client would not see an end.
+            client.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager
@@ -67,9 +70,10 @@ def losing_wire(service_port: int, lose: int) -> Iterator[Wire]:
         wire.close()
 
 
-def _pour(source: socket.socket, target: socket.socket) -> None:
+def _pour(source: socket.socket, target: socket.socket, seen: bytearray) -> None:
     with suppress(OSError):
         while data := source.recv(65_536):
+            seen += data
             target.sendall(data)
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
+import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,16 +20,18 @@ from carbon_ledger_sdk import (
     NoAnswer,
     NotAuthentic,
     PartnerClient,
+    PartnerKey,
     Refused,
     RefusedItem,
     Result,
     Retries,
+    Untrusted,
 )
 from interfaces.bootstrap import Settings, open_ledger
 from tests.e2e.cli_tools import HEADER, METRO, CommandLine
 from tests.e2e.conftest import command_line
 from tests.e2e.http_tools import Served, register, serving
-from tests.e2e.sdk_tools import losing_wire, real_behaviors
+from tests.e2e.sdk_tools import losing_wire, origin_of, real_behaviors
 from tests.fixtures.ledgers import Server, fresh_book
 from tests.fixtures.people import open_accounts
 from tests.fixtures.real_data import needs_real_data
@@ -123,31 +128,121 @@ def test_an_address_that_is_none_of_the_ledgers_is_refused_and_not_tried_again(s
     assert (refused.value.status, refused.value.code) == (404, "not_found")
 
 
-def prepared(settings: Settings, folder: Path, rides: Sequence[Behavior]) -> CommandLine:
+def signed(cli: CommandLine, served: Served, *, port: int | None = None, **changes: Any) -> PartnerClient:
+    """A client of the partner metro-co, whose key openssl made."""
+    return PartnerClient(f"http://127.0.0.1:{port or served.port}", **signing(cli), **{"retries": QUICK, **changes})
+
+
+def signing(cli: CommandLine) -> dict[str, Any]:
+    """What a signed client is made with; registers metro-co where it is not yet."""
+    private, public = cli.folder / "metro-co.pem", cli.folder / "metro-co.pub"
+    if not private.exists():
+        subprocess.run(["openssl", "genpkey", "-algorithm", "SM2", "-out", private], check=True)
+    key = PartnerKey.from_file(private)
+    if key.id not in str(cli("partner", "list")):
+        subprocess.run(["openssl", "pkey", "-in", private, "-pubout", "-out", public], check=True)
+        names = ("partner", "register", "metro-co", "--all-behaviors", "--key", str(public), "--by", "alice")
+        cli(*names, "--to-sign", str(cli.folder / "possession.bin"))
+        possession = base64.b64decode(key.sign((cli.folder / "possession.bin").read_bytes()))
+        proposed = cli(*names, "--possession", cli.bytes(possession, name="possession.sig"))
+        cli("partner", "approve", proposed["proposal"], "--by", "bob")
+        (cli.folder / "possession.bin").unlink()
+    return {"origin": origin_of(cli), "key": key, "log_keys": [cli.run("keys", "show", "--public").stdout]}
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_a_signed_request_is_credited_and_its_receipt_believed(
+    cli: CommandLine, served: Served, *, sealed: bool
+) -> None:
+    rides = [RIDE, RIDE._replace(source_ref="t2", quantity="1e3"), RIDE]
+    with signed(cli, served, sealed=sealed) as client:
+        (told,) = client.send(rides)
+    assert [type(item) for item in told.items] == [Credited, RefusedItem, Duplicate]
+    assert told.receipt is not None
+    assert told.kept is not None
+    assert told.receipt.partner == "metro-co"
+    assert cli("account", "explain", "ann", "t1", "--partner", "metro-co")["credited_mg"] == "889200"
+    assert cli("check")["ok"]
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_signed_requests_survive_a_wire_that_loses_answers(cli: CommandLine, served: Served, *, sealed: bool) -> None:
+    rides = [RIDE._replace(source_ref=f"lost-{number}") for number in range(5)]
+    with losing_wire(served.port, lose=3) as wire, signed(cli, served, port=wire.port, sealed=sealed) as client:
+        (told,) = client.send(rides)
+        assert wire.lost == 3
+    assert all(isinstance(item, Duplicate) and item.first is not None for item in told.items)
+    assert told.receipt is not None
+    assert cli("totals")["credits"] == 5
+
+
+def test_a_key_that_was_revoked_ends_and_the_caller_is_told_which_code_says_so(
+    cli: CommandLine, served: Served
+) -> None:
+    with signed(cli, served) as client:
+        assert isinstance(client.credit(RIDE), Credited)
+        key = signing(cli)["key"].id
+        cli("partner", "revoke-key", "metro-co", "--key", key, "--by", "carol", "--reason", "it was stolen")
+        with pytest.raises(NotAuthentic) as refused:
+            client.credit(RIDE._replace(source_ref="t2"))
+    assert (refused.value.code, refused.value.status) == ("partner_key_revoked", 401)
+    assert cli("totals")["credits"] == 1
+
+
+def test_a_client_that_expects_another_ledger_sends_it_nothing(cli: CommandLine, served: Served) -> None:
+    other = {**signing(cli), "origin": "carbon-ledger/another"}
+    stranger = subprocess.run(["openssl", "genpkey", "-algorithm", "SM2"], check=True, capture_output=True).stdout
+    public = subprocess.run(["openssl", "pkey", "-pubout"], input=stranger, check=True, capture_output=True).stdout
+    forged = {**signing(cli), "log_keys": [public.decode()]}
+    for changes, code in ((other, "origin_differs"), (forged, "certificate_wrong")):
+        with PartnerClient(f"http://127.0.0.1:{served.port}", **changes) as client, pytest.raises(Untrusted) as refused:
+            client.credit(RIDE)
+        assert refused.value.code == code
+    assert cli("totals")["credits"] == 0
+
+
+def opened(settings: Settings, folder: Path, rides: Sequence[Behavior]) -> CommandLine:
     with open_ledger(settings) as ledger:
         open_accounts(ledger.book, sorted({ride.account_ref for ride in rides}))
-    cli = CommandLine(settings, folder)
-    register(cli, "dev-partner", "--all-behaviors")
-    return cli
+    return CommandLine(settings, folder)
+
+
+async def sent(address: str, rides: Sequence[Behavior], **changes: Any) -> list[Result]:
+    """By the client for asyncio, several requests at once."""
+    async with AsyncPartnerClient(address, **changes) as client:
+        parts = [rides[start::3] for start in range(3)]
+        told = await asyncio.gather(*(collected(client, part) for part in parts))
+    return [item for each in told for item in each]
+
+
+async def collected(client: AsyncPartnerClient, rides: Sequence[Behavior]) -> list[Result]:
+    found: list[Result] = []
+    async for acknowledged in client.send(rides):
+        assert acknowledged.receipt is not None
+        found += acknowledged.items
+    return found
 
 
 @needs_real_data
 def test_real_rows_sent_by_the_sdk_end_as_the_import_of_a_file_of_them(
     server: Server, book_template: str, tmp_path: Path
 ) -> None:
-    rides = real_behaviors(ROWS)
+    rides, size = real_behaviors(ROWS), 10_000 if ROWS is None else 150
     with fresh_book(server, book_template) as settings, command_line(settings, tmp_path):
-        cli = prepared(settings, tmp_path, rides)
-        imported = cli("behaviors", "import", cli.file(*map(",".join, rides), name="real.csv", header=HEADER),
-                       "--partner", "dev-partner")  # fmt: skip
+        cli = opened(settings, tmp_path, rides)
+        file = cli.file(*map(",".join, rides), name="real.csv", header=HEADER)
+        imported = cli("behaviors", "import", file, "--partner", "metro-co")
         by_file = cli("totals", "--by-ref")
-    (tmp_path / "partner.key").unlink()
     with fresh_book(server, book_template) as settings, command_line(settings, tmp_path):
-        cli = prepared(settings, tmp_path, rides)
+        cli = opened(settings, tmp_path, rides)
+        half = len(rides) // 2
         with serving(settings) as served:
-            address, token = f"http://127.0.0.1:{served.port}", served.credentials["partner"]
-            with PartnerClient(address, token=token, items_per_request=10_000 if ROWS is None else 150) as client:
-                told = [item for acknowledged in client.send(rides) for item in acknowledged.items]
+            with signed(cli, served, items_per_request=size, timeout_s=300) as client:
+                told = [item for acknowledged in client.send(rides[:half]) for item in acknowledged.items]
+            assert [item.source_ref for item in told] == [ride.source_ref for ride in rides[:half]]
+            address = f"http://127.0.0.1:{served.port}"
+            rest = {**signing(cli), "items_per_request": size, "timeout_s": 300, "sealed": True}
+            told += asyncio.run(sent(address, rides[half:], **rest))
         by_sdk = cli("totals", "--by-ref")
         assert cli("replay")["mismatches"] == 0
     assert [by_sdk[key] for key in ("digest", "credits", "credited_mg")] == [
@@ -155,5 +250,4 @@ def test_real_rows_sent_by_the_sdk_end_as_the_import_of_a_file_of_them(
     ]
     counts = [sum(isinstance(item, kind) for item in told) for kind in (Credited, Duplicate, RefusedItem)]
     assert counts == [imported[key] for key in ("credited", "duplicates", "rejected")]
-    assert [item.source_ref for item in told] == [ride.source_ref for ride in rides]
     assert imported["credited"] > 250
