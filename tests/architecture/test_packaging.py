@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import tomllib
 from importlib.metadata import entry_points, metadata, packages_distributions
 
 import pytest
 
-from tests.architecture.project import PACKAGES, ROOT, files
+from tests.architecture.project import PACKAGES, ROOT, files, imports, modules
 
 
 @pytest.mark.parametrize("name", PACKAGES)
@@ -40,3 +41,23 @@ def test_every_file_that_is_not_code_is_named_as_package_data() -> None:
     named = {path for package, globs in data.items() for glob in globs for path in (ROOT / package).glob(glob)}
     others = {path for path in files(*PACKAGES) if path.suffix != ".py" and "partner_sdk" not in path.parts}
     assert sorted(str(path.relative_to(ROOT)) for path in others - named) == []
+
+
+def test_the_sdk_of_partners_imports_nothing_but_python_and_the_one_package_that_it_asks_for() -> None:
+    config = tomllib.loads((ROOT / "interfaces" / "partner_sdk" / "pyproject.toml").read_text("utf-8"))
+    (needed,) = config["project"]["dependencies"]
+    found = {
+        name.partition(".")[0]
+        for _, tree in modules("interfaces/partner_sdk")
+        for _, name in imports(tree)
+        if name.partition(".")[0] not in sys.stdlib_module_names
+    }
+    assert found == {"carbon_ledger_sdk", "gmssl_pyx"}
+    # The same version as the ledger's, which its tests have looked at.
+    assert needed in tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"]
+    assert needed.startswith("gmssl-pyx==")
+
+
+def test_the_ledger_imports_nothing_of_the_sdk_of_partners() -> None:
+    found = [path for path, tree in modules(*PACKAGES) for _, name in imports(tree) if "carbon_ledger_sdk" in name]
+    assert [path for path in found if not path.startswith("interfaces/partner_sdk/")] == []
