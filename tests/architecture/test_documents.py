@@ -63,6 +63,7 @@ _LINKING = (
     "http",
     "events",
     "adr/index",
+    "partner-recipe",
 )
 
 

@@ -45,18 +45,6 @@ def run(cli: CommandLine, address: str, *more: str, recipe: str = RECIPE) -> sub
                           timeout=600, check=False)  # fmt: skip
 
 
-def test_the_recipe_as_it_stands_credits_a_ride_and_verifies_its_receipt(town: CommandLine) -> None:
-    with started(town) as service:
-        ran = run(town, service.address, "send ride.json", "verify", "cat outcomes.txt")
-        assert ran.returncode == 0, ran
-        first, second = re.findall(r"(?m)^(?:credited|duplicate) .*$", ran.stdout)
-        assert re.fullmatch(r"credited [0-9]+ 889200", first)
-        assert second == first.replace("credited", "duplicate")
-        assert ran.stdout.count("Verified Successfully") == 3
-    assert town("account", "explain", "ann", "ride-77", "--partner", "metro-co")["credited_mg"] == "889200"
-    assert town("check")["ok"]
-
-
 LIES = (
     "sed -i 's/889200/889201/' answer.json",
     """sed -i 's/"leaf":"./"leaf":"x/' answer.json""",
@@ -66,20 +54,22 @@ LIES = (
 )
 
 
-def test_the_recipe_does_not_believe_an_answer_that_was_changed(town: CommandLine) -> None:
-    tell = "if verify; then echo BELIEVED; else echo CAUGHT; fi"
-    tries = [f"{lie}\n{tell}\ncp honest/* ." for lie in ("true", *LIES)]
+def test_the_recipe_as_it_stands_credits_a_ride_and_believes_only_what_was_signed(town: CommandLine) -> None:
+    told = "then echo BELIEVED; else echo CAUGHT; fi"
+    lies = [f"{lie}\nif verify; {told}\ncp honest/* ." for lie in ("true", *LIES)]
+    # A service that another log vouches for.
+    forged = f"cp partner.pub log.pem\nif learn; {told}"
+    again = ("send ride.json", "verify", "cat outcomes.txt")
     with started(town) as service:
-        ran = run(town, service.address, "mkdir honest", "cp answer.json request.bin receipt.pub honest", *tries)
+        kept = ("mkdir honest", "cp answer.json request.bin receipt.pub honest")
+        ran = run(town, service.address, *again, *kept, *lies, forged)
     assert ran.returncode == 0, ran
-    assert re.findall("BELIEVED|CAUGHT", ran.stdout) == ["BELIEVED", *["CAUGHT"] * len(LIES)]
-
-
-def test_the_recipe_does_not_believe_a_service_that_the_log_does_not_vouch_for(town: CommandLine) -> None:
-    with started(town) as service:
-        ran = run(town, service.address, recipe=RECIPE.replace("keys show --public > log.pem", "version > log.pem"))
-    assert ran.returncode != 0
-    assert town("totals")["credits"] == 0
+    first, second = re.findall(r"(?m)^(?:credited|duplicate) .*$", ran.stdout)
+    assert re.fullmatch(r"credited [0-9]+ 889200", first)
+    assert second == first.replace("credited", "duplicate")
+    assert re.findall("BELIEVED|CAUGHT", ran.stdout) == ["BELIEVED", *["CAUGHT"] * (len(LIES) + 1)]
+    assert town("account", "explain", "ann", "ride-77", "--partner", "metro-co")["credited_mg"] == "889200"
+    assert town("check")["ok"]
 
 
 def batches(rides: Sequence[Behavior], folder: Path, size: int) -> list[str]:

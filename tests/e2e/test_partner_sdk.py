@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import re
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -36,6 +37,7 @@ from tests.fixtures.ledgers import Server, fresh_book
 from tests.fixtures.people import open_accounts
 from tests.fixtures.real_data import needs_real_data
 
+README = (Path(__file__).resolve().parents[2] / "interfaces" / "partner_sdk" / "README.md").read_text("utf-8")
 RIDE = Behavior(*METRO.split(","))
 QUICK = Retries(first_s=0.01, most_s=0.05)
 ROWS = None if os.environ.get("CARBON_LEDGER_LONG") == "1" else 120
@@ -251,3 +253,18 @@ def test_real_rows_sent_by_the_sdk_end_as_the_import_of_a_file_of_them(
     counts = [sum(isinstance(item, kind) for item in told) for kind in (Credited, Duplicate, RefusedItem)]
     assert counts == [imported[key] for key in ("credited", "duplicates", "rejected")]
     assert imported["credited"] > 250
+
+
+def test_the_example_of_the_sdks_readme_runs_as_it_stands(
+    cli: CommandLine, served: Served, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (example,) = re.findall(r"(?ms)^```python\n(.*?)^```", README)
+    given = signing(cli)
+    (cli.folder / "metro-co.pem").rename(cli.folder / "partner.pem")
+    (cli.folder / "log.pem").write_text(given["log_keys"][0], "ascii")
+    # The two things that differ from ledger to ledger, and that the example leaves open.
+    names: dict[str, Any] = {"LEDGER": f"http://127.0.0.1:{served.port}", "ORIGIN": given["origin"]}
+    exec(example, names)
+    assert capsys.readouterr().out.splitlines() == ["ride-77: 889200 mg", "ride-78: 655200 mg"]
+    assert names["keep"].signed
+    assert cli("totals")["credits"] == 2

@@ -5,18 +5,20 @@ from __future__ import annotations
 import base64
 import json
 import re
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from carbon_ledger_sdk import Misused, PartnerKey, Untrusted, gm
-from carbon_ledger_sdk.protocol import SEALED, Batch, Protocol, batches
+from carbon_ledger_sdk import Misused, PartnerKey, Untrusted, clock, gm
+from carbon_ledger_sdk.protocol import SEALED, Attempt, Batch, Protocol, batches
 from infrastructure.gm.sm4 import SM4Key, open_with, seal_with
 from tests.unit.partner_sdk.sdk_ledger import ORIGIN, RIDE, World, as_answer, sm3, text
 
 SPEC = (Path(__file__).resolve().parents[3] / "docs" / "spec" / "partner-api.md").read_text("utf-8")
+VECTORS = json.loads(re.findall(r"(?ms)^```json\n(.*?)^```", SPEC.split("## Vectors")[1])[0])
 CREDITED: dict[str, Any] = {"status": "credited", "position": 42, "credited_mg": "889200", "account_id": None}
 ITEMS: list[dict[str, Any]] = [
     CREDITED,
@@ -43,15 +45,43 @@ def knowing(world: World, **changes: Any) -> Protocol:
     return protocol
 
 
-def test_the_signed_text_is_the_specifications_and_openssl_verifies_it(world: World) -> None:
-    (example,) = re.findall(r"(?s)```request\n(.*?)```", SPEC)
+def test_the_vectors_of_the_specification_are_made_and_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    signed = {each["what"]: each for each in VECTORS["signed"]}
+    public_key = bytes.fromhex(VECTORS["public_key"])
+    assert {"request", "sealed", "service_key", "receipt"} <= set(signed)
+    for each in signed.values():
+        message = each["text"].replace("<00>", "\0").encode()
+        assert gm.verifies(public_key, message, each["signature"])
+        assert not gm.verifies(public_key, message + b" ", each["signature"])
+        assert gm.sm3(message).hex() == each["sm3"]
+    *_, timestamp, nonce, key = signed["request"]["text"].splitlines()
+    origin = signed["request"]["text"].splitlines()[0].partition("<00>")[2]
+    monkeypatch.setattr(secrets, "token_hex", lambda _: nonce)
+    partner = PartnerKey(bytes.fromhex(VECTORS["private_key"]), public_key)
+    protocol = Protocol(origin, partner, now=lambda: timestamp)
+    attempt = protocol.attempt(VECTORS["body"].encode())
+    assert (attempt.signed.decode().replace("\0", "<00>"), partner.id) == (signed["request"]["text"], key)
+
+    told = VECTORS["sealed"]
+    opened = Attempt(
+        attempt.http,
+        content_key=bytes.fromhex(told["content_key"]),
+        answer_aad=told["answer_additional_data"].replace("<00>", "\0").encode(),
+    )
+    assert protocol.opened(opened, as_answer(json.loads(told["answer"]))) == told["answer_inside"].encode()
+    body = json.loads(told["body"])
+    drawn, sealed = base64.b64decode(body["nonce"]), base64.b64decode(body["sealed"])
+    aad = told["additional_data"].replace("<00>", "\0").encode()
+    assert gm.seal(opened.content_key, drawn, VECTORS["body"].encode(), aad) == sealed
+
+
+def test_openssl_verifies_what_is_signed_and_the_headers_are_of_their_grammar(world: World) -> None:
     attempt = world.protocol().attempt(b'{"items":[]}')
     sent = attempt.http.headers
-    lines = example.replace("<00>", "\0").splitlines()
-    lines[4:] = [sm3(b'{"items":[]}'), sent["carbon-timestamp"], sent["carbon-nonce"], world.partner.id]
-    assert attempt.signed.decode().splitlines() == lines
-    assert (attempt.signed[-1:], sent["carbon-key"]) == (b"\n", world.partner.id)
     assert re.fullmatch("[A-Za-z0-9_-]{16,64}", sent["carbon-nonce"])
+    assert re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z", clock.now())
+    assert sent["carbon-key"] == world.partner.id
+    assert len(sent["carbon-signature"]) <= 100
     assert world.partner.verifies(attempt.signed, sent["carbon-signature"])
     assert not world.partner.verifies(attempt.signed + b" ", sent["carbon-signature"])
 
