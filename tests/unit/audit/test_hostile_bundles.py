@@ -93,6 +93,8 @@ def refusal(tmp_path: Path, content: bytes) -> str:
         zipped(dict(reversed(MEMBERS.items()))),
         zipped({**MEMBERS, "report.html": b"\n", "methodologies/TRAVEL-METRO@12.json": b"{}\n"}),
     ],
+    # Named, for the bytes hold the time they were made at, and every process must give a test the same name.
+    ids=["deflated", "stored", "turned round", "with what may be there"],
 )
 def test_a_bundle_in_any_order_stored_or_deflated_is_read(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "good.zip").write_bytes(content)
