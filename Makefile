@@ -16,7 +16,7 @@ ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
 .PHONY: $(STAMP)
 endif
 
-.PHONY: help setup check test test-long demo verifier bench docs lock clean
+.PHONY: help setup check test test-long fuzz demo verifier bench docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -49,6 +49,13 @@ endif
 
 test-long: setup $(VENV)/.spark ## All tests with big numbers: millions of rows, hundreds of kills (an hour or more)
 	CARBON_LEDGER_LONG=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --timeout 7200 $(ARGS)
+
+# CASES=100000 for more; SEED=n for others, else each run has its own and tells it.
+CASES ?= 20000
+SEED ?= $(shell date +%s)
+fuzz: setup ## Twenty thousand requests made up from the OpenAPI document (some minutes)
+	CARBON_LEDGER_FUZZ_CASES=$(CASES) CARBON_LEDGER_FUZZ_SECONDS=7200 CARBON_LEDGER_FUZZ_SEED=$(SEED) \
+		$(BIN)/python -m pytest -n 0 -rP --timeout 7200 tests/e2e/test_http_schema.py
 
 demo: setup ## The whole story on a generated town: credits, a revision, a replay
 	@$(BIN)/carbon-ledger demo $(ARGS)

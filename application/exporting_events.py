@@ -65,7 +65,7 @@ def export_events(
 
     Raises Rejected ``topic_unknown``, ``position_unknown``; Corrupt ``log_changed`` and as ``sign``.
     """
-    _check_topics(wanted.topics)
+    refuse_unknown(wanted, auditing.book.journal.head().size)
     checkpoint = sign(auditing).checkpoint
     chosen = _chosen(auditing, wanted, checkpoint)
     recorded(wanted.accounts)
@@ -170,13 +170,6 @@ def _chosen(auditing: Auditing, wanted: EventFilter, checkpoint: Checkpoint) -> 
     """What was asked for, as the manifest says it, with the positions that it comes to."""
     journal, size = auditing.book.journal, checkpoint.size
     until = size if wanted.until is None else wanted.until
-    if until > size:
-        raise Rejected(
-            "position_unknown",
-            f"the log has {size} events",
-            field="until",
-            remedy=f"name a position up to {size}, or leave it out",
-        )
     first = 1 if not wanted.from_day else 1 + journal.position_at(_start_us(wanted.from_day) - 1)
     last = until if not wanted.to_day else min(until, journal.position_at(_start_us(wanted.to_day) - 1))
     accounts = None if wanted.accounts is None else accounts_of([each.bytes for each in wanted.accounts])
@@ -190,12 +183,23 @@ def _start_us(day: str) -> int:
     return (day_number(day) - EPOCH_ORDINAL) * MICROSECONDS_PER_DAY
 
 
-def _check_topics(topics: Sequence[str]) -> None:
-    unknown = sorted(set(topics) - set(TOPICS))
+def refuse_unknown(wanted: EventFilter, size: int) -> None:
+    """Whether a log of so many events has what a filter names.
+
+    Raises Rejected ``topic_unknown``, ``position_unknown``.
+    """
+    unknown = sorted(set(wanted.topics) - set(TOPICS))
     if unknown:
         raise Rejected(
             "topic_unknown",
             f"no event is known under {', '.join(unknown)}",
             field="topics",
             remedy="docs/events.md lists the topics of all events",
+        )
+    if wanted.until is not None and wanted.until > size:
+        raise Rejected(
+            "position_unknown",
+            f"the log has {size} events",
+            field="until",
+            remedy=f"name a position up to {size}, or leave it out",
         )

@@ -66,7 +66,7 @@ class Fresh(Asked):
     """A question that may wait for the log."""
 
     min_position: Position | None = Field(
-        None, description="Answer when the log has this position: that of a write of yours. Bounded: 503 after a while."
+        None, description="Answer when the log has this position: that of a write of yours. Bounded: 409 after a while."
     )
 
 

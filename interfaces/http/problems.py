@@ -59,6 +59,7 @@ _CONFLICT = (
     "idempotency_outcome_unknown",
     "partner_exists",
     "plan_stale",
+    "position_not_reached",
     "proposal_stale",
     "registration_waits",
     "release_exists",
@@ -108,7 +109,7 @@ _TOLD_OF_KIND: Final = {
     503: ("the service cannot answer this now", "try again later; its operator finds the reason by the request id"),
     500: ("the service stopped at something that must not be", "tell its operator the request id"),
 }
-_OURS: Final = {"service_busy", "service_starting", "position_not_reached", "stopping"}
+_OURS: Final = {"service_busy", "service_starting", "stopping"}
 """About the service itself: there is nothing in them to keep from anybody, and nothing for the log."""
 
 _OF_HTTP: Final = {

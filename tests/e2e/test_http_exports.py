@@ -74,3 +74,5 @@ def test_somebody_elses_export_is_not_there_and_a_removed_one_is_gone(cli: Comma
     assert list((cli.settings.home / "exports").iterdir()) == []
     unknown = served("/v1/exports", "compliance", method="POST", body={"topics": ["no.such.topic"]})
     assert (unknown.status, unknown.code) == (422, "topic_unknown")
+    beyond = served("/v1/exports", "compliance", method="POST", body={"until": 1_000_000})
+    assert (beyond.status, beyond.code) == (404, "position_unknown")

@@ -13,9 +13,8 @@ from pydantic import Field, model_validator
 from starlette.responses import FileResponse
 
 from application.accounts import account_named
-from application.exporting_events import EventFilter
+from application.exporting_events import EventFilter, refuse_unknown
 from domain.errors import Rejected
-from domain.events.registry import TOPICS
 from interfaces.http.asking import Asked, Day, Position, no_parameters
 from interfaces.http.identity import AUDITOR, COMPLIANCE, Caller
 from interfaces.http.schemas import Shape
@@ -61,14 +60,10 @@ def export_events(asked: Exporting, response: Response, service: Serving, caller
     """Write events out, with a manifest that the log's key signs: a job. It is recorded who asked for what."""
     if asked.personal and COMPLIANCE not in caller.roles:
         raise Rejected("forbidden", "none of your roles may have what is personal", remedy=f"one of: {COMPLIANCE}")
-    unknown = [each for each in asked.topics if each not in TOPICS]
-    if unknown:
-        raise Rejected(
-            "topic_unknown", "an event of this topic is not known", field="topics", remedy="docs/events.md lists them"
-        )
     with service.ledger() as ledger:
         ids = None if asked.accounts is None else [account_named(ledger.book, each) for each in asked.accounts]
         wanted = EventFilter(asked.from_ or "", asked.to or "", ids, tuple(asked.topics), asked.until)
+        refuse_unknown(wanted, ledger.book.journal.head().size)
         export = service.exports.start(caller.name, wanted, asked.format, personal=asked.personal)
         job = service.exports.job(ledger, export, caller.name)
     response.headers["location"] = f"{router.prefix}/{export}"

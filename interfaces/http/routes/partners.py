@@ -7,7 +7,7 @@ proves that its owner has it, and no private key comes here.
 from __future__ import annotations
 
 import base64
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Path, Response
 
@@ -41,6 +41,8 @@ Insiders = Annotated[Caller, Depends(allowed(BANK_BACKEND, COMPLIANCE, AUDITOR, 
 Name = Annotated[str, Path(pattern=r"^[A-Za-z0-9.-]{1,64}$")]
 KeyId = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$")]
 ProposalId = Annotated[str, Path(pattern=r"^P[1-9][0-9]{0,8}$")]
+TO_SIGN: Final[dict[int | str, dict[str, Any]]] = {200: {"model": shapes.KeyText}}
+"""Asked without a proof of possession, nothing is recorded: this is what the key signs."""
 
 
 @router.get("/partners", response_model=shapes.Partners)
@@ -59,7 +61,7 @@ def show_partner(partner: Name, service: Serving, caller: Insiders) -> Any:
         return partner_json(rulebook.partners, partner) | {"position": rulebook.position}
 
 
-@router.post("/partners", status_code=201, response_model=shapes.PartnerAsked | shapes.KeyText)
+@router.post("/partners", status_code=201, response_model=shapes.PartnerAsked | shapes.KeyText, responses=TO_SIGN)
 def register_partner(
     asked: shapes.Registering, response: Response, service: Serving, caller: Operator, once: OnceOnly
 ) -> Any:
@@ -74,7 +76,12 @@ def register_partner(
         )
 
 
-@router.post("/partners/{partner}/keys", status_code=201, response_model=shapes.PartnerAsked | shapes.KeyText)
+@router.post(
+    "/partners/{partner}/keys",
+    status_code=201,
+    response_model=shapes.PartnerAsked | shapes.KeyText,
+    responses=TO_SIGN,
+)
 def add_partner_key(
     partner: Name, asked: shapes.KeyAsked, response: Response, service: Serving, caller: Operator, once: OnceOnly
 ) -> Any:

@@ -38,7 +38,7 @@ Insiders = Annotated[Caller, Depends(allowed(BANK_BACKEND, COMPLIANCE, AUDITOR, 
 RevisionId = Annotated[str, Path(pattern=r"^R[1-9][0-9]{0,8}$")]
 
 
-@router.post("", status_code=201, response_model=shapes.Plan)
+@router.post("", status_code=201, response_model=shapes.Plan, responses={200: {"model": shapes.Plan}})
 def plan_revision(
     planning: shapes.Planning, response: Response, service: Serving, caller: Owner, once: OnceOnly
 ) -> Any:
@@ -101,7 +101,12 @@ def approve_revision(
     return {**status, "changes": changes_json(changes), "position": done.position}
 
 
-@router.post("/{revision_id}/application", status_code=202, response_model=shapes.Application)
+@router.post(
+    "/{revision_id}/application",
+    status_code=202,
+    response_model=shapes.Application,
+    responses={200: {"model": shapes.Application}},
+)
 def apply_revision(revision_id: RevisionId, response: Response, service: Serving, caller: Appliers) -> Any:
     """Post the differences of an approved revision to every account: a job. Once it is completed: 200."""
     with service.ledger() as ledger:
