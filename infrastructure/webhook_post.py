@@ -13,8 +13,8 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from email.utils import parsedate_to_datetime
 from typing import Final
 
@@ -55,18 +55,21 @@ class WebPost:
                 # Not its own way: a TLS socket would go on in clear text for a moment.
                 socket.socket.shutdown(each, socket.SHUT_RDWR)
 
-    def began(self, key: int, sock: socket.socket) -> None:
-        """An exchange is under way."""
+    @contextmanager
+    def watched(self, sock: socket.socket) -> Iterator[None]:
+        """An exchange that may be cut off. Raises TimeoutError where it was, however it looked to who was in it."""
+        key = id(sock)
         with self._lock:
             self._under_way[key] = (time.monotonic() + self._answer_s, sock)
-
-    def ended(self, key: int) -> bool:
-        """It is over; whether that is because it was cut off."""
-        with self._lock:
-            self._under_way.pop(key, None)
-            was_cut = key in self._cut
-            self._cut.discard(key)
-        return was_cut
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._under_way[key]
+                was_cut = key in self._cut
+                self._cut.discard(key)
+            if was_cut:
+                raise TimeoutError
 
     def connected(self, place: Place, *, is_private: bool) -> socket.socket:
         """A socket to a judged address of a place. Raises Rejected ``address_refused``, OSError."""
@@ -91,14 +94,12 @@ class WebPost:
 
     def _secured(self, sock: socket.socket, host: str) -> ssl.SSLSocket:
         secured = self._tls.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
-        self.began(id(secured), secured)
         try:
-            secured.do_handshake()
+            with self.watched(secured):
+                secured.do_handshake()
         except BaseException:
             secured.close()
             raise
-        finally:
-            self.ended(id(secured))
         return secured
 
 
@@ -148,18 +149,13 @@ class WebLine:
         connection = self._connection
         if connection.sock is None:
             connection.connect()
-        self._post.began(id(connection), connection.sock)
-        try:
+        # What is cut off within its headers looks like a whole answer, and elsewhere like a lost connection.
+        with self._post.watched(connection.sock):
             connection.request("POST", self._place.path, body, dict(headers))
             response = connection.getresponse()
             response.read(_MOST_ANSWER_BYTES)
             is_read = response.isclosed()
             answer = Answer(response.status, _error_of(response.status), _patience(response.getheader("retry-after")))
-        finally:
-            was_cut = self._post.ended(id(connection))
-        if was_cut:
-            # What was cut off within its headers looks like a whole answer.
-            raise TimeoutError
         if not is_read:
             # Whatever else it has to say, nobody listens.
             self.close()

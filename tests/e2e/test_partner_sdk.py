@@ -33,6 +33,7 @@ from tests.e2e.cli_tools import HEADER, METRO, CommandLine
 from tests.e2e.conftest import command_line
 from tests.e2e.http_tools import Served, register, serving
 from tests.e2e.sdk_tools import losing_wire, origin_of, real_behaviors
+from tests.e2e.test_cli_background import until
 from tests.fixtures.ledgers import Server, fresh_book
 from tests.fixtures.people import open_accounts
 from tests.fixtures.real_data import needs_real_data
@@ -76,7 +77,8 @@ def test_a_refused_request_says_what_the_ledger_said_of_it(served: Served) -> No
         client.credit(RIDE)
     assert (refused.value.status, refused.value.code) == (401, "token_invalid")
     assert refused.value.remedy
-    assert refused.value.request_id in served.log_text
+    # It is told after the answer.
+    until(lambda: refused.value.request_id in served.log_text)
 
 
 def test_a_lost_answer_is_asked_for_again_and_nothing_counts_twice(cli: CommandLine, served: Served) -> None:

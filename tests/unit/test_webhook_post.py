@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import socket
 import ssl
 import threading
@@ -149,6 +150,20 @@ def test_an_answer_that_drips_is_cut_off_in_time() -> None:
         watcher.join()
         assert answer == Answer(0, "timed_out")
         assert 0.25 < time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize("looks", [ConnectionResetError, BrokenPipeError, http.client.IncompleteRead, None])
+def test_what_was_cut_off_ran_out_of_time_however_it_looked_to_who_was_in_it(looks: type[Exception] | None) -> None:
+    post = WebPost(60)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        with pytest.raises(TimeoutError), post.watched(ours):
+            post.expire(everything=True)
+            assert theirs.recv(1) == b""
+            if looks is not None:
+                raise looks(b"")
+        with post.watched(ours):
+            post.expire()
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from domain.errors import Rejected
-from domain.events.account import BehaviorCredited, BehaviorReversed, FactorRevised, RevisedLine
+from domain.events.account import AccountFrozen, BehaviorCredited, BehaviorReversed, FactorRevised, RevisedLine
 from domain.events.base import Event, Recorded
 from domain.webhook_targets import origin_of, place_of, refuses_address
 from domain.webhooks import (
@@ -18,6 +18,7 @@ from domain.webhooks import (
     KINDS,
     Known,
     Wish,
+    change_mg,
     checked_wish,
     hmac_signature,
     is_over,
@@ -25,6 +26,7 @@ from domain.webhooks import (
     pause_us,
     secret_text,
     signed_text,
+    sm2_header,
     sm2_text,
 )
 from infrastructure.gm.sm2 import PyxVerifier
@@ -113,6 +115,18 @@ def test_a_wish_that_cannot_be_fulfilled_is_refused(
     assert refused.value.remedy
 
 
+def test_a_wish_has_one_spelling_and_counts_each_thing_once() -> None:
+    wish = checked_wish(BANK, ["crossed", "credited"], ["travel.metro", "travel.bus", "travel.metro"], 5)
+    assert wish == checked_wish(BANK, ["credited", "crossed", "credited"], ["travel.bus", "travel.metro"], 5)
+    assert wish.behaviors == ("travel.bus", "travel.metro")
+
+
+def test_what_books_nothing_changes_no_balance() -> None:
+    assert [change_mg(each) for each in (credit(7), reversal(7), revised(5, -7), AccountFrozen(by="alice"))] == [
+        7, -7, -2, 0,
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("text", "is_private", "origin"),
     [
@@ -137,6 +151,7 @@ def test_an_origin_has_one_spelling(text: str, is_private: bool, origin: str) ->
         "https://höoks.example", "https://hooks_1.example", "https://-hooks.example", "https://127.1", "https://2130706433",
         "https://0x7f.1", "https://0x7f000001", "https://hooks.example\\@evil.example", "https://[fe80::1%25eth0]",
         "http://hooks.example", "http://10.0.0.1", "http://127.0.0.1", "https://hooks.example..", "https://a.example,b.example",
+        "https://[127.0.0.1]",
     ],
 )  # fmt: skip
 def test_what_is_no_exact_origin_is_refused(text: str) -> None:
@@ -145,7 +160,7 @@ def test_what_is_no_exact_origin_is_refused(text: str) -> None:
     assert refused.value.code == "target_malformed"
 
 
-@pytest.mark.parametrize("path", ["/a b", "/\x7f", "/" + "x" * 1_024], ids=["space", "unseen", "long"])
+@pytest.mark.parametrize("path", ["/a b", "/\x7f", "/a\\b", "/" + "x" * 1_024], ids=["space", "unseen", "back", "long"])
 def test_an_address_that_no_browser_would_send_is_refused(path: str) -> None:
     with pytest.raises(Rejected):
         place_of(f"https://a.example{path}")
@@ -205,11 +220,12 @@ def test_the_vector_of_the_document_is_what_is_sent() -> None:
 
 def test_the_sm2_signature_of_the_document_is_good_under_its_key() -> None:
     vector = json.loads(SPEC.read_text("utf-8").partition("```json vector\n")[2].partition("\n```")[0])
-    version, _, signature = vector["webhook-signature-sm2"].split(",")
+    version, key, signature = vector["webhook-signature-sm2"].split(",")
     public = public_key_from_pem(vector["public_pem"])
     assert version == "v1"
     text = f"{vector['webhook-id']}.{vector['timestamp']}.{vector['body']}"
     message = b"carbon-ledger/webhook/v1\0" + text.encode()
     der = signature_from_der(base64.b64decode(signature))
+    assert sm2_header(key, der) == vector["webhook-signature-sm2"]
     assert PyxVerifier().verify(public, message, der)
     assert not PyxVerifier().verify(public, message + b"x", der)
