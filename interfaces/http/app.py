@@ -50,9 +50,10 @@ _DESCRIPTION: Final = (
     "every failure is application/problem+json with a stable code. Answers have the keys of the command line's."
 )
 _ROUTERS: Final = (
+    # First, since it is asked most: routes are tried in this order.
+    behaviors.router,
     accounts.router,
     acts.router,
-    behaviors.router,
     files.router,
     book.router,
     rulebook.router,

@@ -30,7 +30,7 @@ _LOGGED_IDS: Final = ("account_id", "version", "position", "size", "old", "new")
 _SHAPE_OF_ID: Final = re.compile(r"[0-9]{1,19}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _JSON: Final = "application/json"
 _PROBES: Final = {"/healthz", "/readyz", "/metrics"}
-_HEADERS: Final = {
+HEADERS: Final = {
     "x-content-type-options": "nosniff",
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
     "referrer-policy": "no-referrer",
@@ -177,7 +177,7 @@ class _Passing:
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
             headers[REQUEST_ID] = self.request_id
-            for name, value in _HEADERS.items():
+            for name, value in HEADERS.items():
                 headers.setdefault(name, value)
             if self._is_tls:
                 headers.setdefault("strict-transport-security", _HSTS)

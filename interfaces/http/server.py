@@ -30,11 +30,11 @@ from interfaces.bootstrap import Ledger, Settings, open_ledger
 from interfaces.bootstrap.service import ServiceSettings, dev_credentials, read_token_keys, system_seconds
 from interfaces.http import logs
 from interfaces.http.app import create_app
+from interfaces.http.connection import Connection
 from interfaces.http.identity import Identity, TokenRules
 from interfaces.http.metrics import SHARED
 from interfaces.http.service import Service
 
-_HEADER_BYTES: Final = 16_384
 _KEEP_ALIVE_S: Final = 5
 _BACKLOG: Final = 256
 _START_S: Final = 60
@@ -189,7 +189,8 @@ def _opened(ledger: Ledger) -> Iterator[Ledger]:
     yield ledger
 
 
-def _config(app: Any, bind: Bind, drain_s: int, **more: Any) -> uvicorn.Config:
+def config(app: Any, bind: Bind, drain_s: int, **more: Any) -> uvicorn.Config:
+    """How the server treats connections, whoever runs it."""
     return uvicorn.Config(
         app,
         host=bind.host,
@@ -202,13 +203,12 @@ def _config(app: Any, bind: Bind, drain_s: int, **more: Any) -> uvicorn.Config:
         # Whoever stands in front is not believed about who asks: nothing here depends on an address.
         proxy_headers=False,
         lifespan="on",
-        loop="asyncio",
-        http="h11",
+        loop="uvloop",
+        http=Connection,
         ws="none",
         backlog=_BACKLOG,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=drain_s,
-        h11_max_incomplete_event_size=_HEADER_BYTES,
         ssl_certfile=bind.certificate,
         ssl_keyfile=bind.key,
         **more,
@@ -245,7 +245,7 @@ class _Workers(Multiprocess):
 
 
 def _serve_here(service: Service, bind: Bind, listener: socket.socket, started: Callable[[], None]) -> None:
-    server = _Server(_config(create_app(service), bind, service.settings.drain_seconds), started)
+    server = _Server(config(create_app(service), bind, service.settings.drain_seconds), started)
     with _ending(server):
         server.run(sockets=[listener])
 
@@ -253,9 +253,9 @@ def _serve_here(service: Service, bind: Bind, listener: socket.socket, started: 
 def _serve_by_workers(settings: Settings, bind: Bind, listener: socket.socket, started: Callable[[], None]) -> None:
     drain_s = service_settings().drain_seconds
     with _environment(settings):
-        config = _config("interfaces.http.server:app_of_worker", bind, drain_s, factory=True)
+        served = config("interfaces.http.server:app_of_worker", bind, drain_s, factory=True)
         with _ending(None):
-            workers = _Workers(config, listener, started)
+            workers = _Workers(served, listener, started)
             workers.run()
     if not workers.answered:
         raise Unavailable(

@@ -18,6 +18,7 @@ from interfaces.bootstrap.service import ServiceSettings, dev_credentials
 from interfaces.http import logs
 from interfaces.http.app import create_app
 from interfaces.http.identity import ROLES, Identity
+from interfaces.http.server import Bind, config
 from interfaces.http.service import Service
 from tests.e2e.cli_tools import CommandLine
 
@@ -99,8 +100,7 @@ def serving(settings: Settings, identity: Identity | None = None, **limits: Any)
     made = dev.create(ROLES)
     chosen = ServiceSettings(**{"patience_seconds": 2, "unsigned_partners": "dev-partner", **limits})
     service = Service(chosen, identity or Identity(None, dev), lambda: open_ledger(settings))
-    config = uvicorn.Config(create_app(service), port=0, log_config=None, access_log=False, lifespan="on", ws="none")
-    server, log = uvicorn.Server(config), io.StringIO()
+    server, log = uvicorn.Server(config(create_app(service), Bind("127.0.0.1", 0), chosen.drain_seconds)), io.StringIO()
     with logs.written_to(log):
         thread = threading.Thread(target=server.run)
         thread.start()
