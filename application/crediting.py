@@ -20,8 +20,9 @@ from uuid import UUID
 
 from application.book import Book
 from application.intakes import closing
+from application.left_out import KeysEnded, OverDay
 from application.lookups import heads_of, known_of, moved_under_lock
-from application.ports.journal import Append, Appended, Moved, RefTaken
+from application.ports.journal import Append, Appended, DayFull, DayRows, Moved, RefTaken
 from domain.account import Account
 from domain.behavior import Behavior, Refusal
 from domain.crediting import STATE_CODES, Batch, Credited, Intake, Known, Outcome, Row
@@ -31,6 +32,7 @@ from domain.history import AccountHistory
 from domain.instants import instant_of
 from domain.intakes import intake_stream
 from domain.screening import Rules
+from domain.values import CIVIL_OFFSET_MINUTES, civil_day
 
 SNAPSHOT_EVERY = 10
 """A snapshot is stored whenever a stream passes a multiple of this version."""
@@ -82,14 +84,6 @@ def _many_rows() -> Iterator[None]:
         sys.setswitchinterval(usual)
 
 
-class KeysEnded(Exception):
-    """Keys that signed requests do not count for their partner any more; nothing was recorded."""
-
-    def __init__(self, keys: frozenset[str]) -> None:
-        super().__init__()
-        self.keys = keys
-
-
 class _StaleKnowledge(Exception):
     """What was decided rests on something that must be read from the journal again."""
 
@@ -135,7 +129,7 @@ class Crediting:
         """Record a new intake with one append, and so with one commit: its opening, its credits and its closing.
 
         ``signed_by``: ids of keys whose signatures must count for the partner at that position. Raises ``KeysEnded``,
-        and has recorded nothing, where they do not.
+        and has recorded nothing, where they do not, and ``OverDay`` where its credits are more than a quota allows.
 
         Credits name the position of the opening, so the log must not have moved when it is appended; whoever loses that
         race decides again while he holds the journal.
@@ -231,6 +225,11 @@ class Crediting:
                     self._forget_all()
                     refs = [] if decided is None else list(decided.refs)
                     raise moved_under_lock(self._journal, refs, moved) from moved
+            except DayFull as full:
+                self._forget(keyed)
+                assert decided is not None
+                assert decided.append is not None
+                raise OverDay.of(decided.outcomes, decided.append, full) from full
             except BaseException:
                 self._forget_all()
                 raise
@@ -294,8 +293,21 @@ class Crediting:
             ],
             refs=[(ref, place + 1) for ref, place in credits.refs],
             at_size=size,
+            day_rows=self._day_rows(opened.partner, received_us, decided.outcomes),
         )
         return replace(decided, append=append, size=size)
+
+    def _day_rows(self, partner: str, received_us: int, outcomes: Sequence[Outcome]) -> DayRows | None:
+        """What is counted of a registered partner: its credits, on the day of their receipt by the journal's clock.
+
+        With or without a quota: one that is approved later in the day holds for all of it.
+        """
+        assert self._rules is not None
+        standing = self._rules.rulebook.partners.standing(partner)
+        rows = sum(1 for each in outcomes if isinstance(each, Credited))
+        if standing is None or not rows:
+            return None
+        return DayRows(partner, civil_day(received_us, CIVIL_OFFSET_MINUTES), rows, standing.terms.rows_per_day)
 
     def _refuse_ended(self, partner: str, keys: Collection[str]) -> None:
         """By the rules that were decided by: where they moved since, the append is refused and this is asked again."""

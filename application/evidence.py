@@ -20,13 +20,12 @@ from application.ports.journal import Append, Moved
 from domain.actors import check_actor, check_reason
 from domain.behavior import Behavior
 from domain.crediting import Known
-from domain.erasure import CIVIL_OFFSET_MINUTES
 from domain.errors import LedgerError, Rejected, Unavailable
 from domain.events.account import BehaviorCredited, ConsentGranted
 from domain.events.intake import IntakeOpened
 from domain.events.registry import INTAKE_TOPICS
 from domain.evidence import KEPT, Evidence, Received, destroy, due, evidence_of, first_day, name_of
-from domain.values import civil_day
+from domain.values import CIVIL_OFFSET_MINUTES, civil_day
 
 FINDINGS_KEPT = 1_000
 _FILES_PER_APPEND = 500

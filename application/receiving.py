@@ -14,11 +14,12 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from itertools import accumulate, pairwise
+from itertools import accumulate, islice, pairwise
 from typing import NamedTuple, TypeAlias
 
 from application.book import Book
-from application.crediting import Crediting, KeysEnded
+from application.crediting import Crediting
+from application.left_out import KeysEnded, OverDay
 from application.ports.behavior_source import ParsedRow, RefusedRow
 from application.ports.evidence import EvidenceStore
 from domain.behavior import Behavior, Refusal
@@ -29,6 +30,7 @@ from domain.events.intake import IntakeOpened
 from domain.evidence import KEPT
 from domain.instants import instant_text
 from domain.partner_protocol import key_revoked
+from domain.partners import over_day_quota
 from domain.requests import MEDIA, ReceivedRequest, document
 
 GROUP_ROWS = 1_000
@@ -114,8 +116,8 @@ class Receiver:
         """Accept a request with its rows, numbered from 1.
 
         Raises Unavailable ``too_busy``, ``stopping``: nothing was accepted. The future raises Rejected
-        ``partner_key_revoked``: nothing was recorded; and what recording raised: then nobody knows whether it was
-        recorded, and sending it again settles it.
+        ``partner_key_revoked``, ``rows_over_day_quota``: nothing was recorded; and what recording raised: then nobody
+        knows whether it was recorded, and sending it again settles it.
         """
         waiting = _Waiting(partner, request, [row.refusal if isinstance(row, RefusedRow) else row for row in rows])
         with self._changed:
@@ -167,7 +169,10 @@ class Receiver:
         return [each for each in group if each.answer.set_running_or_notify_cancel()]
 
     def _record(self, group: Sequence[_Waiting]) -> list[Answer | LedgerError]:
-        """Requests whose key was revoked since it was looked at are refused, and the others recorded without them."""
+        """Requests that the partner may not send any more are refused, and the others recorded without them.
+
+        Each is one whose key was revoked since it was looked at, or for whose credits the day has no room.
+        """
         refused: dict[int, LedgerError] = {}
         answers: list[Answer] = []
         while left := [each for each in group if id(each) not in refused]:
@@ -176,6 +181,8 @@ class Receiver:
                 break
             except KeysEnded as ended:
                 refused.update((id(each), key_revoked()) for each in left if each.key in ended.keys)
+            except OverDay as over:
+                refused.update(_over_day(left, over, self._book.journal.now_us()))
         told = iter(answers)
         return [refused.get(id(each)) or next(told) for each in group]
 
@@ -203,6 +210,17 @@ class Receiver:
             Answer(items[first - 1 : end - 1], done.intake, first, opened.digest, done.last)
             for first, end in pairwise(firsts)
         ]
+
+
+def _over_day(group: Sequence[_Waiting], over: OverDay, now_us: int) -> Iterator[tuple[int, LedgerError]]:
+    """Those for which the day has no room, the first come first served; it is at least one."""
+    left, outcomes = over.left, iter(over.outcomes)
+    for each in group:
+        credits = sum(1 for outcome in islice(outcomes, len(each.rows)) if isinstance(outcome, Credited))
+        if credits <= left:
+            left -= credits
+        else:
+            yield id(each), over_day_quota(credits, over.most, left, now_us)
 
 
 def _items(rows: Sequence[Behavior | Refusal], outcomes: Sequence[Outcome], positions: Sequence[int]) -> Iterator[Item]:

@@ -16,7 +16,7 @@ from domain.actors import check_actor, refuse_same_actor
 from domain.errors import Rejected
 from domain.events import account as events
 from domain.events.base import Recorded
-from domain.values import civil_day, day_text
+from domain.values import CIVIL_OFFSET_MINUTES, civil_day, day_text
 
 GROUNDS: Final = ("consent-withdrawn", "purpose-over", "service-ended", "unlawful", "other-law")
 """PIPL 47, first paragraph: items 3, 1, 2, 4 and 5."""
@@ -24,9 +24,6 @@ GROUNDS: Final = ("consent-withdrawn", "purpose-over", "service-ended", "unlawfu
 DEFAULT_RETENTION_DAYS: Final = 3_653
 """Ten years with three leap days: the longest statutory period known for such records (anti-money-laundering law)."""
 MAX_RETENTION_DAYS: Final = 36_525
-
-CIVIL_OFFSET_MINUTES: Final = 480
-"""Retention is counted in civil days of China: +08:00."""
 
 _RETAINED = (events.AccountOpened, events.BehaviorCredited, events.BehaviorReversed, events.AccountClosed)
 

@@ -13,16 +13,18 @@ class LedgerError(Exception):
 
     ``code`` is stable and machine-readable; ``message`` says what is wrong; ``field`` names the place
     (a column, a key path, a stream and version), "" when there is none; ``remedy`` says what to do.
+    ``after_s``: seconds after which the same may succeed; 0 = time alone does not help, or nobody knows.
     """
 
     exit_code = 1
 
-    def __init__(self, code: str, message: str, *, field: str = "", remedy: str = "") -> None:
+    def __init__(self, code: str, message: str, *, field: str = "", remedy: str = "", after_s: int = 0) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.field = field
         self.remedy = remedy
+        self.after_s = after_s
 
     def __str__(self) -> str:
         place = f" [{self.field}]" if self.field else ""
@@ -30,11 +32,11 @@ class LedgerError(Exception):
         return f"{self.code}{place}: {self.message}{remedy}"
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (_rebuild, (type(self), self.code, self.message, self.field, self.remedy))
+        return (_rebuild, (type(self), self.code, self.message, self.field, self.remedy, self.after_s))
 
 
-def _rebuild(cls: type[LedgerError], code: str, message: str, field: str, remedy: str) -> LedgerError:
-    return cls(code, message, field=field, remedy=remedy)
+def _rebuild(cls: type[LedgerError], code: str, message: str, field: str, remedy: str, after_s: int) -> LedgerError:
+    return cls(code, message, field=field, remedy=remedy, after_s=after_s)
 
 
 class Rejected(LedgerError):

@@ -4,7 +4,7 @@ Keeps: a partner's rows are judged by what stood before their position, so a pas
 further key is good beside the others until it is revoked; a name that was never registered has no standing, and
 nothing is refused for it here. Folding never refuses.
 Leaves to ``partnering``: which events may be added; to whoever serves partners over a network: registration as a
-condition, signatures by the keys, and the quotas, which are kept here and counted there.
+condition, signatures by the keys, and the quotas, which are kept here and counted there (ADR 0036).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from domain.applicability import NEVER
+from domain.errors import Rejected
 from domain.events.partners import (
     PartnerKeyProposed,
     PartnerKeyRevoked,
@@ -23,6 +24,7 @@ from domain.events.partners import (
     PartnerSuspended,
     PartnerTermsProposed,
 )
+from domain.values import CIVIL_OFFSET_MINUTES, civil_day, day_start_us, day_text
 
 PARTNER_NAME: Final = re.compile(r"[A-Za-z0-9.-]{1,64}")
 
@@ -188,3 +190,16 @@ class Partners:
 def terms_of(event: PartnerProposed | PartnerTermsProposed) -> Terms:
     """The terms that an event proposes."""
     return Terms(event.behaviors, event.rows_per_day, event.rows_per_request)
+
+
+def over_day_quota(rows: int, most: int, left: int, now_us: int) -> Rejected:
+    """The refusal of a request whose credits are more than is left of its partner's quota of a day."""
+    tomorrow = civil_day(now_us, CIVIL_OFFSET_MINUTES) + 1
+    seconds = -((now_us - day_start_us(tomorrow, CIVIL_OFFSET_MINUTES)) // 1_000_000)
+    return Rejected(
+        "rows_over_day_quota",
+        f"your terms allow {most} rows a day, {left} are left until midnight at +08:00, and this request has {rows}",
+        field="items",
+        remedy=f"send it again from {day_text(tomorrow)} at +08:00 on" + (f", or at most {left} today" if left else ""),
+        after_s=seconds,
+    )

@@ -16,6 +16,8 @@ from typing import NamedTuple
 MICROSECONDS_PER_DAY = 86_400_000_000
 MICROSECONDS_PER_MINUTE = 60_000_000
 EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
+CIVIL_OFFSET_MINUTES = 480
+"""The book's own days, those of retention and of partners' quotas, are civil days of China: +08:00."""
 FIRST_DAY = date.min.toordinal()
 AFTER_LAST_DAY = date.max.toordinal() + 1
 
@@ -52,6 +54,11 @@ def civil_day(instant_us: int, utc_offset_minutes: int) -> int:
     """The civil day (ordinal) on which an instant falls at a fixed offset."""
     shifted = instant_us + utc_offset_minutes * MICROSECONDS_PER_MINUTE
     return shifted // MICROSECONDS_PER_DAY + EPOCH_ORDINAL
+
+
+def day_start_us(day: int, utc_offset_minutes: int) -> int:
+    """The instant at which a civil day begins at a fixed offset."""
+    return (day - EPOCH_ORDINAL) * MICROSECONDS_PER_DAY - utc_offset_minutes * MICROSECONDS_PER_MINUTE
 
 
 @lru_cache(maxsize=100_000)

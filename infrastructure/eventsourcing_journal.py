@@ -27,7 +27,9 @@ from domain.crediting import Known
 from domain.errors import Corrupt, LedgerError
 from domain.events.base import NewEvent, Recorded
 from domain.events.registry import ACCOUNT_TOPICS
+from domain.values import day_text
 from infrastructure.gm.sm4 import SM4Key
+from infrastructure.postgres import partner_days
 from infrastructure.postgres.account_keys import AccountKeys, KeyMissing, rewrap
 from infrastructure.postgres.connecting import connection, session
 from infrastructure.postgres.recorder import Clock, JournalRecorder, head_missing
@@ -182,6 +184,7 @@ class EventsourcingJournal:
             moves_rulebook=batch.moves_rulebook,
             decided_us=batch.decided_us,
             at_size=batch.at_size,
+            day_rows=batch.day_rows,
         )
         if batch.erasures:
             self.stored.keys.forget()
@@ -293,6 +296,9 @@ class EventsourcingJournal:
         )
         count, first, last = self._fetch(query, (upto,))[0]
         return count, first, last
+
+    def rows_of_day(self, partner: str, day: int) -> int:
+        return partner_days.rows_of(self._fetch(partner_days.ROWS, (partner, day_text(day))))
 
     def count_refs(self, upto: int) -> int:
         return int(self._fetch("SELECT count(*) FROM journal.behavior_refs WHERE position <= %s", (upto,))[0][0])

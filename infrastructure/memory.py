@@ -1,4 +1,4 @@
-"""In-memory twins of the ports ``journal``, ``views`` and ``keys``: the same promises, nothing durable.
+"""In-memory twins of the ports ``journal`` and ``keys``: the same promises, nothing durable; views: ``memory_views``.
 
 Keeps: what goes in is stored as encoded bytes, unsealed, and decoded anew by every read, so no test passes that
 PostgreSQL would fail for a lost field or a shared object; the same refusals in the same order; several threads may
@@ -16,12 +16,19 @@ from itertools import pairwise
 from typing import NamedTuple
 from uuid import UUID, uuid4, uuid5
 
-from application.ports.journal import Append, Appended, Head, Journal, LogMoved, RefTaken, RulebookMoved, StreamMoved
-from application.ports.views import VIEWS, BehaviorTotal, ViewCheck
-from application.projections.entries import StatementRow, balance_changes, statement_rows
+from application.ports.journal import (
+    Append,
+    Appended,
+    DayFull,
+    Head,
+    LogMoved,
+    RefTaken,
+    RulebookMoved,
+    StreamMoved,
+)
 from domain.account import Account
 from domain.crediting import Known
-from domain.errors import Corrupt, Rejected
+from domain.errors import Corrupt
 from domain.events.base import Recorded
 from domain.events.registry import encode, recorded
 
@@ -72,6 +79,7 @@ class MemoryJournal:
         self._rows: list[_Row] = []
         self._streams: dict[UUID, list[int]] = {}
         self._refs: dict[bytes, int] = {}
+        self._day_rows: dict[tuple[str, int], int] = {}
         self._account_keys: dict[bytes, UUID] = {}
         self._account_ids: set[UUID] = set()
         self._erased: set[UUID] = set()
@@ -203,6 +211,10 @@ class MemoryJournal:
         count = max(0, min(upto, self._head.size))
         return count, min(1, count), count
 
+    def rows_of_day(self, partner: str, day: int) -> int:
+        with self._visible:
+            return self._day_rows.get((partner, day), 0)
+
     def count_refs(self, upto: int) -> int:
         with self._visible:
             return sum(1 for position in self._refs.values() if position <= upto)
@@ -257,10 +269,19 @@ class MemoryJournal:
             versions[stream] = version
         if any(event.personal is not None and event.stream in self._erased for event in batch.events):
             raise Corrupt("account_key_missing", "the account has no key: it was erased")
+        self._check_day(batch)
         size = head.size + len(rows)
         rulebook_position = size if batch.moves_rulebook else head.rulebook_position
         now_us = self.clock() if batch.decided_us is None else batch.decided_us
         return _Staged(rows, batch, Head(size, rulebook_position, max(now_us, head.recorded_us + 1)))
+
+    def _check_day(self, batch: Append) -> None:
+        added = batch.day_rows
+        if added is None or added.most is None:
+            return
+        counted = self.rows_of_day(added.partner, added.day)
+        if counted + added.rows > added.most:
+            raise DayFull(counted)
 
     def _check_openings(self, openings: Sequence[tuple[bytes, UUID]]) -> None:
         keys, ids = {key for key, _ in openings}, {account_id for _, account_id in openings}
@@ -278,6 +299,9 @@ class MemoryJournal:
             for position, row in enumerate(rows, start=first):
                 self._streams.setdefault(row.stream, []).append(position)
             self._refs.update((ref, first + index) for ref, index in batch.refs)
+            if batch.day_rows is not None:
+                partner, day, added, _ = batch.day_rows
+                self._day_rows[partner, day] = self._day_rows.get((partner, day), 0) + added
             self._account_keys.update(batch.openings)
             self._account_ids.update(account_id for _, account_id in batch.openings)
             if batch.erasures:
@@ -287,102 +311,3 @@ class MemoryJournal:
             self._commit_positions.append(head.size)
             self._commit_instants.append(head.recorded_us)
             self._head = head
-
-
-class _Tables:
-    """The rows of the three views."""
-
-    def __init__(self) -> None:
-        self.account_statement: dict[tuple[UUID, int], StatementRow] = {}
-        self.account_balance: dict[tuple[UUID, str], tuple[int, int]] = {}
-        self.book_totals: dict[str, tuple[int, int, int]] = {}
-
-    def show(self, page: Sequence[Recorded]) -> None:
-        rows = statement_rows(page)
-        self.account_statement.update(((row.account_id, row.position), row) for row in rows)
-        for key, change in balance_changes(rows).items():
-            accounts = 0 if key in self.account_balance else 1
-            mg, credits = self.account_balance.get(key, (0, 0))
-            self.account_balance[key] = (mg + change.credited_mg, credits + change.credits)
-            mg, credits, known = self.book_totals.get(key[1], (0, 0, 0))
-            self.book_totals[key[1]] = (mg + change.credited_mg, credits + change.credits, known + accounts)
-
-
-class MemoryViews:
-    """Views port; see ``application.ports.views``."""
-
-    def __init__(self, journal: Journal, *, page: int = 5_000) -> None:
-        self._journal = journal
-        self._page = page
-        self._position = 0
-        self._tables = _Tables()
-        self._held = threading.RLock()
-
-    def advance(self, min_position: int) -> int:
-        with self._held:
-            min_position = min(min_position, self._journal.head().size)
-            while self._position < min_position:
-                upto = min(min_position, self._position + self._page)
-                self._tables.show(list(self._journal.log(self._position, upto)))
-                self._position = upto
-            return self._position
-
-    @contextmanager
-    def still(self) -> Iterator[int]:
-        with self._held:
-            yield self._position
-
-    def balances(self, at: int | None = None) -> Iterator[tuple[UUID, str, int]]:
-        with self._held:
-            balances = self._as_of(at).account_balance
-            rows = sorted((account, behavior, mg) for (account, behavior), (mg, _) in balances.items())
-        yield from rows
-
-    def totals(self, at: int | None = None) -> list[BehaviorTotal]:
-        with self._held:
-            return [BehaviorTotal(behavior, *row) for behavior, row in sorted(self._as_of(at).book_totals.items())]
-
-    def accounts(self, at: int | None = None) -> int:
-        with self._held:
-            return len({account for account, _ in self._as_of(at).account_balance})
-
-    def statement(self, account: UUID) -> list[StatementRow]:
-        with self._held:
-            rows = [row for (owner, _), row in self._tables.account_statement.items() if owner == account]
-        return sorted(rows, key=lambda row: row.position)
-
-    def rebuild(
-        self, names: tuple[str, ...], progress: Callable[[int], None] | None = None, archive: object = None
-    ) -> int:
-        unknown = sorted(set(names) - set(VIEWS))
-        if unknown:
-            raise Rejected("view_unknown", f"there is no view {unknown[0]}", field="name", remedy=", ".join(VIEWS))
-        with self._held:
-            anew = self._built(progress)
-            for name in names:
-                setattr(self._tables, name, getattr(anew, name))
-            return sum(len(getattr(self._tables, name)) for name in names)
-
-    def check(self, progress: Callable[[int], None] | None = None) -> list[ViewCheck]:
-        with self._held:
-            anew = self._built(progress)
-            return [_compare(name, getattr(self._tables, name), getattr(anew, name)) for name in VIEWS]
-
-    def _built(self, progress: Callable[[int], None] | None) -> _Tables:
-        tables = _Tables()
-        tables.show(list(self._journal.log(0, self._position)))
-        if progress is not None and self._position:
-            progress(self._position)
-        return tables
-
-    def _as_of(self, at: int | None) -> _Tables:
-        if at is None:
-            return self._tables
-        tables = _Tables()
-        tables.show(list(self._journal.log(0, min(at, self._position))))
-        return tables
-
-
-def _compare(name: str, shown: dict[object, object], built: dict[object, object]) -> ViewCheck:
-    """A row that differs counts twice: one too many, one missing."""
-    return ViewCheck(name, len(shown), len(shown.items() ^ built.items()))

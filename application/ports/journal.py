@@ -26,6 +26,15 @@ class Head(NamedTuple):
     recorded_us: int
 
 
+class DayRows(NamedTuple):
+    """Rows of a partner that are credited on a civil day (ordinal). ``most``: of the whole day; None: any number."""
+
+    partner: str
+    day: int
+    rows: int
+    most: int | None
+
+
 class Append(NamedTuple):
     """What to append together.
 
@@ -36,6 +45,7 @@ class Append(NamedTuple):
     whose key are destroyed with it; their personal parts read as None from then on. ``decided_us``: the instant that
     the decision rests on, taken while the journal was held: it is recorded with it; None: with the journal's clock.
     ``at_size``: the events name positions of their own append, so the log must be this long; None: they do not.
+    ``day_rows``: counted with it, or refused with it; None: nothing is counted.
     """
 
     events: Sequence[NewEvent]
@@ -47,6 +57,7 @@ class Append(NamedTuple):
     erasures: Sequence[UUID] = ()
     decided_us: int | None = None
     at_size: int | None = None
+    day_rows: DayRows | None = None
 
 
 class Appended(NamedTuple):
@@ -77,6 +88,14 @@ class LogMoved(Moved):
     """Somebody else appended first, so the events would have other positions than they name."""
 
 
+class DayFull(Exception):
+    """The day has no room for these rows of the partner; nothing was written. ``counted``: those that it has."""
+
+    def __init__(self, counted: int) -> None:
+        super().__init__(f"{counted} rows are counted")
+        self.counted = counted
+
+
 class Journal(Protocol):
     """Port of the log. All reads see what is committed when they begin."""
 
@@ -86,7 +105,7 @@ class Journal(Protocol):
     def head(self) -> Head: ...
 
     def append(self, batch: Append) -> Appended:
-        """Raises RulebookMoved, StreamMoved, RefTaken, LogMoved."""
+        """Raises RulebookMoved, StreamMoved, RefTaken, LogMoved; where none of these is in the way, DayFull."""
 
     def exclusive(self) -> AbstractContextManager[Head]:
         """Hold the append lock: nothing moves between reading and appending inside; one append at most."""
@@ -147,6 +166,9 @@ class Journal(Protocol):
 
     def span(self, upto: int) -> tuple[int, int, int]:
         """How many events stand at positions up to ``upto``, and the first and last of these positions (0 if none)."""
+
+    def rows_of_day(self, partner: str, day: int) -> int:
+        """How many rows of a partner were counted on a civil day."""
 
     def count_refs(self, upto: int) -> int:
         """How many references are taken by credits at positions up to ``upto``."""

@@ -20,7 +20,9 @@ _ERASE = "BEFORE DELETE OR TRUNCATE ON journal.{} FOR EACH STATEMENT EXECUTE FUN
 _NEVER = "BEFORE DELETE OR UPDATE OR TRUNCATE ON journal.{} FOR EACH STATEMENT EXECUTE FUNCTION journal.refuse_change()"
 _REMOVED = "BEFORE DELETE OR TRUNCATE ON journal.{} FOR EACH STATEMENT EXECUTE FUNCTION journal.refuse_change()"
 _FORWARD = "BEFORE UPDATE ON journal.{} FOR EACH ROW EXECUTE FUNCTION journal.refuse_backwards()"
+_COUNT = "BEFORE INSERT OR UPDATE ON journal.{} FOR EACH STATEMENT EXECUTE FUNCTION journal.refuse_without_head()"
 _TRIGGERS = {
+    "count_under_lock": (_COUNT, ("partner_days",)),
     "append_under_lock": (_APPEND, ("ledger_events", "behavior_refs", "log_commits")),
     "erase_under_lock": (_ERASE, ("account_refs", "account_keys")),
     "never_changed": (_NEVER, ("ledger_events", "behavior_refs", "log_commits", "checkpoints", "cosignatures")),
@@ -41,6 +43,7 @@ _UNIQUE = {
     "journal.checkpoints.checkpoints_pkey": "size, map_position",
     "journal.cosignatures.cosignatures_pkey": "size, map_position, name, key_hash",
     "journal.request_nonces.request_nonces_pkey": "key, nonce",
+    "journal.partner_days.partner_days_pkey": "partner, day",
     "views.progress.progress_pkey": "only_row",
     "views.account_balance.account_balance_pkey": "account_id, behavior",
     "views.account_statement.account_statement_pkey": "account_id, position",

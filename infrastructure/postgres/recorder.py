@@ -21,11 +21,12 @@ from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastor
 from psycopg import Connection, Cursor
 from psycopg.rows import tuple_row
 
-from application.ports.journal import Appended, Head, LogMoved, RefTaken, RulebookMoved, StreamMoved
+from application.ports.journal import Appended, DayRows, Head, LogMoved, RefTaken, RulebookMoved, StreamMoved
 from application.tree_walk import log_behind_checkpoint
 from domain.audit.leaves import HASH_BYTES, content_hash, header, leaf, unpack
 from domain.audit.merkle import extend, root_of
 from domain.errors import Corrupt, Unavailable
+from infrastructure.postgres import partner_days
 from infrastructure.postgres.account_keys import NewKey, erase
 from infrastructure.postgres.connecting import connection
 from infrastructure.postgres.migrating import migrate
@@ -131,19 +132,20 @@ class JournalRecorder(PostgresApplicationRecorder):
         moves_rulebook: bool = False,
         decided_us: int | None = None,
         at_size: int | None = None,
+        day_rows: DayRows | None = None,
     ) -> Appended:
         """Append rows (stream, version, topic, state) in this order.
 
         ``rulebook_seen`` None = the rows do not depend on the rulebook. ``refs``: key and index into ``rows``.
         ``decided_us``: an instant taken while the head was held, in the place of now.
-        ``at_size``: how long the log must be.
-        Raises LogMoved, RulebookMoved, StreamMoved, RefTaken, Unavailable ``keys_moved``, Corrupt
+        ``at_size``: how long the log must be. ``day_rows``: counted in the same transaction.
+        Raises LogMoved, RulebookMoved, StreamMoved, RefTaken, DayFull, Unavailable ``keys_moved``, Corrupt
         ``log_behind_checkpoint``; then nothing was written.
         """
         held: Connection[Any] | None = getattr(self._held, "conn", None)
         # The dear half of the leaves needs no position: it is done before the head is held.
         contents = [self._content(state) for _, _, _, state in rows]
-        moves = (moves_rulebook, decided_us, at_size)
+        moves = (moves_rulebook, decided_us, at_size, day_rows)
         args = (rows, contents, rulebook_seen, refs, openings, account_keys, erasures, snapshots, *moves)
         try:
             if held is not None:
@@ -167,6 +169,7 @@ class JournalRecorder(PostgresApplicationRecorder):
         moves_rulebook: bool,
         decided_us: int | None,
         at_size: int | None,
+        day_rows: DayRows | None,
     ) -> Appended:
         head, database_us, tree = _lock(cursor)
         if at_size is not None and at_size != head.size:
@@ -178,11 +181,7 @@ class JournalRecorder(PostgresApplicationRecorder):
         first, last = head.size + 1, head.size + len(rows)
         recorded_us = max(now_us, head.recorded_us + 1)
         epoch = _epoch(tree.key_epoch, account_keys)
-        if account_keys:
-            keys = (_KEY.pack(2, 16, k.account.bytes, len(k.wrapped)) + k.wrapped for k in account_keys)
-            _copy(cursor, _COPY_KEYS, keys)
-        if openings:
-            _copy(cursor, _COPY_OPENINGS, (_OPENING.pack(2, 16, key, 16, account.bytes) for key, account in openings))
+        _copy_accounts(cursor, account_keys, openings)
         if erasures:
             erase(cursor, erasures)
         if refs:
@@ -194,13 +193,16 @@ class JournalRecorder(PostgresApplicationRecorder):
         leaves = log_leaves(tree.book, first, recorded_us, rows, contents)
         frontier = extend(head.size, tree.frontier, leaves)
         # One message, so one round trip; the numbers are ours.
+        counting = "" if day_rows is None else partner_days.counting(cursor, day_rows)
         cursor.execute(
-            f"INSERT INTO journal.log_commits VALUES ({last:d}, {recorded_us:d});"
+            f"{counting}INSERT INTO journal.log_commits VALUES ({last:d}, {recorded_us:d});"
             f"UPDATE journal.log_head SET size = {last:d}, recorded_us = {recorded_us:d},"
             f" rulebook_position = {rulebook_position:d}, key_epoch = {epoch:d},"
             f" frontier = '\\x{b''.join(frontier).hex()}', root = '\\x{root_of(frontier).hex()}';"
             " NOTIFY ledger_events".encode()
         )
+        if day_rows is not None:
+            partner_days.refuse_uncounted(cursor, day_rows)
         return Appended(first, last, recorded_us)
 
 
@@ -262,6 +264,14 @@ def _event_rows(rows: Sequence[tuple[UUID, int, str, bytes]], first: int) -> Ite
     for position, row in enumerate(rows, start=first):
         yield _row(5, *row)
         yield _POSITION.pack(8, position)
+
+
+def _copy_accounts(cursor: Cursor[Any], account_keys: Sequence[NewKey], openings: Sequence[tuple[bytes, UUID]]) -> None:
+    if account_keys:
+        keys = (_KEY.pack(2, 16, k.account.bytes, len(k.wrapped)) + k.wrapped for k in account_keys)
+        _copy(cursor, _COPY_KEYS, keys)
+    if openings:
+        _copy(cursor, _COPY_OPENINGS, (_OPENING.pack(2, 16, key, 16, account.bytes) for key, account in openings))
 
 
 def _copy(cursor: Cursor[Any], statement: str, rows: Iterator[bytes]) -> None:

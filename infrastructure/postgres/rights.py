@@ -35,6 +35,7 @@ _SERVICE: Mapping[Table, tuple[str, ...]] = {
     ("journal", "account_refs"): ("SELECT", "INSERT", "DELETE"),
     ("journal", "account_keys"): ("SELECT", "INSERT", "DELETE", "UPDATE (wrapped)"),
     ("journal", "request_nonces"): ("SELECT", "INSERT", "DELETE"),
+    ("journal", "partner_days"): ("SELECT", "INSERT", "UPDATE (rows)"),
     # Where messages may go is the owner's to say.
     ("webhooks", "targets"): ("SELECT",),
     ("webhooks", "subscriptions"): (

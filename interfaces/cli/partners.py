@@ -108,7 +108,7 @@ def register(
     """Propose a partner with its terms and its first key; it is one once somebody else approves.
 
     The key has to sign that it is the partner's: --to-sign writes the text. Rows of names that are not registered are
-    credited as before. Quotas are kept for the service that partners will send to; files are not counted.
+    credited as before. Quotas are counted by the service that partners send to; files are not counted.
     """
     terms = _terms(behavior, all_behaviors, rows_per_day, rows_per_request)
     asked = _Key(cli, partner, partner_key, key, possession, to_sign)

@@ -93,6 +93,8 @@ STATUS: Final[Mapping[str, int]] = {
     "signer_differs": 403,
     "request_replayed": 409,
     "rows_over_request_quota": 413,
+    "rows_over_day_quota": 429,
+    "files_uncounted": 403,
     "target_not_allowed": 403,
     "method_not_allowed": 405,
     "head_malformed": 400,
@@ -177,7 +179,10 @@ def problem_of(error: LedgerError, request_id: str, **more: Any) -> Problem:
         logs.failure(error, request_id)
         told = (*_TOLD_OF_KIND.get(status, _TOLD_OF_KIND[500]), "")
     detail, remedy, field = told
-    return Problem(problem(status, error.code, detail, field=field, remedy=remedy, request_id=request_id, **more))
+    after = {"retry-after": str(error.after_s)} if error.after_s else None
+    return Problem(
+        problem(status, error.code, detail, field=field, remedy=remedy, request_id=request_id, **more), after
+    )
 
 
 def defect(request_id: str) -> Problem:

@@ -21,6 +21,8 @@ import pytest
 from application.ports.journal import (
     Append,
     Appended,
+    DayFull,
+    DayRows,
     Head,
     Journal,
     LogMoved,
@@ -51,6 +53,7 @@ from infrastructure.postgres.recorder import Clock
 from tests.fixtures.ledgers import Server
 
 START_US = 1_790_000_000_000_000
+DAY = 739_587
 WAIT = 20.0
 """Seconds after which something that should have happened will not."""
 
@@ -225,6 +228,60 @@ class JournalContract:
         with pytest.raises(ValueError, match="without events"):
             put(journal)
         assert journal.head() == Head(0, 0, 0)
+
+    # Rows of partners' days
+
+    def test_a_day_counts_what_was_appended_and_never_more_than_its_quota(self, journal: Journal) -> None:
+        account = uuid4()
+        put(journal, opened(account), day_rows=DayRows("metro", DAY, 2, 3))
+        with pytest.raises(DayFull) as full:
+            put(journal, credited(account, 2), day_rows=DayRows("metro", DAY, 2, 3))
+        assert (full.value.counted, journal.head().size) == (2, 1)
+        put(journal, credited(account, 2), day_rows=DayRows("metro", DAY, 1, 3))
+        with pytest.raises(DayFull):
+            put(journal, credited(account, 3), day_rows=DayRows("metro", DAY, 1, 3))
+        for other, rows in ((DayRows("metro", DAY + 1, 3, 3), 3), (DayRows("rail", DAY, 1, 1), 1)):
+            put(journal, credited(account, journal.head().size + 1), day_rows=other)
+            assert journal.rows_of_day(other.partner, other.day) == rows
+        with pytest.raises(DayFull) as never:
+            put(journal, credited(account, 5), day_rows=DayRows("bus", DAY, 2, 1))
+        assert (never.value.counted, journal.rows_of_day("metro", DAY), journal.rows_of_day("bus", DAY)) == (0, 3, 0)
+
+    def test_a_day_without_a_quota_is_counted_for_one_that_comes(self, journal: Journal) -> None:
+        account = uuid4()
+        put(journal, opened(account), day_rows=DayRows("metro", DAY, 1_000, None))
+        put(journal, credited(account, 2), day_rows=DayRows("metro", DAY, 1_000, None))
+        with pytest.raises(DayFull) as full:
+            put(journal, credited(account, 3), day_rows=DayRows("metro", DAY, 1, 1_500))
+        assert full.value.counted == journal.rows_of_day("metro", DAY) == 2_000
+
+    def test_what_was_undone_or_refused_counts_nothing(self, journal: Journal) -> None:
+        account = uuid4()
+        put(journal, opened(account))
+        with suppress(KeyError), journal.exclusive():
+            put(journal, credited(account, 2), day_rows=DayRows("metro", DAY, 1, 5))
+            raise KeyError
+        with pytest.raises(StreamMoved):
+            put(journal, opened(account), day_rows=DayRows("metro", DAY, 1, 5))
+        assert journal.rows_of_day("metro", DAY) == 0
+        with pytest.raises(DayFull), journal.exclusive():
+            put(journal, credited(account, 2), day_rows=DayRows("metro", DAY, 6, 5))
+        assert (journal.head().size, journal.rows_of_day("metro", DAY)) == (1, 0)
+
+    def test_of_many_writers_racing_for_the_last_rows_of_a_day_as_many_win_as_there_are(self, journal: Journal) -> None:
+        ready = threading.Barrier(6)
+
+        def race(_: int) -> int:
+            won = 0
+            ready.wait(WAIT)
+            for _ in range(5):
+                with suppress(DayFull):
+                    put(journal, opened(uuid4()), day_rows=DayRows("metro", DAY, 1, 17))
+                    won += 1
+            return won
+
+        with ThreadPoolExecutor(6) as pool:
+            assert sum(pool.map(race, range(6))) == journal.rows_of_day("metro", DAY) == journal.head().size == 17
 
     # Positions and refusals
 

@@ -20,7 +20,8 @@ from application.ports.views import Views
 from domain.crediting import Credited
 from domain.errors import Corrupt, Rejected
 from infrastructure.eventsourcing_journal import EventsourcingJournal
-from infrastructure.memory import MemoryJournal, MemoryViews
+from infrastructure.memory import MemoryJournal
+from infrastructure.memory_views import MemoryViews
 from infrastructure.postgres.views import PostgresViews
 from tests.contract.erasure_contract import BookOfPeople, ErasureContract, receipt, two_people
 from tests.contract.journal_contract import ToldClock, credited, new_journal, postgres_journal, put

@@ -21,7 +21,8 @@ from domain.audit.leaves import pack
 from domain.errors import Corrupt, Unavailable
 from domain.events.registry import ACCOUNT_TOPICS, encode_part
 from infrastructure.eventsourcing_journal import EventsourcingJournal
-from infrastructure.memory import MemoryJournal, MemoryViews
+from infrastructure.memory import MemoryJournal
+from infrastructure.memory_views import MemoryViews
 from infrastructure.postgres.views import PostgresViews
 from tests.architecture.project import ROOT
 from tests.contract.journal_contract import WAIT, credited, new_journal, postgres_journal

@@ -260,6 +260,24 @@ def test_a_request_with_more_items_than_its_terms_allow_is_refused_whole(
     assert people("totals")["credits"] == 1
 
 
+def test_two_processes_that_race_for_a_partners_day_credit_exactly_its_quota(
+    people: CommandLine, served: Served, metro: Partner
+) -> None:
+    register(people, "rail", "--all-behaviors", "--rows-per-day", "10")
+    rail = Partner(metro.origin, actor_key.read(people.folder / "rail.key"))
+    sent = [rail.sign({"items": [item(source_ref=f"r{n}"), item(source_ref=f"s{n}")]}) for n in range(8)]
+    with serving(people.settings, unsigned_partners="") as other, ThreadPoolExecutor(8) as pool:
+        replies = list(pool.map(lambda n: sent[n].by((served, other)[n % 2]), range(8)))
+    full = [reply for reply in replies if reply.status != 200]
+    assert [(reply.status, reply.code) for reply in full] == [(429, "rows_over_day_quota")] * 3
+    assert all(0 < int(reply.headers["retry-after"]) <= 86_400 for reply in full)
+    assert people("totals")["credits"] == 10
+    again = [rail.sign(sent[n].body).by(served) for n in range(8) if replies[n].status == 200]
+    assert {each["status"] for reply in again for each in reply.body["items"]} == {"duplicate"}
+    assert metro.sign(item()).by(served).status == 200
+    assert people("check")["ok"]
+
+
 def test_a_receipt_binds_request_items_and_a_place_that_a_checkpoint_proves(
     people: CommandLine, served: Served, metro: Partner
 ) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from application import crediting, revising
 from domain import revision
-from infrastructure.memory import MemoryJournal, MemoryKeys, MemoryViews
+from infrastructure.memory import MemoryJournal, MemoryKeys
+from infrastructure.memory_views import MemoryViews
 from tests.simulation.appending import EarlyAppends, LateAppends
 from tests.simulation.world import World
 

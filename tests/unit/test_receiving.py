@@ -20,8 +20,10 @@ from application.replaying import replay
 from domain.behavior import Refusal
 from domain.errors import LedgerError, Rejected, Unavailable
 from domain.events.intake import IntakeClosed, IntakeOpened
-from domain.partners import Partners
+from domain.instants import instant_text
+from domain.partners import Partners, Standing, Terms
 from domain.requests import ReceivedRequest, Signed, document, request_of
+from domain.values import CIVIL_OFFSET_MINUTES, day_number, day_start_us
 from infrastructure.behavior_files.request_rows import rows_of_body
 from tests.fixtures.people import open_accounts
 from tests.unit.memory_town import MemoryTown
@@ -298,3 +300,73 @@ def test_a_key_that_is_revoked_while_its_request_waits_ends_it_and_nobody_elses(
     credited = {answer.items[0] for answer in (each.result() for each in told[1:])}
     assert len(credited) == 2
     assert replay(service.town.book).mismatches == 0
+
+
+def quota(monkeypatch: pytest.MonkeyPatch, rows: int | None) -> None:
+    """The terms of everybody, from now on."""
+    monkeypatch.setattr(Partners, "standing", lambda *_: Standing(0, Terms(None, rows, None)))
+
+
+def outcome(sent: Future[Answer]) -> object:
+    """What became of a request: a kind for each item, or the code that refuses it whole."""
+    try:
+        return [type(each).__name__ for each in sent.result().items]
+    except LedgerError as refused:
+        return refused.code
+
+
+def test_a_day_has_room_for_as_many_credits_as_its_quota_in_a_group_or_alone(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quota(monkeypatch, 5)
+    with service.held():
+        sent = [service.send(item("a1"), item("a2"), item("a3", quantity="1e3"))]
+        sent += [service.send(item("b1"), item("b2"), item("b3"), item("b4")), service.send(item("c1"), item("c2"))]
+        sent += [service.send(item("b1"), item("d1")), service.send(item("c1"))]
+    told = [outcome(each) for each in sent]
+    assert told == [
+        ["CreditedItem", "CreditedItem", "Refusal"],
+        "rows_over_day_quota",
+        ["CreditedItem", "CreditedItem"],
+        "rows_over_day_quota",
+        ["DuplicateItem"],
+    ]
+    assert outcome(service.send(item("d1"))) == ["CreditedItem"]
+    size = service.town.journal.head().size
+    with pytest.raises(Rejected, match="0 are left until midnight") as full:
+        service.send(item("e1")).result()
+    assert (full.value.field, service.town.journal.head().size) == ("items", size)
+    assert "send it again from " in full.value.remedy
+    assert outcome(service.send(item("a1"), item("d1"), item("e2", "nobody"))) == [
+        "DuplicateItem", "DuplicateItem", "Refusal"
+    ]  # fmt: skip
+    assert replay(service.town.book).mismatches == 0
+
+
+def test_a_new_day_at_plus_eight_has_room_again_and_a_refusal_says_when_it_begins(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quota(monkeypatch, 1)
+    clock = service.town.journal
+    midnight_us = day_start_us(day_number("2026-06-10"), CIVIL_OFFSET_MINUTES)
+    assert instant_text(midnight_us) == "2026-06-09T16:00:00Z"
+    clock.clock = lambda: midnight_us - 1
+    assert outcome(service.send(item("a"))) == ["CreditedItem"]
+    with pytest.raises(Rejected) as full:
+        service.send(item("b")).result()
+    assert (full.value.code, full.value.after_s) == ("rows_over_day_quota", 1)
+    assert "from 2026-06-10 at +08:00" in full.value.remedy
+    clock.clock = lambda: midnight_us
+    assert outcome(service.send(item("b"))) == ["CreditedItem"]
+    with pytest.raises(Rejected) as full:
+        service.send(item("c")).result()
+    assert full.value.after_s == 86_400
+
+
+def test_a_quota_that_comes_later_in_the_day_holds_for_all_of_it(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quota(monkeypatch, None)
+    assert outcome(service.send(item("a"), item("b"))) == ["CreditedItem", "CreditedItem"]
+    quota(monkeypatch, 2)
+    assert outcome(service.send(item("c"))) == "rows_over_day_quota"

@@ -28,7 +28,8 @@ from domain.events.registry import decode, encode
 from domain.events.rulebook import BookOpened, RevisionApproved
 from domain.instants import instant_of
 from infrastructure import catalogue
-from infrastructure.memory import MemoryJournal, MemoryKeys, MemoryViews
+from infrastructure.memory import MemoryJournal, MemoryKeys
+from infrastructure.memory_views import MemoryViews
 
 NOW_US = 1_790_000_000_000_000
 

@@ -17,6 +17,7 @@ from interfaces.http.identity import BANK_BACKEND, PARTNER, Caller
 from interfaces.http.routes.behaviors import refuse_strangers
 from interfaces.http.schemas import Digest, Mass, Shape
 from interfaces.http.security import Serving, allowed
+from interfaces.http.service import Service
 
 PATH: Final = "/v1/behavior-files"
 MEDIA_TYPE: Final = "application/x-ndjson"
@@ -63,6 +64,8 @@ class Imported(Shape):
 async def send_file(request: Request, service: Serving, caller: Senders) -> Any:
     """Credit a file of behaviors. Answered when every row is durable; the same again doubles nothing, and resumes."""
     await refuse_strangers(service, caller)
+    if BANK_BACKEND not in caller.roles:
+        await anyio.to_thread.run_sync(_refuse_uncounted, service, caller.name)
     with service.files.coming(), service.files.uploads.file(".jsonl", system_seconds()) as (path, file):
         try:
             async with asyncio.timeout(service.settings.file_seconds):
@@ -74,6 +77,19 @@ async def send_file(request: Request, service: Serving, caller: Senders) -> Any:
                 remedy=f"send it within {service.settings.file_seconds} s, or in parts",
             ) from None
         return await anyio.to_thread.run_sync(service.files.take, Path(path), caller.name)
+
+
+def _refuse_uncounted(service: Service, partner: str) -> None:
+    """A file would be a way around the quotas of its sender. Raises Rejected ``files_uncounted``."""
+    with service.ledger() as ledger:
+        standing = ledger.book.rulebook().partners.standing(partner)
+    if standing is not None and (standing.terms.rows_per_day, standing.terms.rows_per_request) != (None, None):
+        raise Rejected(
+            "files_uncounted",
+            "your terms have a quota, and rows of files are not counted",
+            field="authorization",
+            remedy="send them to /v1/behaviors, in parts",
+        )
 
 
 async def _written(request: Request, file: IO[bytes], most: int) -> None:

@@ -21,7 +21,6 @@ from domain.applicability import ChangeOfHand
 from domain.behavior import Behavior, Refusal, columns_of, parse_behavior
 from domain.crediting import Batch, Credited, Intake, Known, Outcome, Row
 from domain.digest import MerkleRoot, new_sm3, sm3_hex
-from domain.erasure import CIVIL_OFFSET_MINUTES
 from domain.events import account as events
 from domain.events.base import Event, NewEvent, Personal, Recorded, RulebookEvent
 from domain.events.intake import IntakeClosed, IntakeOpened
@@ -36,7 +35,7 @@ from domain.rulebook import Rulebook
 from domain.rulebook_replay import check_rulebook
 from domain.screening import Rules
 from domain.streams import stream_id
-from domain.values import civil_day, day_number
+from domain.values import CIVIL_OFFSET_MINUTES, civil_day, day_number
 
 E = TypeVar("E", bound=Event)
 
