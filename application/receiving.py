@@ -10,8 +10,9 @@ Leaves to the caller: who sent it, whether he may, and reading the rows.
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from itertools import accumulate, islice, pairwise
@@ -56,6 +57,14 @@ class DuplicateItem(NamedTuple):
 Item: TypeAlias = CreditedItem | DuplicateItem | Refusal
 
 
+class Group(NamedTuple):
+    """Requests that were recorded together, or refused, or failed. ``waited_s``: of each; ``recording_s``: of all."""
+
+    rows: int
+    waited_s: Sequence[float]
+    recording_s: float
+
+
 class Answer(NamedTuple):
     """What became of each item, in order. ``intake``: position of the intake; ``line``: the first item's line in it.
 
@@ -74,6 +83,7 @@ class _Waiting:
     partner: str
     request: ReceivedRequest
     rows: Sequence[Behavior | Refusal]
+    since_s: float = field(default_factory=time.monotonic)
     answer: Future[Answer] = field(default_factory=Future)
 
     @property
@@ -86,11 +96,18 @@ class Receiver:
     """Records requests of one process, in a thread of its own. ``with`` it: the end answers what was accepted."""
 
     def __init__(
-        self, book: Book, evidence: EvidenceStore, *, group_rows: int = GROUP_ROWS, waiting_rows: int = WAITING_ROWS
+        self,
+        book: Book,
+        evidence: EvidenceStore,
+        *,
+        group_rows: int = GROUP_ROWS,
+        waiting_rows: int = WAITING_ROWS,
+        tell: Callable[[Group], None] = lambda group: None,
     ) -> None:
+        """``tell``: is told of each group before its requests are answered; it must not fail."""
         self._book, self._evidence = book, evidence
         self._crediting = Crediting(book)
-        self._group_rows, self._waiting_rows = group_rows, waiting_rows
+        self._group_rows, self._waiting_rows, self._tell = group_rows, waiting_rows, tell
         self._waiting: deque[_Waiting] = deque()
         self._rows = 0
         self._closed = False
@@ -135,7 +152,7 @@ class Receiver:
             if not group:
                 continue
             try:
-                answers = self._record(group)
+                answers = self._timed(group)
             except BaseException as error:  # noqa: BLE001  # whatever it is, those who wait must hear of it
                 for each in group:
                     each.answer.set_exception(error)
@@ -145,6 +162,14 @@ class Receiver:
                         each.answer.set_exception(answer)
                     else:
                         each.answer.set_result(answer)
+
+    def _timed(self, group: Sequence[_Waiting]) -> list[Answer | LedgerError]:
+        began_s = time.monotonic()
+        try:
+            return self._record(group)
+        finally:
+            rows, waited = sum(len(each.rows) for each in group), [began_s - each.since_s for each in group]
+            self._tell(Group(rows, waited, time.monotonic() - began_s))
 
     def _next(self) -> list[_Waiting] | None:
         """The oldest request and what can be recorded with it; None when the end has come."""

@@ -122,7 +122,7 @@ class Gate:
     def _tell(self, passing: _Passing, scope: Scope) -> None:
         seconds = time.monotonic() - passing.began
         route = getattr(scope.get("route"), "path", "")
-        self._metrics.answered(scope["method"], route, passing.status, seconds)
+        self._metrics.answered(scope["method"], route, passing.status, seconds, scope["state"].get("refused", ""))
         caller = getattr(passing.state, "caller", None)
         logs.note(
             "request",

@@ -15,6 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
 
 from domain.errors import Corrupt, LedgerError, Rejected, Unavailable
 from interfaces.http import logs
@@ -168,6 +169,12 @@ class Problem(JSONResponse):
         status = int(body["status"])
         added = _ADDED.get(status, {})
         super().__init__(dict(body), status_code=status, headers={**added, **(headers or {})})
+        self._code = str(body["code"])
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # For whoever counts answers: the gate.
+        scope.setdefault("state", {})["refused"] = self._code
+        await super().__call__(scope, receive, send)
 
 
 def problem_of(error: LedgerError, request_id: str, **more: Any) -> Problem:

@@ -64,7 +64,9 @@ class Service:
         """From the start of the service to its end."""
         with self._open() as ledger:
             own = beside(ledger)
-            receiver = Receiver(own.book, own.evidence, waiting_rows=self.settings.waiting_rows)
+            receiver = Receiver(
+                own.book, own.evidence, waiting_rows=self.settings.waiting_rows, tell=self.metrics.recorded
+            )
             now = _Running(
                 LedgerPool(lambda: beside(ledger), self.settings.ledgers),
                 receiver,
@@ -89,7 +91,11 @@ class Service:
 
     def receive(self, partner: str, request: ReceivedRequest, rows: Sequence[ParsedRow]) -> Future[Answer]:
         """Record a request with others. Raises Unavailable ``too_busy``, ``stopping``, ``service_starting``."""
-        return self._run.receiver.submit(partner, request, rows)
+        answer = self._run.receiver.submit(partner, request, rows)
+        self.metrics.waiting_rows.inc(len(rows))
+        # Also where whoever asked went away.
+        answer.add_done_callback(lambda _: self.metrics.waiting_rows.dec(len(rows)))
+        return answer
 
     @property
     def protocol(self) -> Protocol:

@@ -15,6 +15,7 @@ from application import queries
 from tests.e2e.cli_tools import METRO, CommandLine
 from tests.e2e.http_tools import serving
 from tests.e2e.test_cli_background import until
+from tests.e2e.test_http_behaviors import item
 
 LOOKUP = "/v1/accounts/lookup"
 SECRET = "Zhang-San-13800138000"
@@ -237,6 +238,21 @@ def test_metrics_count_answers_by_route_and_never_by_account(cli: CommandLine) -
         assert f"carbon_ledger_log_events {float(cli('totals')['position'])}" in text
         assert account not in text
         assert SECRET not in text
+        assert 'carbon_ledger_http_refused_total{code="not_found"} 1.0' in text
+
+
+def test_metrics_tell_the_size_of_groups_their_times_and_that_nothing_waits_afterwards(cli: CommandLine) -> None:
+    cli("account", "open", "ann")
+    with serving(cli.settings) as served:
+        items = [item(source_ref=f"r{n}") for n in range(3)]
+        assert served("/v1/behaviors", "bank_backend", method="POST", body={"items": items}).status == 200
+        assert served("/v1/behaviors", "bank_backend", method="POST", body={"items": []}).code == "batch_empty"
+        text = served("/metrics").body
+    for line in (
+        "group_rows_sum 3.0", "group_requests_sum 1.0", "waiting_seconds_count 1.0", "recording_seconds_count 1.0",
+        "waiting_rows 0.0", 'http_refused_total{code="batch_empty"} 1.0', 'behaviors_total{became="no_consent"} 3.0',
+    ):  # fmt: skip
+        assert f"carbon_ledger_{line}" in text
 
 
 def test_the_page_of_the_api_tells_every_operation_and_loads_nothing(cli: CommandLine) -> None:
