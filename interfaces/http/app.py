@@ -38,6 +38,7 @@ from interfaces.http.routes import (
     revisions,
     rule_acts,
     rulebook,
+    sign_in,
     webhooks,
 )
 from interfaces.http.security import PUBLIC, Anybody, roles_of
@@ -64,6 +65,7 @@ _ROUTERS: Final = (
     log.router,
     webhooks.router,
     operations.router,
+    sign_in.router,
 )
 _REF: Final = "#/components/schemas/{model}"
 _PROBLEM: Final = {"$ref": _REF.format(model=schemas.ProblemShape.__name__)}
@@ -137,6 +139,9 @@ def openapi_of(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         document = app.openapi()
         for route in routes_of(app):
+            if not route.include_in_schema:
+                roles_allowed(route)  # none of them may forget to say so
+                continue
             for method in sorted(route.methods or ()):
                 operation, roles = document["paths"][route.path][method.lower()], roles_allowed(route)
                 operation["x-roles"] = sorted(roles)

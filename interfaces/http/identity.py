@@ -53,6 +53,8 @@ class Caller(NamedTuple):
 
     name: str
     roles: frozenset[str]
+    until_s: int | None = None
+    """Until when he is believed by what he showed; None for a credential that does not run out."""
 
     @property
     def reader(self) -> Reader | None:
@@ -103,12 +105,70 @@ class Identity:
         return self._tokens.caller(credential)
 
 
+class IssuerKeys:
+    """The public keys of an issuer, read when they are needed first, and again when they may have changed."""
+
+    def __init__(
+        self,
+        read_keys: Callable[[], Mapping[str, Any]],
+        now_s: Callable[[], int],
+        *,
+        again_s: int = 1,
+        lone_is_nameless: bool = False,
+    ) -> None:
+        """``again_s``: not more often than once in so many seconds, whatever names of keys come along.
+
+        ``lone_is_nameless``: a token need not name the key of an issuer that has one alone.
+        """
+        self._read_keys, self._now_s, self._again_s = read_keys, now_s, again_s
+        self._lone_is_nameless = lone_is_nameless
+        self._lock = threading.Lock()
+        self._read_at_s: int | None = None
+        self._keys = KeySet([])
+
+    def key_for(self, signed: Any) -> Any:
+        """The key that a token names. Raises ValueError: not one that merely fits is tried."""
+        kid = signed.headers().get("kid")
+        # A key that the issuer gave up must not be believed for ever because it was read once.
+        self._look_again(_KEEPS_S)
+        found = _by_kid(self._keys, kid)
+        if found is None:
+            # The issuer may have begun to sign with a new key. Seldom: anybody can name keys that are not there.
+            self._look_again(self._again_s)
+            found = _by_kid(self._keys, kid)
+        if kid is None and self._lone_is_nameless and len(self._keys.keys) == 1:
+            return self._keys.keys[0]
+        if found is None:
+            raise ValueError("no key of this name")
+        return found
+
+    def _look_again(self, age_s: int) -> None:
+        """Read the keys anew where they were read so many seconds ago."""
+        with self._lock:
+            now_s = self._now_s()
+            if self._read_at_s is None or abs(now_s - self._read_at_s) >= age_s:
+                self.read()
+
+    def read(self) -> None:
+        """Read them now. Raises Unavailable ``token_keys_malformed``, and what the reader raises."""
+        self._read_at_s = self._now_s()
+        try:
+            self._keys = KeySet.import_key_set(self._read_keys())  # type: ignore[arg-type]  # read as any JSON
+        except (JoseError, ValueError, TypeError, KeyError) as error:
+            raise Unavailable(
+                "token_keys_malformed",
+                "a key of the issuer cannot be read",
+                field="CARBON_LEDGER_HTTP_JWKS_FILE",
+                remedy="fetch the issuer's keys again",
+            ) from error
+
+
 class _Tokens:
     def __init__(self, rules: TokenRules) -> None:
         self._rules = rules
-        self._lock = threading.Lock()
-        self._read_at_s = rules.now_s()
-        self._keys = self._read()
+        self._keys = IssuerKeys(rules.read_keys, rules.now_s)
+        # A file that cannot be used is told at the start.
+        self._keys.read()
 
     def caller(self, token: str) -> Caller:
         claims = self._claims(token)
@@ -116,11 +176,12 @@ class _Tokens:
             name = check_actor(claims["sub"])
         except Rejected:
             raise _invalid() from None
-        return Caller(name, frozenset(_texts(claims.get(self._rules.roles_claim))) & frozenset(ROLES))
+        roles = frozenset(texts_of(claims.get(self._rules.roles_claim))) & frozenset(ROLES)
+        return Caller(name, roles, int(claims["exp"]))
 
     def _claims(self, token: str) -> dict[str, Any]:
         try:
-            claims = jwt.decode(token, self._key_for, algorithms=list(ALGORITHMS)).claims
+            claims = jwt.decode(token, self._keys.key_for, algorithms=list(ALGORITHMS)).claims
             self._registry().validate(claims)
         except ExpiredTokenError:
             raise Rejected("token_expired", "the token has run out", remedy="get a new one from its issuer") from None
@@ -141,46 +202,13 @@ class _Tokens:
             sub={"essential": True},
         )
 
-    def _key_for(self, signed: Any) -> Any:
-        """The key that a token names. Not one that merely fits: a token without a name for its key is refused."""
-        kid = signed.headers().get("kid")
-        # A key that the issuer gave up must not be believed for ever because it was read once.
-        self._look_again(_KEEPS_S)
-        found = _by_kid(self._keys, kid)
-        if found is None:
-            # The issuer may have begun to sign with a new key. Once a second: anybody can name keys that are not there.
-            self._look_again(1)
-            found = _by_kid(self._keys, kid)
-        if found is None:
-            raise ValueError("no key of this name")
-        return found
-
-    def _look_again(self, age_s: int) -> None:
-        """Read the keys anew where they were read so many seconds ago."""
-        with self._lock:
-            now_s = self._rules.now_s()
-            if abs(now_s - self._read_at_s) >= age_s:
-                self._read_at_s = now_s
-                self._keys = self._read()
-
-    def _read(self) -> KeySet:
-        """Raises Unavailable ``token_keys_malformed``."""
-        try:
-            return KeySet.import_key_set(self._rules.read_keys())  # type: ignore[arg-type]  # read as any JSON
-        except (JoseError, ValueError, TypeError, KeyError) as error:
-            raise Unavailable(
-                "token_keys_malformed",
-                "a key of the issuer cannot be read",
-                field="CARBON_LEDGER_HTTP_JWKS_FILE",
-                remedy="fetch the issuer's keys again",
-            ) from error
-
 
 def _by_kid(keys: KeySet, kid: object) -> Any:
     return next((key for key in keys.keys if isinstance(kid, str) and key.kid == kid), None)
 
 
-def _texts(claim: object) -> Iterable[str]:
+def texts_of(claim: object) -> Iterable[str]:
+    """A claim that is a list of texts, or one with spaces between them; what is none of ours counts for nothing."""
     if isinstance(claim, str):
         return claim.split()
     return [each for each in claim if isinstance(each, str)] if isinstance(claim, list) else []

@@ -42,6 +42,7 @@ _NOT_FOUND = (
     "registration_unknown",
     "release_unknown",
     "revision_unknown",
+    "sign_in_absent",
     "webhook_unknown",
 )
 _CONFLICT = (
@@ -82,6 +83,15 @@ STATUS: Final[Mapping[str, int]] = {
     "token_invalid": 401,
     "token_expired": 401,
     "forbidden": 403,
+    "session_invalid": 401,
+    "session_expired": 401,
+    "session_ended": 401,
+    "sign_in_state_wrong": 401,
+    "sign_in_replayed": 401,
+    "sign_in_refused": 401,
+    "id_token_invalid": 401,
+    "no_role": 403,
+    "cross_site": 403,
     "partner_unregistered": 403,
     "signature_missing": 401,
     "signature_incomplete": 401,
@@ -115,7 +125,7 @@ _TOLD_OF_KIND: Final = {
     503: ("the service cannot answer this now", "try again later; its operator finds the reason by the request id"),
     500: ("the service stopped at something that must not be", "tell its operator the request id"),
 }
-_OURS: Final = {"service_busy", "service_starting", "stopping"}
+_OURS: Final = {"provider_busy", "service_busy", "service_starting", "stopping"}
 """About the service itself: there is nothing in them to keep from anybody, and nothing for the log."""
 
 _OF_HTTP: Final = {

@@ -320,6 +320,14 @@ class Health(Shape):
     status: str
 
 
+class Me(Shape):
+    """Who asks. ``until``: null where what was shown does not run out."""
+
+    name: str
+    roles: list[str]
+    until: str | None = Field(json_schema_extra={"format": "date-time"})
+
+
 class Check(Shape):
     """One thing that has to be in order."""
 

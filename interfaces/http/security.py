@@ -10,26 +10,35 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, Request
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
 
 from domain.errors import Rejected
 from interfaces.http.identity import Caller
 from interfaces.http.service import Service, service_of
+from interfaces.http.signing_in import SESSION_COOKIE
 
 PUBLIC: Final = "public"
 _bearer = HTTPBearer(
     auto_error=False,
     description="A token of the configured issuer, or a credential of `carbon-ledger dev-credentials`.",
 )
+_session = APIKeyCookie(
+    name=SESSION_COOKIE,
+    auto_error=False,
+    description="The session of somebody who signed in at /sign-in; it acts from pages of this service alone.",
+)
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+SessionCookie = Annotated[str | None, Depends(_session)]
 Serving = Annotated[Service, Depends(service_of)]
 
 
 def allowed(*roles: str) -> Any:
     """A dependency: the caller, who has one of these roles. Raises Rejected ``unauthenticated``, ``forbidden``."""
 
-    async def caller(request: Request, service: Serving, credentials: Credentials) -> Caller:
-        found = caller_of(request, service, credentials)
+    async def caller(
+        request: Request, service: Serving, credentials: Credentials, session: SessionCookie = None
+    ) -> Caller:
+        found = caller_of(request, service, credentials, session)
         if found is None:
             raise unauthenticated()
         if not found.roles & set(roles):
@@ -43,9 +52,14 @@ def anybody() -> Any:
     """A dependency of public routes: the caller where he says who he is, None where he does not."""
 
     async def caller(request: Request, service: Serving, credentials: Credentials) -> Caller | None:
-        return caller_of(request, service, credentials)
+        # A session that is over keeps nobody from what everybody may see.
+        return caller_of(request, service, credentials, None)
 
     return marked(caller, frozenset((PUBLIC,)))
+
+
+async def nobody_asked() -> None:
+    """A dependency of public routes that are the same for everybody, and believe nobody yet."""
 
 
 def roles_of(dependency: object) -> frozenset[str] | None:
@@ -64,15 +78,25 @@ def unauthenticated() -> Rejected:
     )
 
 
-def caller_of(request: Request, service: Service, credentials: HTTPAuthorizationCredentials | None) -> Caller | None:
-    """Who asks, by the token; None where there is none. Raises Rejected ``token_invalid``, ``token_expired``."""
+def caller_of(
+    request: Request, service: Service, credentials: HTTPAuthorizationCredentials | None, session: str | None
+) -> Caller | None:
+    """Who asks, by the token, else by the session; None where there is neither.
+
+    Raises Rejected ``token_invalid``, ``token_expired``, ``cross_site``, and as ``SigningIn.caller``.
+    """
     if credentials is None:
         if "authorization" in request.headers:
             raise Rejected(
                 "token_invalid", "the header is not of the scheme Bearer", field="authorization", remedy="send a token"
             )
-        return None
-    found = service.identity.caller(credentials.credentials)
+        signing_in = service.signing_in
+        if session is None or signing_in is None:
+            return None
+        found = signing_in.caller(session)
+        signing_in.refuse_cross_site(request.method, request.headers)
+    else:
+        found = service.identity.caller(credentials.credentials)
     request.state.caller = found
     service.rates.take(found.name)
     return found
@@ -84,4 +108,5 @@ def marked(dependency: Callable[..., Awaitable[Any]], roles: frozenset[str]) -> 
     return dependency
 
 
+marked(nobody_asked, frozenset((PUBLIC,)))
 Anybody = Annotated[Caller | None, Depends(anybody())]

@@ -28,12 +28,14 @@ from uvicorn.supervisors import Multiprocess
 from domain.errors import Unavailable
 from interfaces.bootstrap import Ledger, Settings, open_ledger
 from interfaces.bootstrap.service import ServiceSettings, dev_credentials, read_token_keys, system_seconds
+from interfaces.bootstrap.signing_in import sign_in_parts
 from interfaces.http import logs
 from interfaces.http.app import create_app
 from interfaces.http.connection import Connection
 from interfaces.http.identity import Identity, TokenRules
 from interfaces.http.metrics import SHARED
 from interfaces.http.service import Service
+from interfaces.http.signing_in import SigningIn
 
 _KEEP_ALIVE_S: Final = 5
 _BACKLOG: Final = 256
@@ -60,7 +62,13 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def identity_of(settings: Settings, service: ServiceSettings) -> Identity:
+def signing_in_of(settings: Settings) -> SigningIn | None:
+    """Where people sign in, if somewhere. Raises as ``sign_in_parts``."""
+    parts = sign_in_parts(settings)
+    return None if parts is None else SigningIn(parts)
+
+
+def identity_of(settings: Settings, service: ServiceSettings, signing_in: SigningIn | None) -> Identity:
     """Who is believed. Raises Unavailable ``nobody_may_ask``, and as ``read_token_keys``."""
     dev = dev_credentials(settings)
     tokens = None
@@ -68,13 +76,13 @@ def identity_of(settings: Settings, service: ServiceSettings) -> Identity:
         tokens = TokenRules(
             service.issuer, service.audience, service.roles_claim, lambda: read_token_keys(path), system_seconds
         )
-    if tokens is None and not dev.exist:
+    if tokens is None and signing_in is None and not dev.exist:
         raise Unavailable(
             "nobody_may_ask",
-            "no issuer of tokens is configured, and there are no credentials for trying things out",
+            "no issuer of tokens and no provider is configured, and there are no credentials for trying things out",
             field="CARBON_LEDGER_HTTP_JWKS_FILE",
-            remedy="set CARBON_LEDGER_HTTP_JWKS_FILE, _ISSUER and _AUDIENCE; to try it on this machine, run "
-            "`carbon-ledger dev-credentials create`",
+            remedy="set CARBON_LEDGER_HTTP_JWKS_FILE, _ISSUER and _AUDIENCE, or CARBON_LEDGER_OIDC_ISSUER, _CLIENT_ID "
+            "and _REDIRECT_URI; to try it on this machine, run `carbon-ledger dev-credentials create`",
         )
     return Identity(tokens, dev if dev.exist else None)
 
@@ -84,7 +92,8 @@ def serve(settings: Settings, bind: Bind, tell: Tell) -> int:
     of_service = service_settings()
     # Said by the library of each token of an issuer that still calls its algorithm so; it is no less sound for that.
     warnings.filterwarnings("ignore", message="EdDSA is deprecated")
-    identity = identity_of(settings, of_service)
+    signing_in = signing_in_of(settings)
+    identity = identity_of(settings, of_service, signing_in)
     _refuse_exposure(bind.host, identity)
     _check_certificate(bind)
     with _listening(bind) as listener, logs.written_to(sys.stderr):
@@ -94,7 +103,8 @@ def serve(settings: Settings, bind: Bind, tell: Tell) -> int:
         said = _said(host, port, bind, identity)
         with open_ledger(settings) as ledger:
             if bind.workers == 1:
-                _serve_here(Service(of_service, identity, lambda: _opened(ledger)), bind, listener, lambda: tell(said))
+                served = Service(of_service, identity, lambda: _opened(ledger), signing_in)
+                _serve_here(served, bind, listener, lambda: tell(said))
             else:
                 # The ledger stays open here, so that an embedded server outlives the restart of a worker.
                 _serve_by_workers(settings, bind, listener, lambda: tell(said))
@@ -115,7 +125,9 @@ def app_of_worker() -> Any:
     """What each of several processes serves; the environment tells it which ledger."""
     logs.write_to(sys.stderr)
     settings, of_service = Settings(), service_settings()
-    return create_app(Service(of_service, identity_of(settings, of_service), lambda: open_ledger(settings)))
+    signing_in = signing_in_of(settings)
+    identity = identity_of(settings, of_service, signing_in)
+    return create_app(Service(of_service, identity, lambda: open_ledger(settings), signing_in))
 
 
 def _said(host: str, port: int, bind: Bind, identity: Identity) -> str:

@@ -30,6 +30,7 @@ from interfaces.http.metrics import Metrics
 from interfaces.http.pool import LedgerPool
 from interfaces.http.rates import Rates
 from interfaces.http.readiness import Readiness
+from interfaces.http.signing_in import SigningIn
 
 _LOOKS_EVERY_S: Final = 0.05
 
@@ -48,11 +49,16 @@ class _Running:
 
 
 class Service:
-    """``open_ledger``: the ledger, open for as long as the service runs."""
+    """``open_ledger``: the ledger, open for as long as the service runs. ``signing_in``: where people do so."""
 
     def __init__(
-        self, settings: ServiceSettings, identity: Identity, open_ledger: Callable[[], AbstractContextManager[Ledger]]
+        self,
+        settings: ServiceSettings,
+        identity: Identity,
+        open_ledger: Callable[[], AbstractContextManager[Ledger]],
+        signing_in: SigningIn | None = None,
     ) -> None:
+        self.signing_in = signing_in
         self.settings, self.identity, self._open = settings, identity, open_ledger
         self.metrics = Metrics()
         self.rates = Rates(settings.requests_per_second, time.monotonic)

@@ -17,7 +17,7 @@ from domain.partner_protocol import HEADERS, PLAIN, SEALED, Addressed, Headers, 
 from domain.requests import Signed
 from interfaces.bootstrap.service import Opened, signature_of, system_seconds
 from interfaces.http.identity import BANK_BACKEND, PARTNER, Caller
-from interfaces.http.security import Credentials, Serving, caller_of, marked, unauthenticated
+from interfaces.http.security import Credentials, Serving, SessionCookie, caller_of, marked, unauthenticated
 from interfaces.http.service import Service
 
 SENDERS: Final = frozenset((BANK_BACKEND, PARTNER))
@@ -53,9 +53,9 @@ class Sender(NamedTuple):
     signed: SignedRequest | None
 
 
-async def sender(request: Request, service: Serving, credentials: Credentials) -> Sender:
+async def sender(request: Request, service: Serving, credentials: Credentials, session: SessionCookie = None) -> Sender:
     """Who sends behaviors. Raises Rejected as ``caller_of`` and docs/spec/partner-api.md."""
-    caller = caller_of(request, service, credentials)
+    caller = caller_of(request, service, credentials, session)
     headers = headers_of({name: request.headers.getlist(name) for name in HEADERS})
     if headers is None:
         if caller is None:

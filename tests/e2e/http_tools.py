@@ -20,6 +20,7 @@ from interfaces.http.app import create_app
 from interfaces.http.identity import ROLES, Identity
 from interfaces.http.server import Bind, config
 from interfaces.http.service import Service
+from interfaces.http.signing_in import SigningIn
 from tests.e2e.cli_tools import CommandLine
 
 SOON_S = 30
@@ -81,6 +82,9 @@ class Served:
             connection.close()
         kind = answer.headers.get("content-type", "")
         named = {name.lower(): value for name, value in answer.headers.items()}
+        # The one header that comes several times and must not be put together: one a line here.
+        if cookies := answer.headers.get_all("set-cookie"):
+            named["set-cookie"] = "\n".join(cookies)
         return Reply(answer.status, named, json.loads(text) if "json" in kind else text.decode())
 
     @property
@@ -94,12 +98,14 @@ class Served:
 
 
 @contextmanager
-def serving(settings: Settings, identity: Identity | None = None, **limits: Any) -> Iterator[Served]:
+def serving(
+    settings: Settings, identity: Identity | None = None, signing_in: SigningIn | None = None, **limits: Any
+) -> Iterator[Served]:
     """A service on a book. ``limits``: settings of the service."""
     dev = dev_credentials(settings)
     made = dev.create(ROLES)
     chosen = ServiceSettings(**{"patience_seconds": 2, "unsigned_partners": "dev-partner", **limits})
-    service = Service(chosen, identity or Identity(None, dev), lambda: open_ledger(settings))
+    service = Service(chosen, identity or Identity(None, dev), lambda: open_ledger(settings), signing_in)
     server, log = uvicorn.Server(config(create_app(service), Bind("127.0.0.1", 0), chosen.drain_seconds)), io.StringIO()
     with logs.written_to(log):
         thread = threading.Thread(target=server.run)

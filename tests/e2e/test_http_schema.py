@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from typing import Any
 
 from tests.e2e.cli_tools import CommandLine
 from tests.e2e.fuzz_tools import Fuzzing, Tokens, peopled
@@ -22,7 +23,7 @@ MANY = 10_000
 
 def test_no_made_up_request_is_answered_otherwise_than_the_document_says(cli: CommandLine) -> None:
     real, tokens = peopled(cli), Tokens()
-    limits = {"requests_per_second": 100_000, "patience_seconds": 0}
+    limits: dict[str, Any] = {"requests_per_second": 100_000, "patience_seconds": 0}
     with serving(cli.settings, tokens.identity, **limits) as served:
         tried = Fuzzing(served, tokens, real).send(CASES, SEED, time.monotonic() + SECONDS)
         logged = [line for line in served.logged if line.get("level") == "error"]
