@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from http.cookies import SimpleCookie
@@ -23,6 +23,7 @@ from joserfc.jwk import KeySet, RSAKey
 
 from infrastructure.gm.private_files import write_private
 from interfaces.bootstrap import Settings
+from interfaces.bootstrap.service import system_seconds
 from interfaces.bootstrap.signing_in import SignInSettings, sign_in_parts
 from interfaces.http.signing_in import SigningIn
 from tests.e2e.http_tools import SOON_S, Reply, Served
@@ -33,7 +34,7 @@ ROLES = {"ledger-owners": "methodology_owner", "ledger-approvers": "approver", "
 PEOPLE = {"olga": "ledger-owners", "bob": "ledger-approvers", "carl": "ledger-compliance", "eve": "gardeners"}
 
 
-def signing_in(settings: Settings, issuer: str, **changes: Any) -> SigningIn:
+def signing_in(settings: Settings, issuer: str, now_s: Callable[[], int] = system_seconds, **changes: Any) -> SigningIn:
     """Where people sign in, as an operator configures it."""
     secret = settings.home / "client-secret"
     write_private(secret, b"of the test\n")
@@ -42,7 +43,7 @@ def signing_in(settings: Settings, issuer: str, **changes: Any) -> SigningIn:
     chosen = SignInSettings(**own | changes)
     parts = sign_in_parts(settings, chosen)
     assert parts is not None
-    return SigningIn(parts)
+    return SigningIn(parts, now_s)
 
 
 def free_port() -> int:
