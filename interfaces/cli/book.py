@@ -25,6 +25,7 @@ from interfaces.cli.command import Cli, command, group
 from interfaces.cli.kernels import ReplayKernel
 from interfaces.cli.options import AtPosition, Before, KnownAt, before_day
 from interfaces.cli.output import Answer, console_on, count_text, facts, heading, mass_text, masses_table, table
+from interfaces.cli.serving import made_at_init
 from interfaces.kernels import is_fast
 
 if TYPE_CHECKING:
@@ -57,6 +58,14 @@ SignedActs = Annotated[
         "--signed-acts",
         help="Every review, approval, withdrawal and erasure has to be signed with a registered key; is recorded once "
         "for ever. Needs --empty: nobody signs for the demo catalogue.",
+    ),
+]
+WithDevCredentials = Annotated[
+    bool,
+    typer.Option(
+        "--dev-credentials",
+        help="Also make credentials for trying the service out, and show them once; never with real data. Those that "
+        "are there stay.",
     ),
 ]
 Empty = Annotated[bool, typer.Option("--empty", help="Without the demo catalogue of methodologies.")]
@@ -117,7 +126,11 @@ def register(app: typer.Typer) -> None:
 
 
 def init(
-    cli: Cli, empty: Empty = False, retention_days: RetentionDays = None, signed_acts: SignedActs = False
+    cli: Cli,
+    empty: Empty = False,
+    retention_days: RetentionDays = None,
+    signed_acts: SignedActs = False,
+    dev_credentials: WithDevCredentials = False,
 ) -> Answer:
     """Make a ledger: home folder, database, keys and the demo catalogue. Running it again changes nothing."""
     from interfaces.bootstrap import initialize
@@ -127,6 +140,7 @@ def init(
     settings = cli.settings()
     made = initialize(settings, with_catalogue=not empty, retention_days=retention_days, signed_acts=signed_acts)
     home = settings.home.resolve()
+    credentials, announced = made_at_init(cli) if dev_credentials else (None, [])
     hints = cli.following(
         "behaviors import FILE --open-accounts --rejects refused.csv",
         "methodology import FILE --by ACTOR" if empty else "methodology list",
@@ -137,6 +151,7 @@ def init(
             "server_version": made.server_version,
             "retention_days": made.retention_days,
             "signed_acts": made.signed_acts,
+            "dev_credentials": credentials,
         },
         [
             heading("the ledger is ready"),
@@ -149,6 +164,7 @@ def init(
                 ]
             ),
             hints,
+            *announced,
         ],
     )
 

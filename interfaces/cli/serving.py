@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import RenderableType
@@ -12,8 +12,12 @@ from rich.console import RenderableType
 from interfaces.cli.command import Cli, command, group
 from interfaces.cli.output import Answer, facts, heading, table
 
+if TYPE_CHECKING:
+    from interfaces.bootstrap.service import DevCredentials
+
 _SERVICE = "Service"
 _MOST_WORKERS = 64
+_LOUD = "DEV CREDENTIALS: whoever has one acts in its role. For trying things out, never for real data."
 
 credentials = group("Credentials for trying the service out on this machine, one for each role. Never for real data.")
 
@@ -64,26 +68,45 @@ def create(cli: Cli) -> Answer:
 
     `serve` believes them from its next start on.
     """
-    from interfaces.bootstrap.service import dev_credentials
+    made, human = created(cli)
+    return Answer({"credentials": made, "file": str(_kept(cli).path)}, human)
+
+
+def created(cli: Cli) -> tuple[dict[str, str], list[RenderableType]]:
+    """New ones, announced to whoever made them, also where a program reads the answer. `init` makes them here too."""
     from interfaces.http.identity import ROLES
 
-    kept = dev_credentials(cli.settings())
+    kept = _kept(cli)
     made = kept.create(ROLES)
-    human: list[RenderableType] = [
-        heading("DEV CREDENTIALS: whoever has one acts in its role. For trying things out, never for real data."),
+    if cli.as_json:
+        _tell(_LOUD)
+    return made, [
+        heading(_LOUD),
         table(("role", "credential"), list(made.items())),
         facts([("kept", f"{kept.path} (digests alone: this is the only time that they are shown)")]),
         cli.following("serve", "dev-credentials remove   (before anything is real)"),
     ]
-    return Answer({"credentials": made, "file": str(kept.path)}, human)
+
+
+def made_at_init(cli: Cli) -> tuple[dict[str, str], list[RenderableType]]:
+    """As ``created``; none where there are some already, since a repeated `init` changes nothing."""
+    if not _kept(cli).exist:
+        return created(cli)
+    if cli.as_json:
+        _tell(_LOUD)
+    return {}, [heading(_LOUD), facts([("kept", "those that were made before; `dev-credentials create` makes others")])]
+
+
+def _kept(cli: Cli) -> DevCredentials:
+    from interfaces.bootstrap.service import dev_credentials
+
+    return dev_credentials(cli.settings())
 
 
 @command(credentials, "remove", example="dev-credentials remove")
 def remove(cli: Cli) -> Answer:
     """Make them void. A service that runs believes them until it is started again."""
-    from interfaces.bootstrap.service import dev_credentials
-
-    removed = dev_credentials(cli.settings()).remove()
+    removed = _kept(cli).remove()
     return Answer({"removed": removed}, [heading("there are no dev credentials any more")])
 
 

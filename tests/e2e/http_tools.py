@@ -73,19 +73,7 @@ class Served:
         content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         if content is not None and not isinstance(body, bytes):
             sent.setdefault("content-type", "application/json")
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=SOON_S)
-        try:
-            connection.request(method, path, content, sent)
-            answer = connection.getresponse()
-            text = answer.read()
-        finally:
-            connection.close()
-        kind = answer.headers.get("content-type", "")
-        named = {name.lower(): value for name, value in answer.headers.items()}
-        # The one header that comes several times and must not be put together: one a line here.
-        if cookies := answer.headers.get_all("set-cookie"):
-            named["set-cookie"] = "\n".join(cookies)
-        return Reply(answer.status, named, json.loads(text) if "json" in kind else text.decode())
+        return exchange(self.port, path, method, content, sent)
 
     @property
     def logged(self) -> list[dict[str, Any]]:
@@ -95,6 +83,23 @@ class Served:
     @property
     def log_text(self) -> str:
         return self._log.getvalue()
+
+
+def exchange(port: int, path: str, method: str, content: bytes | None, sent: Mapping[str, str]) -> Reply:
+    """One request to a service of this machine, over a connection of its own."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=SOON_S)
+    try:
+        connection.request(method, path, content, dict(sent))
+        answer = connection.getresponse()
+        text = answer.read()
+    finally:
+        connection.close()
+    kind = answer.headers.get("content-type", "")
+    named = {name.lower(): value for name, value in answer.headers.items()}
+    # The one header that comes several times and must not be put together: one a line here.
+    if cookies := answer.headers.get_all("set-cookie"):
+        named["set-cookie"] = "\n".join(cookies)
+    return Reply(answer.status, named, json.loads(text) if "json" in kind else text.decode())
 
 
 @contextmanager

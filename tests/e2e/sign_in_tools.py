@@ -26,7 +26,7 @@ from interfaces.bootstrap import Settings
 from interfaces.bootstrap.service import system_seconds
 from interfaces.bootstrap.signing_in import SignInSettings, sign_in_parts
 from interfaces.http.signing_in import SigningIn
-from tests.e2e.http_tools import SOON_S, Reply, Served
+from tests.e2e.http_tools import SOON_S, Reply
 
 CLIENT, REDIRECT = "ledger", "http://127.0.0.1:8080/signed-in"
 ORIGIN = {"origin": "http://127.0.0.1:8080"}
@@ -79,7 +79,7 @@ def provider_process(port: int) -> Iterator[str]:
 class Browser:
     """Keeps cookies, and goes where it is sent."""
 
-    def __init__(self, served: Served) -> None:
+    def __init__(self, served: Callable[..., Reply]) -> None:
         self.served, self.cookies = served, dict[str, str]()
         self.set: list[str] = []
 

@@ -176,6 +176,18 @@ def test_nobody_beyond_this_machine_is_served_while_there_are_dev_credentials(cl
     assert cli.refused("serve", "--host", "0.0.0.0", "--port", "0", code=4) == "nobody_may_ask"
 
 
+def test_init_makes_dev_credentials_when_asked_to_and_says_so_loudly(cli: CommandLine) -> None:
+    assert cli("init")["dev_credentials"] is None
+    asked = cli.run("init", "--dev-credentials", "--json")
+    made = json.loads(asked.stdout)["dev_credentials"]
+    assert (set(made), "DEV CREDENTIALS" in asked.stderr) == (set(ROLES), True)
+    again = cli.run("init", "--dev-credentials").stdout
+    assert ("DEV CREDENTIALS" in again, made["auditor"] in again) == (True, False)
+    assert cli.refused("serve", "--host", "0.0.0.0", "--port", "0", code=4) == "dev_credentials_exposed"
+    # A repeated `init` left them as they were.
+    assert dev_credentials(cli.settings).role_of(made["auditor"]) == "auditor"
+
+
 def test_a_token_of_the_configured_issuer_is_believed_and_names_who_read(cli: CommandLine) -> None:
     cli.credit(METRO)
     account = cli("account", "show", "ann")["account_id"]

@@ -11,7 +11,14 @@ import pytest
 from interfaces.http.signing_in import SESSION_COOKIE
 from tests.e2e.cli_tools import METRO, CommandLine, methodology
 from tests.e2e.http_tools import Served, serving
-from tests.e2e.sign_in_tools import ORIGIN, Browser, came_back, free_port, provider_process, signing_in
+from tests.e2e.sign_in_tools import (
+    ORIGIN,
+    Browser,
+    came_back,
+    free_port,
+    provider_process,
+    signing_in,
+)
 
 
 @pytest.fixture(scope="module")
