@@ -65,6 +65,14 @@ class Group(NamedTuple):
     recording_s: float
 
 
+class Times(NamedTuple):
+    """When a request was accepted, its group began to be recorded, and that was durable (seconds of a stopwatch)."""
+
+    since_s: float
+    began_s: float
+    durable_s: float
+
+
 class Answer(NamedTuple):
     """What became of each item, in order. ``intake``: position of the intake; ``line``: the first item's line in it.
 
@@ -76,6 +84,7 @@ class Answer(NamedTuple):
     line: int
     digest: str
     position: int
+    times: Times
 
 
 @dataclass(slots=True)
@@ -109,7 +118,7 @@ class Receiver:
         self._crediting = Crediting(book)
         self._group_rows, self._waiting_rows, self._tell = group_rows, waiting_rows, tell
         self._waiting: deque[_Waiting] = deque()
-        self._rows = 0
+        self._rows, self._began_s = 0, 0.0
         self._closed = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._work, name="receiver")
@@ -164,7 +173,7 @@ class Receiver:
                         each.answer.set_result(answer)
 
     def _timed(self, group: Sequence[_Waiting]) -> list[Answer | LedgerError]:
-        began_s = time.monotonic()
+        began_s = self._began_s = time.monotonic()
         try:
             return self._record(group)
         finally:
@@ -230,10 +239,18 @@ class Receiver:
         # Before the intake that names it, so that a credit never lacks its evidence.
         with self._evidence.keeping(opened.digest, [content]):
             done = self._crediting.credit_whole(opened, rows, {each.key for each in group} - {""})
+        durable_s = time.monotonic()
         items = list(_items(rows, done.outcomes, done.positions))
         return [
-            Answer(items[first - 1 : end - 1], done.intake, first, opened.digest, done.last)
-            for first, end in pairwise(firsts)
+            Answer(
+                items[first - 1 : end - 1],
+                done.intake,
+                first,
+                opened.digest,
+                done.last,
+                Times(each.since_s, self._began_s, durable_s),
+            )
+            for each, (first, end) in zip(group, pairwise(firsts), strict=True)
         ]
 
 

@@ -17,7 +17,7 @@ from domain.partner_protocol import RECEIPT, SEAL, Addressed, Headers, answer_aa
 from infrastructure.answered_once import AnsweredOnce
 from infrastructure.answered_once import Kept as KeptAnswer
 from infrastructure.behavior_files.request_rows import rows_of_body
-from infrastructure.clock import system_seconds
+from infrastructure.clock import system_microseconds, system_seconds
 from infrastructure.dev_credentials import DevCredentials
 from infrastructure.eventsourcing_journal import EventsourcingJournal
 from infrastructure.export_folder import ExportFolder
@@ -47,6 +47,7 @@ __all__ = [
     "rows_of_body",
     "signature_of",
     "signature_text",
+    "system_microseconds",
     "system_seconds",
 ]
 

@@ -92,6 +92,8 @@ def create_app(service: Service) -> FastAPI:
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
+        # What is told of a request is for ``traces`` alone to say: this would add addresses, and send them by itself.
+        telemetry={"auto_configure": False, "tracing": False, "metrics": False, "logs": False},
         generate_unique_id_function=lambda route: route.name,
         # Beside it the framework would add a shape of its own for what is malformed, which nobody is ever sent.
         responses={"default": {"description": "A problem.", "content": {problems.MEDIA_TYPE: {"schema": _PROBLEM}}}},
@@ -108,6 +110,7 @@ def create_app(service: Service) -> FastAPI:
     app.add_middleware(
         Gate,
         metrics=service.metrics,
+        traces=service.traces,
         in_flight=settings.in_flight,
         body_bytes=settings.body_bytes,
         body_seconds=settings.body_seconds,

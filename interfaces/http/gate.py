@@ -13,7 +13,7 @@ import re
 import time
 import uuid
 from collections.abc import Collection, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -21,7 +21,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from domain.errors import Rejected, Unavailable
 from domain.partner_protocol import KINDS
 from interfaces.http import logs, problems
-from interfaces.http.metrics import Metrics
+from interfaces.http.metrics import METHODS, Metrics
+from interfaces.http.traces import Traces, identity_of_span
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
 
 REQUEST_ID: Final = "x-request-id"
 _GIVEN_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -48,6 +52,7 @@ class Gate:
         app: ASGIApp,
         *,
         metrics: Metrics,
+        traces: Traces,
         in_flight: int,
         body_bytes: int,
         body_seconds: float,
@@ -59,7 +64,7 @@ class Gate:
 
         ``streamed``: those whose route reads the body itself, with its media type, and how large it may say that it is.
         """
-        self._app, self._metrics = app, metrics
+        self._app, self._metrics, self._traces = app, metrics, traces
         self._larger, self._sealed, self._streamed = larger, sealed, streamed
         self._most, self._body_bytes, self._body_seconds = in_flight, body_bytes, body_seconds
         self._under_way = 0
@@ -69,6 +74,8 @@ class Gate:
             await self._app(scope, receive, send)
             return
         passing = _Passing(scope, send)
+        if scope["path"] not in _PROBES:
+            passing.begin(self._traces)
         self._under_way += 1
         self._metrics.in_flight.inc()
         try:
@@ -121,8 +128,10 @@ class Gate:
 
     def _tell(self, passing: _Passing, scope: Scope) -> None:
         seconds = time.monotonic() - passing.began
-        route = getattr(scope.get("route"), "path", "")
-        self._metrics.answered(scope["method"], route, passing.status, seconds, scope["state"].get("refused", ""))
+        route, code = getattr(scope.get("route"), "path", ""), scope["state"].get("refused", "")
+        self._metrics.answered(scope["method"], route, passing.status, seconds, code)
+        method = scope["method"] if scope["method"] in METHODS else "other"
+        self._traces.end(passing.span, method, route or "none", passing.status, code)
         caller = getattr(passing.state, "caller", None)
         logs.note(
             "request",
@@ -166,7 +175,14 @@ class _Passing:
         self.began, self.status = time.monotonic(), 0
         self._send, self._is_tls = send, scope.get("scheme") == "https"
         self._scope = scope
+        self.span: Span | None = None
         scope.setdefault("state", {})["request_id"] = self.request_id
+
+    def begin(self, traces: Traces) -> None:
+        """From here on it is traced, where traces are wanted."""
+        self.span = self._scope["state"]["span"] = traces.begin(
+            "request", Headers(scope=self._scope).get("traceparent", "")
+        )
 
     @property
     def state(self) -> Any:
@@ -177,6 +193,8 @@ class _Passing:
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
             headers[REQUEST_ID] = self.request_id
+            if self.span is not None:
+                headers["traceresponse"] = identity_of_span(self.span)
             for name, value in HEADERS.items():
                 headers.setdefault(name, value)
             if self._is_tls:

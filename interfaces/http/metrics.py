@@ -17,7 +17,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from application.receiving import Group
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-_METHODS: Final = {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"}
+METHODS: Final = {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"}
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _COUNTS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
 _OF_WEBHOOKS: Final = {
@@ -109,7 +109,7 @@ class Metrics:
     def answered(self, method: str, route: str, status: int, seconds: float, code: str = "") -> None:
         """Count an answer. ``code``: of its refusal, "" where it is none."""
         named = route or "none"
-        self.requests.labels(method if method in _METHODS else "other", named, str(status)).inc()
+        self.requests.labels(method if method in METHODS else "other", named, str(status)).inc()
         self.seconds.labels(named).observe(seconds)
         if code:
             self.refused.labels(code).inc()

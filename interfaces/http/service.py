@@ -31,6 +31,7 @@ from interfaces.http.pool import LedgerPool
 from interfaces.http.rates import Rates
 from interfaces.http.readiness import Readiness
 from interfaces.http.signing_in import SigningIn
+from interfaces.http.traces import traces_of
 
 _LOOKS_EVERY_S: Final = 0.05
 
@@ -60,7 +61,7 @@ class Service:
     ) -> None:
         self.signing_in = signing_in
         self.settings, self.identity, self._open = settings, identity, open_ledger
-        self.metrics = Metrics()
+        self.metrics, self.traces = Metrics(), traces_of()
         self.rates = Rates(settings.requests_per_second, time.monotonic)
         self.readiness = Readiness(self.ledger, settings, self.metrics)
         self._now: _Running | None = None
@@ -90,6 +91,7 @@ class Service:
                 for job in (now.applying, now.exports, now.files):
                     job.stop()
                 self._now = None
+                self.traces.stop()
 
     def ledger(self, patience_s: float | None = None) -> AbstractContextManager[Ledger]:
         """A ledger of this request alone. Raises Unavailable ``service_busy``, ``service_starting``."""

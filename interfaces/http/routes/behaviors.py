@@ -117,8 +117,11 @@ async def send_behaviors(service: Serving, sender: Senders, request: Request) ->
         receipt=None,
     )
     if signed is None:
-        return _answer(whole)
-    return await anyio.to_thread.run_sync(_acknowledged, service, signed, received.received_at, answer, whole)
+        told_in = _answer(whole)
+    else:
+        told_in = await anyio.to_thread.run_sync(_acknowledged, service, signed, received.received_at, answer, whole)
+    service.traces.steps(request.state.span, answer.times)
+    return told_in
 
 
 async def _read(sent: bytes) -> tuple[str, list[ParsedRow]]:
