@@ -9,7 +9,8 @@ holds, which is exact instants, references and names in clear, the evidence of c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 
 import numpy as np
 
@@ -30,12 +31,14 @@ class LocalEngine:
         self._archive = archive
         self._kernels = kernels
 
-    def parts(self, task: Task) -> Iterator[Part]:
+    def parts(self, task: Task) -> Generator[Part]:
         recomputing = None
-        for rows in self._archive.rows(task.until):
-            if recomputing is None:
-                recomputing = Recomputing(task, self._kernels, rows.names)
-            yield recomputing.part(rows)
+        # A file that was changed is told at the end, and even where its rows made something stumble before.
+        with closing(self._archive.rows(task.until, eager=True)) as parts:
+            for rows in parts:
+                if recomputing is None:
+                    recomputing = Recomputing(task, self._kernels, rows.names)
+                yield recomputing.part(rows)
 
 
 def replay_fast(
@@ -65,17 +68,18 @@ def replay_on(
     if archive.status().position < replaying.until:
         archive.build()
     task = Task(replaying.rulebook, replaying.runs, replaying.until, replaying.intakes.partners)
-    for part in engine.parts(task):
-        _add(replaying, part)
-        if progress is not None:
-            progress(replaying.result.credits)
+    with closing(engine.parts(task)) as parts:
+        for part in parts:
+            _add(replaying, part)
+            if progress is not None:
+                progress(replaying.result.credits)
     return replaying.finish()
 
 
 def _add(replaying: Replaying, part: Part) -> None:
     """Join what was proven with what the reference says of the rest, by account id."""
     asked = dict[int, dict[str, int]]()
-    ids = part.ids.texts()
+    ids = part.ids.texts() if any(sums.digests for sums in part.recomputed.runs.values()) else []
     entries = {
         run: [(account, digest_entry(ids[account].decode(), digest.hex())) for account, digest in sums.digests]
         for run, sums in part.recomputed.runs.items()
@@ -91,7 +95,7 @@ def _add(replaying: Replaying, part: Part) -> None:
         for account, by_behavior in _by_account(part, asked):
             replaying.add_balances(part.ids[account], by_behavior)
     else:
-        _add_proven(replaying, part, ids)
+        _add_proven(replaying, part)
     for run, found_entries in entries.items():
         for _, entry in sorted(found_entries):
             replaying.totals[run].root.add(entry)
@@ -104,16 +108,14 @@ def _add(replaying: Replaying, part: Part) -> None:
     replaying.result.credits += int(part.recomputed.balances.credits.sum())
 
 
-def _add_proven(replaying: Replaying, part: Part, ids: Sequence[bytes]) -> None:
+def _add_proven(replaying: Replaying, part: Part) -> None:
     """The balances of a part that is proven as a whole, the usual one: no object is made of an account."""
     balances = part.recomputed.balances
-    words = [f",{word},".encode() for word in part.behaviors]
-    columns = (balances.account.tolist(), balances.behavior.tolist(), balances.credited_mg.tolist())
-    lines = [b"%b%b%d\n" % (ids[account], words[behavior], mg) for account, behavior, mg in zip(*columns, strict=True)]
-    sums = sums_by(balances.behavior, len(words), balances.credited_mg).tolist()
-    met = np.bincount(balances.behavior, minlength=len(words)).tolist()
+    sums = sums_by(balances.behavior, len(part.behaviors), balances.credited_mg).tolist()
+    met = np.bincount(balances.behavior, minlength=len(part.behaviors)).tolist()
     by_behavior = {word: mg for word, mg, rows in zip(part.behaviors, sums, met, strict=True) if rows}
-    replaying.add_written(len(np.unique(balances.account)), by_behavior, b"".join(lines))
+    accounts = np.count_nonzero(np.diff(balances.account)) + bool(len(balances.account))
+    replaying.add_written(int(accounts), by_behavior, part.recomputed.lines)
 
 
 def _by_account(part: Part, asked: dict[int, dict[str, int]]) -> Iterator[tuple[int, dict[str, int]]]:

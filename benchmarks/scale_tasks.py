@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gc
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -268,7 +268,7 @@ class _NotingArchive(ParquetArchive):
 
     def rows(
         self, upto: int | None = None, columns: frozenset[str] | None = None, *args: Any, **kwargs: Any
-    ) -> Iterator[Rows]:
+    ) -> Generator[Rows]:
         self.asked = columns
         return super().rows(upto, columns, *args, **kwargs)
 

@@ -40,6 +40,7 @@ class _Message(msgspec.Struct, frozen=True):
     behaviors: list[str]
     balances: list[bytes]
     unproven: bytes
+    lines: bytes
     runs: dict[str, _Run]
     intakes: dict[int, int]
 
@@ -52,6 +53,7 @@ def encode(part: Part, keys: Sequence[bytes]) -> bytes:
         list(part.behaviors),
         [_bytes(*each) for each in zip(recomputed.balances, _BALANCES, strict=True)],
         _bytes(recomputed.unproven, _INDEX),
+        recomputed.lines,
         {name: _Run(*sums) for name, sums in recomputed.runs.items()},
         part.intakes,
     )
@@ -64,7 +66,7 @@ def decode(content: bytes) -> Part:
     keys = [message.ids[at : at + ID_BYTES] for at in range(0, len(message.ids), ID_BYTES)]
     columns: Iterator[Any] = map(np.frombuffer, message.balances, _BALANCES)
     runs = {name: RunSums(*msgspec.structs.astuple(sums)) for name, sums in message.runs.items()}
-    recomputed = Recomputed(Balances(*columns), runs, np.frombuffer(message.unproven, _INDEX))
+    recomputed = Recomputed(Balances(*columns), runs, np.frombuffer(message.unproven, _INDEX), message.lines)
     return Part(AccountIds(keys), message.behaviors, recomputed, message.intakes)
 
 

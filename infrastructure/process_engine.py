@@ -9,7 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Final
@@ -43,7 +43,7 @@ class ProcessEngine:
         self._archive = archive
         self._processes = processes
 
-    def parts(self, task: Task) -> Iterator[Part]:
+    def parts(self, task: Task) -> Generator[Part]:
         self._archive.check_files(task.until)
         spawn = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(self._processes, spawn, _remember, (self._archive.reader(), task)) as pool:

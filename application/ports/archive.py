@@ -8,7 +8,7 @@ Leaves to ``application.archive_rows``: which event gives which row.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, Final, NamedTuple, Protocol, overload
 from uuid import UUID
 
@@ -188,13 +188,19 @@ class Archive(Protocol):
         """Follow the log to its head (or to ``upto``, a size the head once had): at most one new segment."""
 
     def rows(
-        self, upto: int | None = None, columns: frozenset[str] | None = None, share: Share | None = None
-    ) -> Iterator[Rows]:
+        self,
+        upto: int | None = None,
+        columns: frozenset[str] | None = None,
+        share: Share | None = None,
+        *,
+        eager: bool = False,
+    ) -> Generator[Rows]:
         """Every account with its rows of positions up to ``upto``, part by part by account id; memory stays flat.
 
         ``share``: only the accounts in it. ``columns``: only these are read; others come as zeros of length 0. Raises
         Corrupt ``archive_file_changed`` for a file that is not what its manifest says (its digest is compared before
-        its first row is used).
+        its first row is used). ``eager``: files are compared while they are read, and that is raised at the end, or
+        when the generator is closed; until then nothing may be concluded from the rows.
         """
 
     def verify(self, progress: Progress | None = None) -> list[ArchiveDifference]:

@@ -7,7 +7,7 @@ Leaves to ``application.recomputing``: what is done with the rows; to ``applicat
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from application.ports.archive import AccountIds
@@ -44,7 +44,7 @@ class Part(NamedTuple):
 class Engine(Protocol):
     """Port of the engine."""
 
-    def parts(self, task: Task) -> Iterator[Part]:
+    def parts(self, task: Task) -> Generator[Part]:
         """Every account of the archive, part after part by account id.
 
         Raises Corrupt ``archive_file_changed`` and ``archive_manifest_broken`` as ``Archive.rows`` does; Unavailable

@@ -43,11 +43,15 @@ class RunSums(NamedTuple):
 
 
 class Recomputed(NamedTuple):
-    """Rows recomputed. ``balances`` and ``runs`` (by run id) leave out the ``unproven`` accounts."""
+    """Rows recomputed. ``balances`` and ``runs`` (by run id) leave out the ``unproven`` accounts.
+
+    ``lines``: the balances as they stand under a book's digest; empty where an account is unproven.
+    """
 
     balances: Balances
     runs: dict[str, RunSums]
     unproven: Codes
+    lines: bytes
 
 
 class Lines(NamedTuple):

@@ -198,6 +198,9 @@ def _codes(column: Any, names: Names, name: str) -> npt.NDArray[np.int32]:
         return np.empty(0, np.int32)
     codes = np.array([names.code(name, word) for word in array.dictionary.to_pylist()], np.int32)
     places: npt.NDArray[np.int32] = array.indices.to_numpy(zero_copy_only=True)
+    # Compiled code takes codes for places of its tables, and a changed file is read before that is known.
+    if places.view(np.uint32).max() >= len(codes):
+        raise ValueError(f"a place of {name} beyond its words")
     if np.array_equal(codes, np.arange(len(codes))):
         return places
     return codes.take(places)

@@ -1,13 +1,16 @@
 """Reading an archive: all that is needed is its folder.
 
-Keeps: a file is compared with its manifest before its first row is used, once for each reader; what a reader began with
+Keeps: a file is compared with its manifest before its first row is used, or before the last one is given to whoever
+asked for that, once for each reader; what a reader began with
 stays what it reads, since segments never change.
 Leaves to ``parquet_archive``: building, proving, and whose book the archive is of.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from application.ports.archive import ArchiveStatus, Names, Rows, Segment, Share
@@ -35,8 +38,13 @@ class ArchiveReader:
                 self._check(self._place(), segment)
 
     def rows(
-        self, upto: int | None = None, columns: frozenset[str] | None = None, share: Share | None = None
-    ) -> Iterator[Rows]:
+        self,
+        upto: int | None = None,
+        columns: frozenset[str] | None = None,
+        share: Share | None = None,
+        *,
+        eager: bool = False,
+    ) -> Generator[Rows]:
         folder = self._place()
         chain = self._chain()
         upto = chain.position if upto is None else upto
@@ -44,16 +52,25 @@ class ArchiveReader:
         cut = bool(segments) and segments[-1].upto > upto
         read = columns_to_read(columns, len(segments), cut=cut)
         names = Names()
-        files: list[SegmentFile] = []
-        try:
-            for segment in segments:
-                self._check(folder, segment)
-                files.append(SegmentFile(folder, segment, read))
-            cursors = [Cursor(file, segment, names, upto, share) for file, segment in zip(files, segments, strict=True)]
+        with self._comparing(folder, segments, eager=eager), ThreadPoolExecutor(1) as ahead, ExitStack() as opened:
+            files = [opened.enter_context(closing(SegmentFile(folder, segment, read))) for segment in segments]
+            cursors = [
+                Cursor(file, segment, names, upto, share, ahead=ahead)
+                for file, segment in zip(files, segments, strict=True)
+            ]
             yield from parts(cursors, names, columns)
-        finally:
-            for file in files:
-                file.close()
+
+    @contextmanager
+    def _comparing(self, folder: Path, segments: Sequence[Segment], *, eager: bool) -> Iterator[None]:
+        """Every file is compared before what uses it begins; ``eager``: before it has ended, whatever it ended with."""
+        with ThreadPoolExecutor(1) as beside:
+            compared = [beside.submit(self._check, folder, segment) for segment in segments]
+            try:
+                if not eager:
+                    _ended(compared)
+                yield
+            finally:
+                _ended(compared)
 
     def _place(self) -> Path:
         """Where a reader finds the archive, also when a rebuild died between moving the old one away and its end."""
@@ -69,3 +86,8 @@ class ArchiveReader:
             if wrong:
                 raise changed(segment, wrong)
             self._checked.add(segment)
+
+
+def _ended(compared: Iterable[Future[None]]) -> None:
+    for each in compared:
+        each.result()

@@ -1,14 +1,15 @@
 """The rows of whole accounts over all segments, part by part.
 
-Keeps: one decoded group of each segment is in memory at a time; parts follow each other by account id and hold every
-row of their accounts. Positions of segments ascend, so within one (account, behavior, year) the rows of an older
-segment all come first, and a stable sort by these three merges them.
+Keeps: of each segment one group is in memory as columns, and meanwhile the next one is read in a thread; parts follow
+each other by account id and hold every row of their accounts. Positions of segments ascend, so within one
+(account, behavior, year) the rows of an older segment all come first, and a stable sort by these three merges them.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, Future
 from typing import Any, Final
 
 import numpy as np
@@ -37,10 +38,19 @@ class Cursor:
     """Walks through one segment by account id."""
 
     def __init__(
-        self, file: SegmentFile, segment: Segment, names: Names, upto: int, share: Share | None = None
+        self,
+        file: SegmentFile,
+        segment: Segment,
+        names: Names,
+        upto: int,
+        share: Share | None = None,
+        *,
+        ahead: Executor,
     ) -> None:
-        """``share``: only these accounts; groups without any of them are not read."""
+        """``share``: only these accounts; groups without any of them are not read. ``ahead``: reads what comes next."""
         self._file = file
+        self._ahead = ahead
+        self._coming: Future[Any] | None = None
         self._names = names
         self._upto = upto if upto < segment.upto else None
         self._share = share
@@ -69,8 +79,16 @@ class Cursor:
         self._at = bisect_right(block.ids, border, lo=first)
         return block.part(first, self._at) if self._at > first else None
 
+    def _table(self, group: int) -> Any:
+        """A group as it is read; the one after it begins to be."""
+        table = self._file.table(group) if self._coming is None else self._coming.result()
+        follows = self._groups[self._next + 1 :][:1]
+        self._coming = self._ahead.submit(self._file.table, follows[0]) if follows else None
+        return table
+
     def _decoded(self, group: int) -> Block:
-        block = block_of(self._file.table(group), self._names)
+        # Words get their codes here, not in the thread: whoever uses the part before gives out codes too.
+        block = block_of(self._table(group), self._names)
         if self._share is not None:
             first, last = (bisect_left(block.ids, border) for border in self._share)
             block = block.part(first, last)

@@ -17,6 +17,7 @@ from domain.revision import Scope
 from domain.rulebook import RevisionRun, Rulebook
 from infrastructure.fast_kernel import v1_law, v1_lines, v1_replay
 from infrastructure.fast_kernel.tables import TableBuilder, Tables
+from infrastructure.fast_kernel.written import balance_lines
 
 Array = npt.NDArray[Any]
 
@@ -125,7 +126,7 @@ class FastKernel:
         v1_replay.replay_rows(tables, columns, state, uses, stack, of_run, totals, out)
         if out.overflow[0]:
             # The sums of a run over these rows leave the bound: let the reference add them up.
-            return Recomputed(_no_balances(), {}, np.arange(accounts, dtype=np.int32))
+            return Recomputed(_no_balances(), {}, np.arange(accounts, dtype=np.int32), b"")
         made = int(out.made[0])
         balances = Balances(out.account[:made], out.behavior[:made], out.credited_mg[:made], out.credits[:made])
         digests = self._digests(rows, out.unproven)
@@ -133,7 +134,10 @@ class FastKernel:
         for index, (run, _) in enumerate(self._runs):
             accounts_with, changed, credits, before, after = totals[index].tolist()
             sums[run.id] = RunSums(accounts_with, changed, credits, before, after, digests.get(run.id, []))
-        return Recomputed(balances, sums, np.flatnonzero(out.unproven).astype(np.int32))
+        unproven = np.flatnonzero(out.unproven).astype(np.int32)
+        behaviors = self._names.words["behavior"]
+        lines = b"" if len(unproven) else balance_lines(balances, rows.ids.keys, behaviors)
+        return Recomputed(balances, sums, unproven, lines)
 
     def lines(self, rows: Rows, scope: Scope) -> Lines:
         tables = self._tables_for(scope)

@@ -8,7 +8,7 @@ Leaves to ``worker``: what happens to a share; to Spark: where, and again when a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Final
 
 from application.ports.engine import Part, Task
@@ -32,7 +32,7 @@ class SparkEngine:
         self._archive = archive
         self._master = master
 
-    def parts(self, task: Task) -> Iterator[Part]:
+    def parts(self, task: Task) -> Generator[Part]:
         check_installed()
         self._archive.check_files(task.until)
         rows = sum(segment.rows for segment in self._archive.status().segments)

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
@@ -137,7 +137,7 @@ class Listening:
         self._engine = engine
         self.heard: list[Part] = []
 
-    def parts(self, task: Task) -> Iterator[Part]:
+    def parts(self, task: Task) -> Generator[Part]:
         for part in self._engine.parts(task):
             self.heard.append(part)
             yield part
