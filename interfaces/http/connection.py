@@ -22,6 +22,8 @@ from interfaces.http.problems import problem_of
 MOST_HEAD_BYTES: Final = 16_384
 HEAD_S: Final = 10.0
 _LINE_OVERHEAD: Final = len(b": \r\n")
+_MOST_WIRE_BYTES_PER_BYTE: Final = 8
+"""A chunk of one byte takes six."""
 
 _MALFORMED: Final = Rejected("head_malformed", "this is no HTTP request", remedy="send HTTP/1.1 as RFC 9112 says")
 _TOO_LARGE: Final = Rejected(
@@ -42,6 +44,10 @@ class Connection(HttpToolsProtocol):
     _unfinished_bytes = 0
     """What came of it since, but for its first piece, which may hold the end of what was before it."""
     _clock: asyncio.TimerHandle | None = None
+    _wire_bytes = 0
+    """What came since the head of the request at hand was whole, as it came."""
+    _body_bytes = 0
+    """What of it is body."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[arg-type]
@@ -59,8 +65,14 @@ class Connection(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         was_within = self._is_within_head
+        self._wire_bytes += len(piece)
         super().data_received(piece)
-        if not self._is_within_head or self.transport.is_closing():
+        if self.transport.is_closing():
+            return
+        if not self._is_within_head:
+            # Chunks have lengths, and may have words of their own and fields behind them, of whatever size.
+            if self._wire_bytes > MOST_HEAD_BYTES * 2 + self._body_bytes * _MOST_WIRE_BYTES_PER_BYTE:
+                self._refuse(_TOO_LARGE)
             return
         if self._clock is None:
             self._clock = self.loop.call_later(HEAD_S, self._on_slow)
@@ -73,6 +85,15 @@ class Connection(HttpToolsProtocol):
         super().on_message_begin()
         self._is_within_head, self._unfinished_bytes = True, 0
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._is_within_head:
+            super().on_header(name, value)
+        # Fields behind a body would else be taken for the head's, past whoever judged the head on its way here.
+
+    def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
+        super().on_body(body)
+
     def on_headers_complete(self) -> None:
         size = len(self.url) + sum(len(name) + len(value) + _LINE_OVERHEAD for name, value in self.headers)
         if size > MOST_HEAD_BYTES:
@@ -80,7 +101,11 @@ class Connection(HttpToolsProtocol):
             raise ValueError("the head is too large")  # ends the parser's work
         if self.parser.get_http_version() not in ("1.0", "1.1"):
             raise ValueError("what came before HTTP/1.0 has no status to be told")
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
+            raise ValueError("RFC 9112 3.2: one host")
         self._is_within_head = False
+        self._wire_bytes = self._body_bytes = 0
         self._stop_clock()
         super().on_headers_complete()
 

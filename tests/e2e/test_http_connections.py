@@ -54,12 +54,14 @@ def answered(sock: socket.socket) -> tuple[int, Any]:
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 a handshake of TLS\r\n\r\n",
         b"SSH-2.0-OpenSSH_9.6\r\n\r\n",
         b"GET /healthz\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nhost: x\r\nhost: x\r\n\r\n",
         b"GET /healthz HTTP/1.1\r\nhost: x\r\nno colon\r\n\r\n",
         b"GET /healthz HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n",
         b"GET /healthz HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
         b"POST /v1/behaviors HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n",
     ],
-    ids=["tls", "ssh", "version", "colon", "length-and-chunks", "two-lengths", "negative"],
+    ids=["tls", "ssh", "version", "no-host", "two-hosts", "colon", "length-and-chunks", "two-lengths", "negative"],
 )
 def test_what_is_no_request_is_told_so(served: Served, text: bytes) -> None:
     with opened(served) as sock:
@@ -94,6 +96,54 @@ def test_a_head_just_below_it_is_read_and_a_long_body_in_the_same_piece_is_no_he
         answer = HTTPResponse(sock)
         answer.begin()
         assert answer.status == 401
+
+
+CHUNKED = (
+    b"POST /v1/accounts/lookup HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+    b"transfer-encoding: chunked\r\n\r\n"
+)
+LOOKUP = b'{"account_ref":"ann"}'
+
+
+def test_nobody_is_believed_by_what_stands_behind_the_body(served: Served) -> None:
+    token = b"authorization: Bearer " + served.credentials["bank_backend"].encode() + b"\r\n"
+    chunk = b"%x\r\n%b\r\n0\r\n" % (len(LOOKUP), LOOKUP)
+    for text, status in (
+        (CHUNKED + chunk + token + b"\r\n", 401),
+        (CHUNKED.replace(b"host", token + b"host", 1) + chunk + b"x-trailer: y\r\n\r\n", 404),
+    ):
+        with opened(served) as sock:
+            sock.sendall(text)
+            answer = HTTPResponse(sock)
+            answer.begin()
+            assert answer.status == status
+
+
+@pytest.mark.parametrize(
+    "endless",
+    [b"0\r\n" + b"x-trailer: " + b"y" * 100_000, b"0\r\n" + b"x: y\r\n" * 20_000, b"1;" + b"x" * 100_000],
+    ids=["one field", "many fields", "words of a chunk"],
+)
+def test_what_stands_around_a_body_has_a_greatest_length_too(served: Served, endless: bytes) -> None:
+    with opened(served) as sock:
+        with suppress(BrokenPipeError, ConnectionResetError):
+            sock.sendall(CHUNKED + endless)
+        text = b""
+        with suppress(ConnectionResetError):
+            while part := sock.recv(65_536):
+                text += part
+        # It is ended; there may be an answer to the request under way, and nothing in the middle of it.
+        assert text.count(b"HTTP/1.1 ") <= 1
+
+
+def test_a_body_in_the_smallest_chunks_is_a_body(served: Served) -> None:
+    chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in LOOKUP + b" " * 9_000)
+    token = b"authorization: Bearer " + served.credentials["bank_backend"].encode() + b"\r\n"
+    with opened(served) as sock:
+        sock.sendall(CHUNKED.replace(b"host", token + b"host", 1) + chunks + b"0\r\n\r\n")
+        answer = HTTPResponse(sock)
+        answer.begin()
+        assert (answer.status, json.loads(answer.read())["code"]) == (404, "account_unknown")
 
 
 def test_a_head_that_drips_and_one_that_never_comes_are_ended_in_time(
