@@ -118,11 +118,17 @@ def unsubscribe(hooks: Hooks, subscription: UUID, owner: str | None, by: Reader)
 def replay(hooks: Hooks, subscription: UUID, owner: str | None, first: int, by: Reader) -> Subscription:
     """Tell everything again from a log position on, also what was given up; one that was disabled is active again.
 
-    Raises Rejected ``webhook_unknown``, ``position_unknown``.
+    Nothing is passed over: what was not told yet cannot be begun behind. Raises Rejected ``webhook_unknown``,
+    ``position_unknown``.
     """
-    found, head = shown(hooks, subscription, owner), hooks.book.journal.head().size
-    if not 0 < first <= head + 1:
-        raise _no_position(head)
+    found = shown(hooks, subscription, owner)
+    if not 0 < first <= found.position + 1:
+        raise Rejected(
+            "position_unknown",
+            f"it was told of the log up to position {found.position}",
+            field="from_position",
+            remedy=f"begin at 1 to {found.position + 1}; what follows is told in its turn",
+        )
     _record(hooks, by, "webhooks replay", f"{found.id} from {first}")
     hooks.store.rewind(found.id, first - 1)
     return shown(hooks, subscription, owner)

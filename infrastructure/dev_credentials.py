@@ -30,11 +30,12 @@ class _Content(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class DevCredentials:
-    """The file of a home; its digests are read once."""
+    """The file of a home; its digests are read again when it was exchanged, and void when it was removed."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._digests: dict[str, str] | None = None
+        self._digests: dict[str, str] = {}
+        self._of: tuple[int, int] | None = None
 
     @property
     def exist(self) -> bool:
@@ -66,7 +67,11 @@ class DevCredentials:
         return found
 
     def _known(self) -> dict[str, str]:
-        if self._digests is None:
+        try:
+            found = self.path.stat()
+        except FileNotFoundError:
+            return {}
+        if self._of != (found.st_ino, found.st_mtime_ns):
             try:
                 content = msgspec.json.decode(read_private(self.path), type=_Content)
             except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -78,5 +83,5 @@ class DevCredentials:
                     field=str(self.path),
                     remedy="run `carbon-ledger dev-credentials create` again",
                 )
-            self._digests = content.digests
+            self._digests, self._of = content.digests, (found.st_ino, found.st_mtime_ns)
         return self._digests

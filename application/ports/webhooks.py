@@ -145,7 +145,7 @@ class WebhookStore(Protocol):
         """With all its messages."""
 
     def rewind(self, subscription: UUID, position: int) -> None:
-        """Active again, from after a position; messages beyond it will be made anew."""
+        """Active again, from after a position that it has passed; messages beyond it will be made anew."""
 
     def revive(self, subscription: UUID) -> int:
         """Active again, and what was given up waits again; returns how many."""

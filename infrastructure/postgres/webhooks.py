@@ -128,7 +128,7 @@ class PostgresWebhooks:
     def rewind(self, subscription: UUID, position: int) -> None:
         with self._transaction() as conn:
             conn.execute(
-                f"UPDATE webhooks.subscriptions SET position = %s, {_AGAIN} WHERE id = %s".encode(),
+                f"UPDATE webhooks.subscriptions SET position = least(position, %s), {_AGAIN} WHERE id = %s".encode(),
                 (position, subscription),
             )
             conn.execute(

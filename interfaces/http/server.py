@@ -40,6 +40,7 @@ from interfaces.http.signing_in import SigningIn
 _KEEP_ALIVE_S: Final = 5
 _BACKLOG: Final = 256
 _START_S: Final = 60
+_WITH_DEV: Final = "CARBON_LEDGER_HTTP_WORKER_WITH_DEV_CREDENTIALS"
 
 Tell = Callable[[str], None]
 
@@ -70,12 +71,7 @@ def signing_in_of(settings: Settings) -> SigningIn | None:
 
 def identity_of(settings: Settings, service: ServiceSettings, signing_in: SigningIn | None) -> Identity:
     """Who is believed. Raises Unavailable ``nobody_may_ask``, and as ``read_token_keys``."""
-    dev = dev_credentials(settings)
-    tokens = None
-    if (path := service.jwks_file) is not None:
-        tokens = TokenRules(
-            service.issuer, service.audience, service.roles_claim, lambda: read_token_keys(path), system_seconds
-        )
+    dev, tokens = dev_credentials(settings), _tokens_of(service)
     if tokens is None and signing_in is None and not dev.exist:
         raise Unavailable(
             "nobody_may_ask",
@@ -85,6 +81,15 @@ def identity_of(settings: Settings, service: ServiceSettings, signing_in: Signin
             "and _REDIRECT_URI; to try it on this machine, run `carbon-ledger dev-credentials create`",
         )
     return Identity(tokens, dev if dev.exist else None)
+
+
+def _tokens_of(service: ServiceSettings) -> TokenRules | None:
+    path = service.jwks_file
+    if path is None:
+        return None
+    return TokenRules(
+        service.issuer, service.audience, service.roles_claim, lambda: read_token_keys(path), system_seconds
+    )
 
 
 def serve(settings: Settings, bind: Bind, tell: Tell) -> int:
@@ -107,7 +112,8 @@ def serve(settings: Settings, bind: Bind, tell: Tell) -> int:
                 _serve_here(served, bind, listener, lambda: tell(said))
             else:
                 # The ledger stays open here, so that an embedded server outlives the restart of a worker.
-                _serve_by_workers(settings, bind, listener, lambda: tell(said))
+                with _environment(settings, with_dev=identity.has_dev_credentials):
+                    _serve_by_workers(bind, listener, lambda: tell(said))
     return int(port)
 
 
@@ -126,7 +132,9 @@ def app_of_worker() -> Any:
     logs.write_to(sys.stderr)
     settings, of_service = Settings(), service_settings()
     signing_in = signing_in_of(settings)
-    identity = identity_of(settings, of_service, signing_in)
+    # Whether this machine alone can connect was judged when the service began.
+    dev = dev_credentials(settings) if os.environ[_WITH_DEV] == "yes" else None
+    identity = Identity(_tokens_of(of_service), dev)
     return create_app(Service(of_service, identity, lambda: open_ledger(settings), signing_in))
 
 
@@ -262,13 +270,11 @@ def _serve_here(service: Service, bind: Bind, listener: socket.socket, started: 
         server.run(sockets=[listener])
 
 
-def _serve_by_workers(settings: Settings, bind: Bind, listener: socket.socket, started: Callable[[], None]) -> None:
-    drain_s = service_settings().drain_seconds
-    with _environment(settings):
-        served = config("interfaces.http.server:app_of_worker", bind, drain_s, factory=True)
-        with _ending(None):
-            workers = _Workers(served, listener, started)
-            workers.run()
+def _serve_by_workers(bind: Bind, listener: socket.socket, started: Callable[[], None]) -> None:
+    served = config("interfaces.http.server:app_of_worker", bind, service_settings().drain_seconds, factory=True)
+    with _ending(None):
+        workers = _Workers(served, listener, started)
+        workers.run()
     if not workers.answered:
         raise Unavailable(
             "workers_not_started",
@@ -294,10 +300,14 @@ def _ending(server: uvicorn.Server | None) -> Iterator[None]:
 
 
 @contextmanager
-def _environment(settings: Settings) -> Iterator[None]:
-    """What workers read: the home, and a folder in which they count together."""
+def _environment(settings: Settings, *, with_dev: bool) -> Iterator[None]:
+    """What workers read: the home, a folder in which they count together, and whether dev credentials are believed."""
     counting = tempfile.mkdtemp(prefix="carbon-ledger-metrics-")
-    added = {"CARBON_LEDGER_HOME": str(settings.home.resolve()), SHARED: counting}
+    added = {
+        "CARBON_LEDGER_HOME": str(settings.home.resolve()),
+        SHARED: counting,
+        _WITH_DEV: "yes" if with_dev else "no",
+    }
     before = {name: os.environ.get(name) for name in added}
     os.environ.update(added)
     try:

@@ -6,6 +6,7 @@ with no ledger in its hands.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -34,6 +35,8 @@ from interfaces.http.signing_in import SigningIn
 from interfaces.http.traces import traces_of
 
 _LOOKS_EVERY_S: Final = 0.05
+_MOST_WAITING: Final = 8
+"""Of some forty threads that answer."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ class Service:
         self.metrics, self.traces = Metrics(), traces_of()
         self.rates = Rates(settings.requests_per_second, time.monotonic)
         self.readiness = Readiness(self.ledger, settings, self.metrics)
+        self._waiting = threading.BoundedSemaphore(_MOST_WAITING)
         self._now: _Running | None = None
 
     @contextmanager
@@ -143,17 +147,25 @@ class Service:
         """Until the log has a position. Raises Unavailable ``position_not_reached``."""
         if min_position is None:
             return
-        deadline = time.monotonic() + self.settings.patience_seconds
-        while True:
-            with self.ledger() as ledger:
-                size = ledger.book.journal.head().size
-            if size >= min_position:
-                return
-            if time.monotonic() >= deadline:
-                raise Unavailable(
-                    "position_not_reached", f"the log has {size} events", remedy="ask for a position that it has"
-                )
-            time.sleep(_LOOKS_EVERY_S)
+        if self._size() >= min_position:
+            return
+        # Who waits holds a thread, which others need to be answered at all.
+        if not self._waiting.acquire(blocking=False):
+            raise Unavailable("service_busy", "too many wait for a position", remedy="try again a little later")
+        try:
+            deadline = time.monotonic() + self.settings.patience_seconds
+            while (size := self._size()) < min_position:
+                if time.monotonic() >= deadline:
+                    raise Unavailable(
+                        "position_not_reached", f"the log has {size} events", remedy="ask for a position that it has"
+                    )
+                time.sleep(_LOOKS_EVERY_S)
+        finally:
+            self._waiting.release()
+
+    def _size(self) -> int:
+        with self.ledger() as ledger:
+            return ledger.book.journal.head().size
 
 
 async def service_of(request: Request) -> Service:

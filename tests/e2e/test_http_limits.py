@@ -6,6 +6,8 @@ import json
 import socket
 import threading
 import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 
@@ -126,14 +128,35 @@ def test_a_question_waits_for_the_position_of_a_write_and_not_for_ever(cli: Comm
         size = cli("totals")["position"]
         late = served(f"/v1/totals?min_position={size + 1}", "auditor")
         assert (late.status, late.code) == (409, "position_not_reached")
+        with ThreadPoolExecutor(30) as many:
+            waiting = [
+                many.submit(served, f"/v1/totals?min_position={size + 1}", who) for who in ("auditor", "operator") * 15
+            ]
+            time.sleep(0.3)
+            began = time.monotonic()
+            assert served("/v1/totals", "compliance").status == 200
+            assert time.monotonic() - began < 0.5
+            found = Counter((reply.status, reply.code) for reply in (each.result() for each in waiting))
+        # Those who wait for nothing are answered; there is room for some who wait.
+        assert found == {(409, "position_not_reached"): 8, (503, "service_busy"): 22}
     with serving(cli.settings, patience_seconds=30) as served:
         replies: list[Any] = []
         asked = f"/v1/totals?min_position={size + 1}"
-        waiting = threading.Thread(target=lambda: replies.append(served(asked, "auditor")))
-        waiting.start()
+        late_one = threading.Thread(target=lambda: replies.append(served(asked, "auditor")))
+        late_one.start()
         cli("account", "open", "new-one")
-        waiting.join()
+        late_one.join()
         assert (replies[0].status, replies[0].body["position"]) == (200, size + 1)
+
+
+def test_dev_credentials_are_void_when_they_were_removed_or_exchanged(cli: CommandLine) -> None:
+    with serving(cli.settings) as served:
+        assert served("/v1/totals", "auditor").status == 200
+        new = cli("dev-credentials", "create")["credentials"]["auditor"]
+        assert served("/v1/totals", "auditor").code == "token_invalid"
+        assert served("/v1/totals", new).status == 200
+        cli("dev-credentials", "remove")
+        assert served("/v1/totals", new).code == "token_invalid"
 
 
 def test_a_defect_and_a_lost_database_tell_nobody_what_they_met(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import ssl
@@ -209,6 +210,41 @@ def test_a_token_of_the_configured_issuer_is_believed_and_names_who_read(cli: Co
         assert service.ended()[0] == 0
     last = cli("access", "list")["accesses"][-1]
     assert (last["by"], last["known_by"], last["command"]) == ("olga", "login", "GET /v1/accounts/{id}")
+
+
+def test_dev_credentials_made_later_are_believed_by_no_worker_not_even_by_a_new_one(cli: CommandLine) -> None:
+    key = ECKey.generate_key("P-256", {"kid": "k1"})
+    changes = {
+        "CARBON_LEDGER_HTTP_JWKS_FILE": cli.json_file({"keys": [key.as_dict(private=False)]}, name="jwks.json"),
+        "CARBON_LEDGER_HTTP_ISSUER": "https://login.bank.example",
+        "CARBON_LEDGER_HTTP_AUDIENCE": "carbon-ledger",
+    }
+
+    def code_told(service: Process, credential: str) -> str:
+        try:
+            service.get("/v1/totals", credential)
+        except urllib.error.HTTPError as refused:
+            return str(json.load(refused)["code"])
+        except (urllib.error.URLError, ConnectionError):
+            return "nobody there"
+        return "believed"
+
+    with started(cli, "--workers", "2", changes=changes) as service:
+        credential = cli("dev-credentials", "create")["credentials"]["auditor"]
+        assert code_told(service, credential) == "token_invalid"
+        before = workers_of(service)
+        for worker in before:
+            os.kill(worker, signal.SIGKILL)
+        until(lambda: len(workers_of(service) - before) == 2 and code_told(service, credential) != "nobody there")
+        assert {code_told(service, credential) for _ in range(8)} == {"token_invalid"}
+        assert service.ended()[0] == 0
+
+
+def workers_of(service: Process) -> set[int]:
+    """The processes that answer."""
+    parent = service.process.pid
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    return {int(each) for each in children if b"spawn_main" in Path(f"/proc/{each}/cmdline").read_bytes()}
 
 
 def certificate(cert: Path, key: Path) -> None:

@@ -284,6 +284,10 @@ def test_a_partner_is_told_of_its_own_credits_and_of_no_account(cli: CommandLine
         assert served(path, "operator").body["delivered"] == 2
         assert "secret" not in served(path, "partner").body
         assert served(f"{path}/replay", "partner", method="POST", body={"from_position": 1}).body["position"] == 0
+        # Whatever was not told yet is not passed over.
+        ahead = served(f"{path}/replay", "partner", method="POST", body={"from_position": 2})
+        assert (ahead.status, ahead.code) == (404, "position_unknown")
+        assert served(path, "partner").body["position"] == 0
         assert served(f"{path}/dead-letters", "partner").body == {"dead_letters": []}
         assert "carbon_ledger_webhooks_delivered 2.0" in served("/metrics").body
         assert served(path, "partner", method="DELETE").body["id"] == made["id"]
