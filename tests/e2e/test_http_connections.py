@@ -7,7 +7,7 @@ import re
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from http.client import HTTPResponse
 from typing import Any
 
@@ -16,6 +16,7 @@ import pytest
 from interfaces.http import connection
 from tests.e2e.cli_tools import CommandLine
 from tests.e2e.http_tools import Served, serving
+from tests.e2e.test_cli_background import until
 
 REQUEST = b"GET /healthz HTTP/1.1\r\nhost: x\r\n"
 
@@ -166,6 +167,43 @@ def test_a_head_that_drips_and_one_that_never_comes_are_ended_in_time(
             time.sleep(0.4)
         kept.sendall(REQUEST)
         assert answered(kept) == (408, "head_slow")
+
+
+def test_who_reads_no_answers_is_cut_off_and_holds_nobody_up(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "READER_S", 2.0)
+    monkeypatch.setattr(connection, "MOST_WAITING", 100)
+    ask = b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n"
+    with ExitStack() as held:
+        for _ in range(8):
+            sock = held.enter_context(socket.socket())
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            sock.connect(("127.0.0.1", served.port))
+            # More than the system keeps for a connection, of which nothing is read.
+            sock.sendall(ask * 100)
+        until(lambda: served("/metrics").body.count("carbon_ledger_http_requests_in_flight 9.0"))
+        until(lambda: served("/metrics").body.count("carbon_ledger_http_requests_in_flight 1.0"))
+
+
+def test_a_connection_may_not_ask_for_more_and_more_before_it_is_answered(served: Served) -> None:
+    with opened(served) as sock, suppress(ConnectionResetError):
+        sock.sendall((REQUEST + b"\r\n") * 1_000)
+        text = b""
+        while part := sock.recv(65_536):
+            text += part
+        assert text.count(b"HTTP/1.1 200") <= connection.MOST_WAITING + 1
+
+
+def test_there_is_room_for_so_many_connections_and_no_more(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "MOST_CONNECTIONS", 3)
+    with ExitStack() as held:
+        kept = [held.enter_context(opened(served)) for _ in range(3)]
+        kept[0].sendall(REQUEST + b"\r\n")
+        assert kept[0].recv(12) == b"HTTP/1.1 200"
+        beyond, told = held.enter_context(opened(served)), b""
+        with suppress(BrokenPipeError, ConnectionResetError):
+            beyond.sendall(REQUEST + b"\r\n")
+            told = beyond.recv(1)
+        assert told == b""
 
 
 def test_requests_that_come_at_once_are_answered_in_their_order(served: Served) -> None:
