@@ -21,6 +21,7 @@ from application.acts import TextToSign
 from domain.errors import LedgerError
 from domain.requests import MAX_BODY_BYTES
 from interfaces.http import problems, schemas, written
+from interfaces.http.arriving import Arriving
 from interfaces.http.asking import no_parameters
 from interfaces.http.docs_page import POLICY, page
 from interfaces.http.gate import Gate
@@ -112,6 +113,7 @@ def create_app(service: Service) -> FastAPI:
         metrics=service.metrics,
         traces=service.traces,
         in_flight=settings.in_flight,
+        arriving=Arriving(settings.in_flight, service.identity.knows),
         body_bytes=settings.body_bytes,
         body_seconds=settings.body_seconds,
         larger={behaviors.PATH: MAX_BODY_BYTES, **rule_acts.DOCUMENTS},

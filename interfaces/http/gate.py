@@ -12,7 +12,8 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -21,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from domain.errors import Rejected, Unavailable
 from domain.partner_protocol import KINDS
 from interfaces.http import logs, problems
+from interfaces.http.arriving import Arriving, shows_credentials
 from interfaces.http.metrics import METHODS, Metrics
 from interfaces.http.traces import Traces, identity_of_span
 
@@ -54,6 +56,7 @@ class Gate:
         metrics: Metrics,
         traces: Traces,
         in_flight: int,
+        arriving: Arriving,
         body_bytes: int,
         body_seconds: float,
         larger: Mapping[str, int],
@@ -67,6 +70,7 @@ class Gate:
         self._app, self._metrics, self._traces = app, metrics, traces
         self._larger, self._sealed, self._streamed = larger, sealed, streamed
         self._most, self._body_bytes, self._body_seconds = in_flight, body_bytes, body_seconds
+        self._arriving = arriving
         self._under_way = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -76,19 +80,19 @@ class Gate:
         passing = _Passing(scope, send)
         if scope["path"] not in _PROBES:
             passing.begin(self._traces)
-        self._under_way += 1
         self._metrics.in_flight.inc()
         try:
             await self._answer(passing, scope, receive)
         finally:
-            self._under_way -= 1
+            self._arriving.release(passing.held_bytes)
             self._metrics.in_flight.dec()
             self._tell(passing, scope)
 
     async def _answer(self, passing: _Passing, scope: Scope, receive: Receive) -> None:
         try:
-            admitted = await self._admitted(scope, receive)
-            await self._app(scope, admitted, passing.send)
+            admitted = await self._admitted(passing, scope, receive)
+            with self._place(scope):
+                await self._app(scope, admitted, passing.send)
         except (Rejected, Unavailable) as error:
             await problems.problem_of(error, passing.request_id)(scope, receive, passing.send)
         except Exception as error:  # a defect: it is told without its message, and others go on
@@ -97,16 +101,29 @@ class Gate:
                 raise  # the answer has begun: all that is left is to cut it off
             await problems.defect(passing.request_id)(scope, receive, passing.send)
 
-    async def _admitted(self, scope: Scope, receive: Receive) -> Receive:
-        """Where a request that may go on is read from: its whole body is here, but where it is streamed."""
-        if self._under_way > self._most and scope["path"] not in _PROBES:
+    @contextmanager
+    def _place(self, scope: Scope) -> Iterator[None]:
+        """While a request is answered. Raises Unavailable ``service_busy``."""
+        if self._under_way >= self._most and scope["path"] not in _PROBES:
             raise Unavailable("service_busy", "too many requests are under way", remedy="try again a little later")
+        self._under_way += 1
+        try:
+            yield
+        finally:
+            self._under_way -= 1
+
+    async def _admitted(self, passing: _Passing, scope: Scope, receive: Receive) -> Receive:
+        """Where a request that may go on is read from: its whole body is here, but where it is streamed."""
         headers = Headers(scope=scope)
-        media, most = self._streamed.get(scope["path"], (_JSON, self._larger.get(scope["path"], self._body_bytes)))
+        larger = self._larger if shows_credentials(headers) else {}
+        media, most = self._streamed.get(scope["path"], (_JSON, larger.get(scope["path"], self._body_bytes)))
         told, is_streamed = headers.get("content-length", "0"), scope["path"] in self._streamed
         if not told.isascii() or not told.isdigit() or int(told) > most:
             raise _too_large(most)
-        body = b"" if is_streamed else await self._body(receive, most)
+        body = b""
+        if not is_streamed and (told != "0" or "transfer-encoding" in headers):
+            with self._arriving.place(headers):
+                body = await self._body(passing, receive, most)
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         kinds = KINDS if scope["path"] in self._sealed else (media,)
         if (body or is_streamed) and scope["method"] in _WITH_BODY and kind not in kinds:
@@ -118,13 +135,28 @@ class Gate:
             )
         return receive if is_streamed else _replayed(body, receive)
 
-    async def _body(self, receive: Receive, most: int) -> bytes:
+    async def _body(self, passing: _Passing, receive: Receive, most: int) -> bytes:
         try:
-            return await asyncio.wait_for(_read(receive, most), self._body_seconds)
+            return await asyncio.wait_for(self._read(passing, receive, most), self._body_seconds)
         except TimeoutError:
             raise Rejected(
                 "body_slow", "the body did not arrive in time", remedy=f"send it within {self._body_seconds} s"
             ) from None
+
+    async def _read(self, passing: _Passing, receive: Receive, most: int) -> bytes:
+        parts, size = list[bytes](), 0
+        while True:
+            message = await receive()
+            if message["type"] != "http.request":
+                return b""  # whoever asked has gone
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if size > most:
+                raise _too_large(most)
+            self._arriving.hold(len(parts[-1]))
+            passing.held_bytes += len(parts[-1])
+            if not message.get("more_body", False):
+                return b"".join(parts)
 
     def _tell(self, passing: _Passing, scope: Scope) -> None:
         seconds = time.monotonic() - passing.began
@@ -147,20 +179,6 @@ class Gate:
         )
 
 
-async def _read(receive: Receive, most: int) -> bytes:
-    parts, size = list[bytes](), 0
-    while True:
-        message = await receive()
-        if message["type"] != "http.request":
-            return b""  # whoever asked has gone
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-        if size > most:
-            raise _too_large(most)
-        if not message.get("more_body", False):
-            return b"".join(parts)
-
-
 def _too_large(most: int) -> Rejected:
     return Rejected("body_too_large", "the body is too large", remedy=f"send at most {most} bytes in one request")
 
@@ -172,7 +190,7 @@ class _Passing:
         given = Headers(scope=scope).get(REQUEST_ID, "")
         # A given id goes into logs and answers: only what is surely an id is taken over.
         self.request_id = given if _GIVEN_ID.fullmatch(given) else uuid.uuid4().hex
-        self.began, self.status = time.monotonic(), 0
+        self.began, self.status, self.held_bytes = time.monotonic(), 0, 0
         self._send, self._is_tls = send, scope.get("scheme") == "https"
         self._scope = scope
         self.span: Span | None = None

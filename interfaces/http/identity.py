@@ -90,6 +90,14 @@ class Identity:
         """Whether credentials for trying things out are believed."""
         return self._dev is not None
 
+    def knows(self, authorization: str) -> bool:
+        """Whether a header ``authorization`` holds a token that is believed."""
+        scheme, _, credential = authorization.partition(" ")
+        try:
+            return scheme.lower() == "bearer" and bool(self.caller(credential.strip()).roles)
+        except (Rejected, Unavailable):
+            return False
+
     def caller(self, credential: str) -> Caller:
         """Raises Rejected ``token_invalid``, ``token_expired``."""
         if len(credential) > _MOST_CHARACTERS or not credential.isascii():

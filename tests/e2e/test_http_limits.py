@@ -8,12 +8,13 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from typing import Any
 
 import pytest
 
 from application import queries
+from interfaces.http import arriving
 from tests.e2e.cli_tools import METRO, CommandLine
 from tests.e2e.http_tools import serving
 from tests.e2e.test_cli_background import until
@@ -70,6 +71,48 @@ def test_a_body_that_is_too_large_or_too_slow_never_reaches_a_route(cli: Command
         answer = raw(served.port, f"{head}content-length: 100\r\n\r\n{{")
         assert "408" in answer.partition("\r\n")[0]
         assert "body_slow" in answer
+
+
+def test_whoever_sends_slowly_holds_up_nobody_who_is_known(cli: CommandLine) -> None:
+    """Strangers, and those who show what is no credential, send a byte and wait."""
+    with serving(cli.settings, in_flight=8, body_seconds=5) as served, ExitStack() as held:
+        slow = f"POST {LOOKUP} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 2\r\n"
+        for number in range(40):
+            connection = held.enter_context(closing(socket.create_connection(("127.0.0.1", served.port), timeout=20)))
+            shown = "authorization: Bearer forged\r\n" if number % 2 else ""
+            connection.sendall(f"{slow}{shown}\r\n{{".encode())
+        time.sleep(0.2)
+        for _ in range(5):
+            known = served(LOOKUP, "bank_backend", method="POST", body={"account_ref": "nobody"})
+            assert (known.status, known.code) == (404, "account_unknown")
+            assert served("/v1/totals", "auditor").status == 200
+        stranger = served(LOOKUP, "forged", method="POST", body={"account_ref": "nobody"})
+        assert (stranger.status, stranger.code) == (503, "service_busy")
+
+
+def test_what_is_being_sent_takes_so_much_memory_and_no_more(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arriving, "MOST_BYTES", 100_000)
+    with (
+        serving(cli.settings, body_seconds=5) as served,
+        closing(socket.create_connection(("127.0.0.1", served.port), timeout=20)) as slow,
+    ):
+        head = f"POST {LOOKUP} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 60000\r\n\r\n"
+        slow.sendall(head.encode() + b'{"account_ref":"a"' + b" " * 59_981)
+        time.sleep(0.2)
+        many = {"account_ref": "a" * 50_000}
+        busy = served(LOOKUP, "bank_backend", method="POST", body=many)
+        assert (busy.status, busy.code) == (503, "service_busy")
+        slow.sendall(b"}")
+        assert slow.recv(12) == b"HTTP/1.1 401"
+        assert served(LOOKUP, "bank_backend", method="POST", body=many).status == 422
+
+
+def test_whoever_shows_no_credentials_sends_no_large_body(cli: CommandLine) -> None:
+    large = b"[" + b" " * 100_000 + b"]"
+    with serving(cli.settings) as served:
+        kind = {"content-type": "application/json"}
+        assert served("/v1/behaviors", method="POST", body=large, headers=kind).code == "body_too_large"
+        assert served("/v1/behaviors", "bank_backend", method="POST", body=large, headers=kind).code == "body_malformed"
 
 
 def raw(port: int, request: str) -> str:
