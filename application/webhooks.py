@@ -22,6 +22,8 @@ from domain.webhook_targets import origin_of, place_of
 from domain.webhooks import BANK, PURPOSE, checked_wish, secret_text
 
 MOST_OF_PARTNER: Final = 4
+KEPT_FOR_BANK: Final = 16
+"""Subscriptions that partners together cannot take."""
 _MOST_SHOWN: Final = 500
 
 
@@ -157,7 +159,9 @@ def _check_owner(hooks: Hooks, owner: str) -> None:
 def _refuse_crowd(hooks: Hooks, owner: str) -> None:
     there = hooks.store.subscriptions()
     of_owner = sum(each.owner == owner for each in there)
-    if len(there) >= MOST_SUBSCRIPTIONS or (owner != BANK and of_owner >= MOST_OF_PARTNER):
+    of_partners = sum(each.owner != BANK for each in there)
+    crowd = of_owner >= MOST_OF_PARTNER or of_partners >= MOST_SUBSCRIPTIONS - KEPT_FOR_BANK
+    if len(there) >= MOST_SUBSCRIPTIONS or (owner != BANK and crowd):
         raise Rejected(
             "too_many_webhooks",
             f"there are {of_owner} of yours, and {len(there)} in all",

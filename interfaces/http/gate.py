@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from domain.errors import Rejected, Unavailable
@@ -95,6 +96,8 @@ class Gate:
                 await self._app(scope, admitted, passing.send)
         except (Rejected, Unavailable) as error:
             await problems.problem_of(error, passing.request_id)(scope, receive, passing.send)
+        except ClientDisconnect:
+            return  # whoever sent it has gone, and hears nothing any more
         except Exception as error:  # a defect: it is told without its message, and others go on
             logs.defect(error, passing.request_id)
             if passing.status:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import time
 from collections.abc import Iterator
 from http.client import HTTPConnection
 
@@ -10,6 +12,7 @@ import pytest
 
 from tests.e2e.cli_tools import HEADER, METRO, CommandLine
 from tests.e2e.http_tools import SOON_S, Reply, Served, register, serving
+from tests.e2e.test_cli_background import until
 
 NDJSON = {"content-type": "application/x-ndjson"}
 BUS = "t2,ann,travel.bus,2026-03-01T08:15:00+08:00,1,trip,"
@@ -97,3 +100,16 @@ def test_a_file_that_does_not_arrive_in_time_is_not_waited_for(cli: CommandLine)
             assert (answer.status, json.loads(answer.read())["code"]) == (408, "body_slow")
         finally:
             connection.close()
+
+
+def test_a_sender_that_goes_away_is_no_defect_and_frees_its_place(served: Served) -> None:
+    head = (
+        f"POST /v1/behavior-files HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {served.credentials['bank_backend']}\r\n"
+        "content-type: application/x-ndjson\r\ncontent-length: 1000\r\n\r\n{"
+    )
+    for _ in range(8):  # more than there are places
+        with socket.create_connection(("127.0.0.1", served.port), timeout=20) as leaving:
+            leaving.sendall(head.encode())
+            time.sleep(0.05)
+    until(lambda: "requests_in_flight 1.0" in served("/metrics").body)
+    assert [line for line in served.logged if line["level"] == "error"] == []
