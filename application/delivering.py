@@ -34,6 +34,7 @@ from application.ports.webhooks import (
     Waiting,
     WebhookStore,
 )
+from domain.errors import LedgerError
 from domain.events.account import BehaviorCredited, BehaviorReversed
 from domain.events.base import Recorded
 from domain.signing_keys import SIGNING_KEYS
@@ -64,6 +65,7 @@ _GATHERS_S: Final = 0.02
 _MOST_DEAD: Final = 10_000
 _US: Final = 1_000_000
 _NOT_ALLOWED_S: Final = 30
+_LONGEST_PAUSE_OF_ALL_S: Final = 300
 
 
 class Patience(NamedTuple):
@@ -147,6 +149,8 @@ class Deliverer:
         try:
             while not self._with.stopping.is_set() and one_round(self._with, subscription):
                 pass
+        except Exception as error:  # noqa: BLE001 - whatever keeps one from going on keeps no other from it
+            put_aside(self._with, subscription, error)
         finally:
             leases.give(subscription)
 
@@ -186,6 +190,20 @@ def one_round(run: Delivering, subscription: UUID) -> bool:
     if settled.state == DISABLED:
         run.tell(f"webhook {found.id} is disabled: {settled.reason}")
     return bool(sending.delivered) and settled.next_us <= run.now_us()
+
+
+def put_aside(run: Delivering, subscription: UUID, error: Exception) -> None:
+    """Note and tell what kept a subscription from going on; it is tried again after a pause that grows.
+
+    Raises what the ledger raises, where it is the ledger that cannot be asked.
+    """
+    found = run.store.subscription(subscription)
+    if found is None:
+        return
+    reason, rounds = error.code if isinstance(error, LedgerError) else "defect", found.rounds_failed + 1
+    next_us = run.now_us() + _pause_us(run, rounds)
+    run.store.settle(subscription, Settled([], [], ACTIVE, reason, rounds, next_us, found.failing_since_us, 0))
+    run.tell(f"webhook {subscription} could not go on and is tried again: {reason} ({type(error).__name__})")
 
 
 def read_on(run: Delivering, found: Subscription) -> bool:
@@ -327,7 +345,7 @@ def settled_of(
     # A receiver that refuses one message is well: others need not wait for that.
     is_well = bool(delivered) or any(answer.is_refusal for _, answer in failed)
     rounds = 0 if is_well else found.rounds_failed + 1
-    pause = 0 if is_well else pause_us(rounds, first, min(longest, 300 * _US), run.draw())
+    pause = 0 if is_well else _pause_us(run, rounds)
     asked = max((answer.retry_after_s or 0 for _, answer in failed), default=0) * _US
     since = 0 if is_well else found.failing_since_us or now_us
     failures = [_failure(run, found, each, answer, bool(delivered), now_us) for each, answer in failed]
@@ -345,6 +363,12 @@ def settled_of(
         since,
         now_us if delivered else 0,
     )
+
+
+def _pause_us(run: Delivering, rounds: int) -> int:
+    """After so many rounds that failed."""
+    first, longest = int(run.patience.first_pause_s * _US), int(run.patience.longest_pause_s * _US)
+    return pause_us(rounds, first, min(longest, _LONGEST_PAUSE_OF_ALL_S * _US), run.draw())
 
 
 def _failure(

@@ -7,6 +7,7 @@ stop of the service ends an import between two commits, and the same file sent a
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,8 @@ from interfaces.bootstrap.service import Uploads
 
 _AT_ONCE: Final = 4
 """Files that come in or wait for their turn: each may be as large as the limit."""
+_OF_ONE_CALLER: Final = 2
+"""However slowly one of them sends, there are places for others."""
 
 _LOOKS_AGAIN_S: Final = 0.5
 MOST_TOLD: Final = 100
@@ -44,17 +47,20 @@ class Files:
     def __init__(self, uploads: Uploads, another: Callable[[], Ledger]) -> None:
         self.uploads, self._another = uploads, another
         self._turn, self._stopping = threading.Lock(), threading.Event()
-        self._places = threading.Semaphore(_AT_ONCE)
+        self._coming, self._counting = Counter[str](), threading.Lock()
 
     @contextmanager
-    def coming(self) -> Iterator[None]:
-        """A file comes in and is imported. Raises Unavailable ``too_busy``."""
-        if not self._places.acquire(blocking=False):
-            raise Unavailable("too_busy", "too many files are coming in", remedy="send it again a little later")
+    def coming(self, caller: str) -> Iterator[None]:
+        """A file comes in and is imported; one caller leaves places for others. Raises Unavailable ``too_busy``."""
+        with self._counting:
+            if self._coming.total() >= _AT_ONCE or self._coming[caller] >= _OF_ONE_CALLER:
+                raise Unavailable("too_busy", "too many files are coming in", remedy="send it again a little later")
+            self._coming[caller] += 1
         try:
             yield
         finally:
-            self._places.release()
+            with self._counting:
+                self._coming[caller] -= 1
 
     def stop(self) -> None:
         """End what is imported, after the commit that it is at."""

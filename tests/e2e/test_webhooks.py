@@ -294,6 +294,21 @@ def test_a_partner_is_told_of_its_own_credits_and_of_no_account(cli: CommandLine
         assert served("/v1/webhooks", "operator").body == {"webhooks": []}
 
 
+def test_one_subscription_that_cannot_go_on_keeps_no_other_from_it_and_says_why(cli: CommandLine) -> None:
+    with receiving() as receiver:
+        broken, whole = subscribe(cli, receiver), subscribe(cli, receiver)
+        with cli.sql() as conn:
+            conn.execute("UPDATE webhooks.subscriptions SET url = 'no address' WHERE id = %s", (broken["id"],))
+        with delivering_here(cli.settings):
+            cli.credit(*rides(["ann"], 0, 3))
+            receiver.wait_for(3)
+            assert soon(cli, broken, reason="target_malformed")["delivered"] == 0
+            with cli.sql() as conn:
+                conn.execute("UPDATE webhooks.subscriptions SET url = %s WHERE id = %s", (whole["url"], broken["id"]))
+            assert soon(cli, broken, delivered=3, waiting=0)["reason"] == ""
+        assert stands(cli, whole)["delivered"] == 3
+
+
 def test_the_log_is_the_queue_however_long_nobody_delivers(cli: CommandLine) -> None:
     with receiving() as receiver:
         made = subscribe(cli, receiver)

@@ -66,7 +66,7 @@ async def send_file(request: Request, service: Serving, caller: Senders) -> Any:
     await refuse_strangers(service, caller)
     if BANK_BACKEND not in caller.roles:
         await anyio.to_thread.run_sync(_refuse_uncounted, service, caller.name)
-    with service.files.coming(), service.files.uploads.file(".jsonl", system_seconds()) as (path, file):
+    with service.files.coming(caller.name), service.files.uploads.file(".jsonl", system_seconds()) as (path, file):
         try:
             async with asyncio.timeout(service.settings.file_seconds):
                 await _written(request, file, service.settings.file_bytes)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
 from domain.errors import Corrupt, LedgerError, Rejected, Unavailable
 from interfaces.http.problems import STATUS, problem_of, status_of
-from tests.architecture.project import modules
+from tests.architecture.project import ROOT, modules
 
 HERE = "host=db.bank.example /var/lib/ledger"
 
@@ -28,6 +29,14 @@ HERE = "host=db.bank.example /var/lib/ledger"
 )
 def test_each_kind_of_failure_has_its_status(error: LedgerError, status: int) -> None:
     assert status_of(error) == status
+
+
+def test_the_document_names_every_code_beside_its_status() -> None:
+    document = (ROOT / "docs" / "http.md").read_text("utf-8")
+    rows = [line.split("|")[1:3] for line in document.splitlines() if line.startswith("| ")]
+    told = {(code, int(status)) for which, text in rows for code in re.findall(r"`(\w+)`", text)
+            for status in re.findall(r"\b[345]\d\d\b", which)}  # fmt: skip
+    assert {(code, status) for code, status in STATUS.items() if (code, status) not in told} == set()
 
 
 def test_a_callers_own_mistake_is_told_in_full() -> None:
